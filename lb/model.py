@@ -1,0 +1,131 @@
+"""The values everything else speaks in: servers, their two states, and what the store reports of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NewType
+
+#: Stable identity of a server: its normalised `host:port` (or `unix:/path`), never a position in a list.
+ServerId = NewType("ServerId", str)
+
+#: Identity of one worker process in the fleet: `host-pid-random`.
+WorkerId = NewType("WorkerId", str)
+
+
+class Admin(StrEnum):
+    """What the operator wants of a server."""
+
+    READY = "ready"
+    DRAIN = "drain"  # no new requests, open ones finish
+    MAINT = "maint"  # drain, and not health-checked
+
+
+class Health(StrEnum):
+    """What is observed of a server. A server that has not been checked yet is up."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+class Source(StrEnum):
+    """Who brought a server into the pool; reconciling the config touches only its own."""
+
+    CONFIG = "config"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSpec:
+    """A server as an operator or the config names it."""
+
+    id: ServerId
+    url: str
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A member of the pool, as the store has it."""
+
+    id: ServerId
+    url: str
+    weight: int
+    admin: Admin
+    health: Health
+    source: Source
+    reason: str  # why it is down, empty while up
+    since: float  # unix seconds of the last change of admin or health
+
+    @property
+    def eligible(self) -> bool:
+        """Whether it may be picked."""
+        return self.admin is Admin.READY and self.health is Health.UP
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The outcome of one health check. Any HTTP response is an answer, only an expected one passes."""
+
+    passed: bool
+    answered: bool
+    detail: str  # "200 OK", "connection refused", …
+    duration_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """A member of the pool with its live figures, for people."""
+
+    server: Server
+    connections: int  # requests in flight, all workers together
+    failures: int  # consecutive failures on real traffic, all workers together
+    last_check: Check | None
+    last_check_at: float | None  # unix seconds
+    unanswered_since: float | None  # unix seconds of the first of the unanswered checks, if the last one was
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedServer:
+    """A server that left the pool and can be restored."""
+
+    id: ServerId
+    url: str
+    weight: int
+    source: Source
+    reason: str
+    at: float  # unix seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The pool at one version: what a worker keeps to resolve ids and to go on while degraded."""
+
+    version: int
+    strategy: str
+    servers: tuple[Server, ...]  # in pool order
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """A worker process as its heartbeat describes it."""
+
+    id: WorkerId
+    host: str
+    pid: int
+    started: float  # unix seconds
+    heartbeat: float  # unix seconds of the last one
+    version: int  # pool version that it has applied
+    connections: int  # requests in flight
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of the event stream."""
+
+    id: str  # the stream's own id, starts with unix milliseconds
+    at: float  # unix seconds
+    kind: str  # "added", "down", "removed", …
+    server: str  # empty where the event is of the whole pool
+    by: str  # who did it: "lb-admin", "health-checker", a worker id, …
+    detail: str

@@ -1,0 +1,171 @@
+"""Every key in the store: name, type, owner and life. This is the schema; `lb/docs/redis.md` is its guide.
+
+All keys of one pool share the hash tag `{pool}`, so that scripts over them run on Redis Cluster. A server's
+attributes are columns: one hash per attribute, with the server id as its field, so scripts need no made-up
+key names and `redis-cli HGETALL` shows one attribute of all servers side by side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lb.model import ServerId, WorkerId
+
+#: Bumped when keys change meaning; a store that carries another number is refused.
+SCHEMA = "1"
+
+DEFAULT_PREFIX = "lb"
+DEFAULT_POOL = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Key names of one pool. The property names are the names that the Lua scripts use."""
+
+    prefix: str = DEFAULT_PREFIX
+    pool: str = DEFAULT_POOL
+
+    def _name(self, suffix: str) -> str:
+        return f"{self.prefix}:{{{self.pool}}}:{suffix}"
+
+    # --- the pool: written by the acts of lb-admin, the API, the config and the health-checker; permanent
+
+    @property
+    def schema(self) -> str:
+        """String: the schema number."""
+        return self._name("schema")
+
+    @property
+    def version(self) -> str:
+        """String: integer, one more after each change of the pool."""
+        return self._name("version")
+
+    @property
+    def strategy(self) -> str:
+        """String: name of the strategy."""
+        return self._name("strategy")
+
+    @property
+    def servers(self) -> str:
+        """Sorted set: server ids, scored by the order in which they joined."""
+        return self._name("servers")
+
+    @property
+    def urls(self) -> str:
+        """Hash: server id → URL."""
+        return self._name("urls")
+
+    @property
+    def weights(self) -> str:
+        """Hash: server id → weight, 1 to 256."""
+        return self._name("weights")
+
+    @property
+    def admin(self) -> str:
+        """Hash: server id → ready, drain or maint (what the operator wants)."""
+        return self._name("admin")
+
+    @property
+    def health(self) -> str:
+        """Hash: server id → up or down (what is observed)."""
+        return self._name("health")
+
+    @property
+    def reasons(self) -> str:
+        """Hash: server id → why it is down; no field while it is up."""
+        return self._name("reasons")
+
+    @property
+    def since(self) -> str:
+        """Hash: server id → unix seconds of the last change of admin or health."""
+        return self._name("since")
+
+    @property
+    def sources(self) -> str:
+        """Hash: server id → config or admin (who brought it in)."""
+        return self._name("sources")
+
+    @property
+    def removed(self) -> str:
+        """Sorted set: ids of servers that were removed, scored by unix seconds."""
+        return self._name("removed")
+
+    def removed_server(self, server: ServerId) -> str:
+        """Hash: url, weight, source, reason of one removed server; until restored or added again."""
+        return self._name(f"removed:{server}")
+
+    @property
+    def events(self) -> str:
+        """Stream, the newest 1,000 or so: kind, server, by, detail of everything that happened."""
+        return self._name("events")
+
+    # --- derived from the pool at each change, so that a pick is short; never written by hand
+
+    @property
+    def cycle(self) -> str:
+        """List: eligible server ids, each as often as its weight, evenly spaced."""
+        return self._name("cycle")
+
+    @property
+    def load(self) -> str:
+        """Sorted set: eligible server ids by connections / weight; only under least-connections."""
+        return self._name("load")
+
+    # --- traffic: written by the workers' lease lines
+
+    @property
+    def cursor(self) -> str:
+        """String: integer, one more after each pick that took a turn; used modulo the cycle."""
+        return self._name("cursor")
+
+    @property
+    def connections(self) -> str:
+        """Hash: server id → requests in flight, the sum over all workers."""
+        return self._name("connections")
+
+    @property
+    def failures(self) -> str:
+        """Hash: server id → consecutive failures on real traffic; no field at zero."""
+        return self._name("failures")
+
+    # --- workers: each writes its own; taken back by any other when its heartbeat is old
+
+    @property
+    def workers(self) -> str:
+        """Sorted set: worker ids, scored by unix seconds of their last heartbeat."""
+        return self._name("workers")
+
+    def worker(self, worker: WorkerId) -> str:
+        """Hash: host, pid, started, version of one worker; as long as it is in `workers`."""
+        return self._name(f"worker:{worker}")
+
+    def worker_connections(self, worker: WorkerId) -> str:
+        """Hash: server id → that worker's requests in flight; as long as it is in `workers`."""
+        return self._name(f"worker:{worker}:connections")
+
+    # --- health checks: written by the leading health-checker
+
+    @property
+    def checker(self) -> str:
+        """String with expiry: id of the leading health-checker."""
+        return self._name("checker")
+
+    @property
+    def check_results(self) -> str:
+        """Hash: server id → passed or failed, and what the last check saw."""
+        return self._name("checks:result")
+
+    @property
+    def check_times(self) -> str:
+        """Hash: server id → unix seconds of the last check."""
+        return self._name("checks:at")
+
+    @property
+    def check_durations(self) -> str:
+        """Hash: server id → how long the last check took, in milliseconds."""
+        return self._name("checks:duration_ms")
+
+    @property
+    def unanswered(self) -> str:
+        """Hash: server id → unix seconds since when checks get no answer; no field while they do."""
+        return self._name("checks:unanswered_since")

@@ -1,0 +1,43 @@
+-- After the pool changed: a new version, and what picks need made ready.
+-- KEYS: version strategy servers weights admin health cycle load
+local function gcd(a, b)
+  while b > 0 do a, b = b, a % b end
+  return a
+end
+
+-- The twin of weighted_cycle in strategies/base.py: server i of n stands at (j + i/n) / weight.
+local function weighted_cycle(ids)
+  local divisor, weight = 0, {}
+  for i, id in ipairs(ids) do
+    weight[i] = tonumber(redis.call('HGET', weights, id))
+    divisor = gcd(weight[i], divisor)
+  end
+  local turns = {}
+  for i, id in ipairs(ids) do
+    local share = weight[i] / divisor
+    for turn = 0, share - 1 do
+      turns[#turns + 1] = { at = (turn + (i - 1) / #ids) / share, index = i, id = id }
+    end
+  end
+  table.sort(turns, function(a, b)
+    if a.at ~= b.at then return a.at < b.at end
+    return a.index < b.index
+  end)
+  return turns
+end
+
+local function refresh()
+  local eligible = {}
+  for _, id in ipairs(redis.call('ZRANGE', servers, 0, -1)) do
+    if redis.call('HGET', admin, id) == 'ready' and redis.call('HGET', health, id) == 'up' then
+      eligible[#eligible + 1] = id
+    end
+  end
+  redis.call('DEL', cycle)
+  for _, turn in ipairs(weighted_cycle(eligible)) do redis.call('RPUSH', cycle, turn.id) end
+  local current = redis.call('GET', strategy)
+  for name, rule in pairs(strategies) do
+    if rule.prepare then rule.prepare(name == current and eligible or {}) end
+  end
+  return redis.call('INCR', version)
+end

@@ -1,0 +1,25 @@
+-- Makes the store's counts of one worker what the worker says they are: at its start, after a lost connection,
+-- after it was taken for dead. Absolute numbers, so doing it twice changes nothing.
+--@include strategies
+--@include count
+-- KEYS: workers version worker events
+-- ARGV: worker id, host, pid, unix seconds of its start, then server id and requests in flight for each server
+-- Return: pool version (0 if there is no pool)
+local id = ARGV[1]
+local new = not redis.call('ZSCORE', workers, id)
+redis.call('ZADD', workers, redis.call('TIME')[1], id)
+redis.call('HSET', worker, 'host', ARGV[2], 'pid', ARGV[3], 'started', ARGV[4])
+
+local held = {}
+for i = 5, #ARGV, 2 do held[ARGV[i]] = tonumber(ARGV[i + 1]) end
+local before = redis.call('HGETALL', worker_connections)
+for i = 1, #before, 2 do
+  count(before[i], (held[before[i]] or 0) - tonumber(before[i + 1]))
+  held[before[i]] = nil
+end
+for server, connections_held in pairs(held) do count(server, connections_held) end
+
+if new then
+  redis.call('XADD', events, 'MAXLEN', '~', 1000, '*', 'kind', 'worker-joined', 'server', '', 'by', id, 'detail', '')
+end
+return tonumber(redis.call('GET', version) or 0)

@@ -1,0 +1,59 @@
+"""Loads the Lua scripts: one act per file, its header is its contract.
+
+A script's first comment says what it does. `-- KEYS:` names the keys it uses, by the names of `keys.Keys`;
+the loader passes exactly those and gives them to the script as locals of the same names. `--@include NAME`
+puts `NAME.lua` there, with its keys; `--@include strategies` puts every registered strategy.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha1
+from importlib.resources import files
+
+from lb.store.keys import Keys
+from lb.strategies import STRATEGIES
+
+_KEYS_LINE = re.compile(r"^-- KEYS:(.*)$", re.MULTILINE)
+_INCLUDE_LINE = re.compile(r"^--@include (\w+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script ready to send: its text, its hash for EVALSHA, and the names of its keys in order."""
+
+    name: str
+    text: str
+    sha: str
+    key_names: tuple[str, ...]
+
+    def keys(self, keys: Keys, **own: str) -> list[str]:
+        """Return the key names to send; `own` gives those that `Keys` makes from an id."""
+        return [own[name] if name in own else getattr(keys, name) for name in self.key_names]
+
+
+@cache
+def load(name: str) -> Script:
+    """Read `lua/<name>.lua` with all that it includes."""
+    body = _expand(_read(name))
+    names = dict.fromkeys(key for line in _KEYS_LINE.findall(body) for key in line.split())
+    values = ", ".join(f"KEYS[{index}]" for index in range(1, len(names) + 1))
+    text = f"local {', '.join(names)} = {values}\n{body}"
+    return Script(name, text, sha1(text.encode(), usedforsecurity=False).hexdigest(), tuple(names))
+
+
+def _expand(text: str) -> str:
+    return _INCLUDE_LINE.sub(lambda match: _expand(_included(match[1])), text)
+
+
+def _included(name: str) -> str:
+    if name != "strategies":
+        return _read(name)
+    rules = (files("lb.strategies").joinpath(f"{rule.stem}.lua").read_text() for rule in STRATEGIES.values())
+    return "\n".join((_read(name), *(f"do\n{rule}\nend" for rule in rules)))
+
+
+def _read(name: str) -> str:
+    return files("lb.store").joinpath("lua", f"{name}.lua").read_text()

@@ -1,0 +1,25 @@
+"""The server with the fewest requests in flight for its weight, counted over the whole fleet."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from lb.model import ServerId
+from lb.strategies.base import LocalPool, Strategy
+
+
+def pick(pool: LocalPool, excluded: Collection[ServerId]) -> ServerId | None:
+    """Take the least loaded; among equals, the cursor rotates (and moves only then)."""
+    loads = {
+        server: pool.connections.get(server, 0) / weight
+        for server, weight in pool.weights.items()
+        if server not in excluded
+    }
+    if not loads:
+        return None
+    least = min(loads.values())
+    tied = sorted(server for server, load in loads.items() if load == least)
+    return tied[pool.advance() % len(tied)] if len(tied) > 1 else tied[0]
+
+
+LEAST_CONNECTIONS = Strategy("least-connections", pick)
