@@ -1,0 +1,32 @@
+"""config.json, environment and flags as one frozen `Config`; server URLs as operators write them.
+
+Importing this costs pydantic's import (a tenth of a second): commands import it when they run, not before.
+"""
+
+from __future__ import annotations
+
+from lb.config.addresses import ListenAddress, normalise_server_id, parse_server_url
+from lb.config.load import Setting, from_json, load, settings, to_json
+from lb.config.model import Config
+from lb.config.sections import AdminApi, HealthCheck, Limits, PassiveHealth, Timeouts
+from lb.config.values import StatusRange, format_duration, parse_duration
+
+__all__ = [
+    "AdminApi",
+    "Config",
+    "HealthCheck",
+    "Limits",
+    "ListenAddress",
+    "PassiveHealth",
+    "Setting",
+    "StatusRange",
+    "Timeouts",
+    "format_duration",
+    "from_json",
+    "load",
+    "normalise_server_id",
+    "parse_duration",
+    "parse_server_url",
+    "settings",
+    "to_json",
+]

@@ -1,0 +1,177 @@
+"""Where things are: a server's URL, the address to listen on, the store, the proxies to trust.
+
+Names are normalised here and nowhere else: hosts in lower case, IPv6 in brackets and in its short form, the
+port always written. Parsers raise ValueError; the two for operators' commands raise UsageError.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import TypeVar
+
+from lb.config.values import shown, whole_number
+from lb.errors import UsageError
+from lb.model import ServerId, ServerSpec
+
+_T = TypeVar("_T")
+
+_DEFAULT_SERVER_PORT = 80
+_EXAMPLE = '"http://localhost:5001"'
+
+_HOST_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]{1,5}))?")
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
+_STORE_URL = re.compile(r"rediss?(?:\+(?:sentinel|cluster))?://[^/?#\s]\S*|unix://\S*/\S+")
+
+parse_weight = whole_number(1, 256)
+
+
+def parse_server_url(text: str, weight: int = 1) -> ServerSpec:
+    """Check a server's URL and weight as an operator gave them.
+
+    Raises UsageError, which says what is wrong and what was expected.
+    """
+    return ServerSpec(
+        id=_for_operator(lambda: _url_id(text)),
+        url=_for_operator(lambda: normalise_url(text)),
+        weight=_for_operator(lambda: parse_weight(weight)),
+    )
+
+
+def normalise_server_id(text: str) -> ServerId:
+    """Return the id of the server that `text` names: as "localhost:5001", or by its URL.
+
+    Raises UsageError if it can be neither.
+    """
+    return _for_operator(lambda: _url_id(text if "://" in text else f"http://{text}"))
+
+
+def _for_operator(parse: Callable[[], _T]) -> _T:
+    try:
+        return parse()
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def normalise_url(text: str) -> str:
+    """Return a server's URL in its one form, `http://host:port`."""
+    return f"http://{_url_id(text)}"
+
+
+def _url_id(text: str) -> ServerId:
+    scheme, separator, remainder = text.partition("://")
+    authority, tail = re.fullmatch(r"([^/?#]*)(.*)", remainder, re.DOTALL).groups()  # type: ignore[union-attr]
+    if not separator:
+        raise ValueError(f"expected a server's URL such as {_EXAMPLE}; got {shown(text)}{_with_scheme(text)}")
+    if "@" in authority:
+        raise ValueError(f"a server's URL has no user name or password; expected one such as {_EXAMPLE}")
+    if scheme.lower() != "http":
+        raise ValueError(f"servers are reached by plain http://, not {scheme}://; got {shown(text)}")
+    if tail not in {"", "/"}:
+        raise ValueError(
+            f"a server's URL ends after its port, as requests bring their own path; got {shown(text)}, "
+            f"leave out {shown(tail)}"
+        )
+    host, port = _split(authority, _DEFAULT_SERVER_PORT, text)
+    if not host or not port:
+        raise ValueError(f"expected a host and a port from 1 to 65535, such as {_EXAMPLE}; got {shown(text)}")
+    return ServerId(f"{host}:{port}")
+
+
+def _with_scheme(text: str) -> str:
+    try:
+        _url_id(f"http://{text}")
+    except ValueError:
+        return ""
+    return f"; did you mean {shown(f'http://{text}')}?"
+
+
+def _split(authority: str, default_port: int, text: object) -> tuple[str, int]:
+    """Take host and port apart; the host may be empty. `text` is what errors show."""
+    match = _HOST_PORT.fullmatch(authority)
+    if not match:
+        hint = "; IPv6 addresses stand in brackets" if authority.count(":") > 1 else ""
+        raise ValueError(f"expected host:port; got {shown(text)}{hint}")
+    port = default_port if match[2] is None else int(match[2])
+    if port > 65535:
+        raise ValueError(f"expected a port up to 65535; got {shown(text)}")
+    return _host(match[1], text), port
+
+
+def _host(host: str, text: object) -> str:
+    if not host:
+        return ""
+    address = _ip(host.strip("[]"))
+    if host.startswith("[") and isinstance(address, IPv6Address) and address.scope_id is None:
+        return f"[{address}]"
+    last_label = host.rstrip(".").rpartition(".")[2]
+    if isinstance(address, IPv4Address) or (_HOST_NAME.fullmatch(host.lower()) and not last_label.isdigit()):
+        return host.lower()
+    raise ValueError(f"{shown(host)} is neither a host name nor an IP address; got {shown(text)}")
+
+
+def _ip(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """Where to accept connections. No host: every interface, IPv4 and IPv6; port 0: any free one."""
+
+    host: str  # IPv6 without brackets, as sockets take it
+    port: int
+
+    @classmethod
+    def parse(cls, value: object) -> ListenAddress:
+        """Take ":8080", "0.0.0.0:8080", "[::1]:8080", "8080" or 8080."""
+        text = str(value)
+        if re.fullmatch(r"[0-9]+", text):
+            text = f":{text}"
+        if not re.search(r":[0-9]+\Z", text):
+            raise ValueError(f'expected an address such as ":8080" or "127.0.0.1:8080"; got {shown(value)}')
+        host, port = _split(text, 0, value)
+        return cls(host.strip("[]"), port)
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        address = _ip(self.host)
+        return self.host == "localhost" if address is None else address.is_loopback
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_store_url(text: str) -> str:
+    """Check the shape of a store's URL; the password never appears in the error."""
+    if _STORE_URL.fullmatch(text):
+        return text
+    hint = ""
+    if "://" not in text and _STORE_URL.fullmatch(f"redis://{text}"):
+        hint = '; did you forget "redis://"?'
+    forms = '"redis://host:6379/0", "rediss://…", "redis+sentinel://…", "redis+cluster://…" or "unix:///path"'
+    raise ValueError(f"expected a store's URL such as {forms}; got {shown(_hide_password(text))}{hint}")
+
+
+def _hide_password(text: str) -> str:
+    return re.sub(r"\A(\w[\w+]*://)?.*@", r"\1***@", text, flags=re.DOTALL)
+
+
+def parse_network(value: object) -> IPv4Network | IPv6Network:
+    """Take "10.0.0.1" or "10.0.0.0/8", IPv4 or IPv6."""
+    text = str(value)
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(
+            f'expected an IP address or network such as "10.0.0.0/8"; got {shown(value)}'
+        ) from None
+    if str(network.network_address) != str(ip_address(text.partition("/")[0])):
+        raise ValueError(f'{shown(value)} has bits set after its mask; did you mean "{network}"?')
+    return network

@@ -1,0 +1,73 @@
+"""Types of settings: each joins a value, its parser and how it is written back to JSON."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from ipaddress import IPv4Network, IPv6Network
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, PlainValidator
+
+from lb.config.addresses import ListenAddress, normalise_url, parse_network, parse_store_url, parse_weight
+from lb.config.values import (
+    StatusRange,
+    format_duration,
+    one_of,
+    parse_duration,
+    parse_positive_duration,
+    shown,
+    whole_number,
+)
+
+_MIN_TOKEN_LENGTH = 16
+
+
+def strategy_names() -> list[str]:
+    """List the strategies by their files: settings know their names, not their code."""
+    scripts = (entry.name for entry in files("lb").joinpath("strategies").iterdir())
+    return sorted(name[:-4].replace("_", "-") for name in scripts if name.endswith(".lua"))
+
+
+def _key_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", text):
+        raise ValueError(f'expected 1 to 64 letters, digits, ".", "_", ":" or "-"; got {shown(text)}')
+    return text
+
+
+def _check_path(text: str) -> str:
+    if not re.fullmatch(r"/[!-\"$-~]*", text):
+        raise ValueError(
+            f'expected a path such as "/health", in ASCII without spaces or "#"; got {shown(text)}'
+        )
+    return text
+
+
+def _token(text: str) -> str:
+    if not re.fullmatch(rf"[!-~]{{{_MIN_TOKEN_LENGTH},}}", text):
+        raise ValueError(
+            f"expected {_MIN_TOKEN_LENGTH} or more printable ASCII characters without spaces; got {len(text)}"
+        )
+    return text
+
+
+_AsDuration = PlainSerializer(format_duration, when_used="json")
+Duration = Annotated[float, BeforeValidator(parse_positive_duration), _AsDuration]
+DurationOrZero = Annotated[float, BeforeValidator(parse_duration), _AsDuration]
+
+CountOrZero = Annotated[int, BeforeValidator(whole_number(0))]
+Count = Annotated[int, BeforeValidator(whole_number(1))]
+Weight = Annotated[int, BeforeValidator(parse_weight)]
+FailureStatus = Annotated[int, BeforeValidator(whole_number(400, 599))]
+Statuses = Annotated[StatusRange, PlainValidator(StatusRange.parse), PlainSerializer(str)]
+
+Listen = Annotated[ListenAddress, PlainValidator(ListenAddress.parse), PlainSerializer(str)]
+ServerUrl = Annotated[str, AfterValidator(normalise_url)]
+StoreUrl = Annotated[str, AfterValidator(parse_store_url)]
+Network = Annotated[IPv4Network | IPv6Network, PlainValidator(parse_network), PlainSerializer(str)]
+
+StrategyName = Annotated[str, BeforeValidator(one_of(strategy_names()))]
+CheckMethod = Annotated[str, BeforeValidator(one_of(["HEAD", "GET"]))]
+CheckPath = Annotated[str, AfterValidator(_check_path)]
+KeyName = Annotated[str, AfterValidator(_key_name)]
+Token = Annotated[str, AfterValidator(_token)]

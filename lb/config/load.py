@@ -1,0 +1,151 @@
+"""From flags, environment and config.json to one Config; all that is wrong comes out at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_origin
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from lb.config.model import Config
+from lb.config.problems import Place, describe
+from lb.config.sections import Section, is_section
+from lb.errors import ConfigError
+
+DEFAULT_FILE = Path("config.json")
+
+#: Flags whose name is not the setting's: they are given once per entry.
+_FLAGS = {"servers": "server"}
+
+Values = dict[str, Any]  # a JSON object; checked by Config
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One value that can be set, and what it is called everywhere."""
+
+    name: str  # in `overrides`: its attributes joined by "_", such as "timeouts_connect"
+    keys: tuple[str, ...]  # in the file: ("timeouts", "connect")
+    field: FieldInfo
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable."""
+        return f"LB_{self.name.upper()}"
+
+    @property
+    def flag(self) -> str:
+        """Its command-line option, where a command has one."""
+        return f"--{_FLAGS.get(self.name, self.name).replace('_', '-')}"
+
+    def from_text(self, text: str) -> object:
+        """Take the value of an environment variable: lists are separated by commas."""
+        if get_origin(self.field.annotation) is not tuple:
+            return text
+        return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def settings(
+    section: type[Section] = Config, name: str = "", keys: tuple[str, ...] = ()
+) -> Iterator[Setting]:
+    """List every setting, in the order of the reference."""
+    for attribute, field in section.model_fields.items():
+        own_name = name + attribute.removesuffix("_seconds")
+        own_keys = (*keys, field.alias or attribute)
+        if is_section(field.annotation):
+            yield from settings(field.annotation, f"{own_name}_", own_keys)
+        else:
+            yield Setting(own_name, own_keys, field)
+
+
+def load(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object]) -> Config:
+    """Read the configuration. An override wins over `LB_<NAME>`, that over the file, that over the default.
+
+    The file is `path`, else what `LB_CONFIG` names, else `config.json` if it exists. `overrides` holds flags
+    by `Setting.name`; None and an empty tuple mean that the flag was not given, and an empty variable counts
+    as unset. Raises ConfigError with all problems.
+    """
+    path = path or (Path(environ["LB_CONFIG"]) if environ.get("LB_CONFIG") else None)
+    if path is None and DEFAULT_FILE.exists():
+        path = DEFAULT_FILE
+    values = _read(path) if path else {}
+    origins: dict[Place, str] = {}
+    for setting in settings():
+        override = overrides.get(setting.name)
+        if override is not None and override != ():
+            _put(values, setting.keys, list(override) if isinstance(override, tuple) else override)
+            origins[setting.keys] = setting.flag
+        elif text := environ.get(setting.variable):
+            _put(values, setting.keys, setting.from_text(text))
+            origins[setting.keys] = f"environment {setting.variable}"
+    return _validate(values, origins, str(path) if path else "configuration")
+
+
+def to_json(config: Config) -> str:
+    """Write the effective configuration, secrets included, so that `from_json` gives an equal one."""
+    return config.model_dump_json(by_alias=True)
+
+
+def from_json(text: str) -> Config:
+    """Read what `to_json` wrote."""
+    return _validate(_parse(text, "configuration"), {}, "configuration")
+
+
+def _read(path: Path) -> Values:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError([f"{path}: no such file"]) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}: expected UTF-8 text; byte {error.start} is not"]) from None
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
+    return _parse(text, str(path))
+
+
+def _parse(text: str, file: str) -> Values:
+    repeated: list[str] = []
+
+    def to_object(pairs: list[tuple[str, object]]) -> Values:
+        values = dict(pairs)
+        if len(values) < len(pairs):
+            names = [name for name, _ in pairs]
+            repeated.extend(
+                f'{file}: "{name}" is given {names.count(name)} times'
+                for name in values
+                if names.count(name) > 1
+            )
+        return values
+
+    try:
+        values = json.loads(text, object_pairs_hook=to_object)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise ConfigError([f"{file}: {place}: not valid JSON: {error.msg}"]) from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError([f"{file}: not usable JSON: {error}"]) from None
+    if not isinstance(values, dict):
+        raise ConfigError([f'{file}: expected a JSON object, such as {{"port": ":8080"}}'])
+    if repeated:
+        raise ConfigError(repeated)
+    return values
+
+
+def _put(values: Values, keys: tuple[str, ...], value: object) -> None:
+    """Set a nested value. A section that is no object stays as it is: checking it reports that."""
+    for key in keys[:-1]:
+        values = values.setdefault(key, {})
+        if not isinstance(values, dict):
+            return
+    values[keys[-1]] = value
+
+
+def _validate(values: Values, origins: Mapping[Place, str], file: str) -> Config:
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(describe(error, values, origins, file)) from None

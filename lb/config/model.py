@@ -1,0 +1,113 @@
+"""The whole configuration of one host; `sections` says how settings are written and described."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, GetCoreSchemaHandler, GetPydanticSchema, field_validator
+from pydantic_core import core_schema
+
+from lb.config import fields
+from lb.config.addresses import ListenAddress, parse_server_url
+from lb.config.sections import AdminApi, HealthCheck, Limits, PassiveHealth, Section, ServerEntry, Timeouts
+from lb.config.values import shown
+from lb.model import ServerId, ServerSpec
+
+
+def _server_schema(_source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+    """Read a URL or a ServerEntry, give a ServerSpec, write an entry again."""
+    entry = core_schema.no_info_before_validator_function(_server_entry, handler(ServerEntry))
+    as_entry = core_schema.plain_serializer_function_ser_schema(_entry_json)
+    return core_schema.no_info_after_validator_function(_server_spec, entry, serialization=as_entry)
+
+
+def _server_entry(value: object) -> object:
+    if isinstance(value, str):
+        return {"url": value}
+    if isinstance(value, dict):
+        return value
+    raise ValueError(f'expected a URL or an object with "url" and "weight"; got {shown(value)}')
+
+
+def _server_spec(entry: ServerEntry) -> ServerSpec:
+    return parse_server_url(entry.url, entry.weight)
+
+
+def _entry_json(server: ServerSpec) -> dict[str, object]:
+    return {"url": server.url, "weight": server.weight}
+
+
+class Config(Section):
+    """The effective configuration of one host."""
+
+    port: fields.Listen = Field(
+        default=ListenAddress("", 8080),
+        description="Where clients connect: `:8080` is every interface, IPv4 and IPv6; port 0 any free port.",
+    )
+    strategy: fields.StrategyName = Field(
+        default="round-robin", description="How a server is picked for a request."
+    )
+    servers: tuple[Annotated[ServerSpec, GetPydanticSchema(_server_schema)], ...] = Field(
+        default=(),
+        description="The servers: URLs, or objects with `url` and `weight`. `lb-admin add` brings in more.",
+    )
+    max_retries: fields.CountOrZero = Field(
+        default=3, description="Attempts at other servers after the first one failed; 0 is none."
+    )
+    retry_on: tuple[fields.FailureStatus, ...] = Field(
+        default=(502, 503, 504),
+        description="Statuses of a server after which an idempotent request is retried.",
+    )
+    health_check_interval_seconds: fields.Duration = Field(
+        default=2.0, description="Time between two checks of the same server."
+    )
+    threshold_seconds: fields.Duration = Field(
+        default=60.0,
+        description="How long a server may leave checks unanswered before it is removed from the pool.",
+    )
+    health_check: HealthCheck = Field(default=HealthCheck(), description="The health-checker's requests.")
+    passive_health: PassiveHealth = Field(
+        default=PassiveHealth(), description="Health as seen on real traffic."
+    )
+    timeouts: Timeouts = Field(default=Timeouts(), description="How long each step of a request may take.")
+    limits: Limits = Field(default=Limits(), description="How much of everything one client may ask for.")
+    trusted_proxies: tuple[fields.Network, ...] = Field(
+        default=(),
+        description="Addresses and networks whose `X-Forwarded-*` headers are believed; nobody's by default.",
+    )
+    workers: fields.Count | None = Field(
+        default=None, description="Worker processes; absent: one per processor core."
+    )
+    redis: fields.StoreUrl | None = Field(
+        default=None,
+        repr=False,
+        description="URL of the store, Redis or Valkey; absent: an embedded one in `dataDir`.",
+    )
+    key_prefix: fields.KeyName = Field(default="lb", description="What every key in the store begins with.")
+    pool: fields.KeyName = Field(
+        default="default", description="The pool's name; hosts with the same one share it."
+    )
+    data_dir: Path = Field(default=Path(".lb"), description="Directory of the embedded store and its socket.")
+    graceful_timeout_seconds: fields.DurationOrZero = Field(
+        default=10.0,
+        description="How long requests in flight may take when the balancer stops; then they are cut.",
+    )
+    admin: AdminApi = Field(default=AdminApi(), description="The admin API.")
+
+    @field_validator("servers")
+    @classmethod
+    def _each_server_once(cls, servers: tuple[ServerSpec, ...]) -> tuple[ServerSpec, ...]:
+        places: dict[ServerId, list[str]] = {}
+        for index, server in enumerate(servers):
+            places.setdefault(server.id, []).append(f"servers[{index}]")
+        repeated = [f"{server} is {' and '.join(at)}" for server, at in places.items() if len(at) > 1]
+        if repeated:
+            raise ValueError(f"expected each server once; {', '.join(repeated)}")
+        return servers
+
+    @property
+    def worker_count(self) -> int:
+        """How many workers to run: as configured, else one per core that this process may use."""
+        return self.workers or len(os.sched_getaffinity(0))

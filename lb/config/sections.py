@@ -1,0 +1,167 @@
+"""The parts of the configuration: each setting once, with its default, unit and meaning.
+
+Attributes are snake_case; the file has the same names in camelCase. Durations are float seconds here, so
+their attributes end in `_seconds`; the file writes "2s". The descriptions are the reference that users read.
+"""
+
+from __future__ import annotations
+
+from typing import TypeGuard
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic.alias_generators import to_camel
+
+from lb.config import fields
+from lb.config.addresses import ListenAddress
+from lb.config.values import StatusRange, shown
+
+#: Attributes that the file calls something else: the original's names stay.
+_FILE_KEYS = {"strategy": "lbAlgo"}
+
+
+def file_key(attribute: str) -> str:
+    """Name an attribute as the file does."""
+    return _FILE_KEYS.get(attribute) or to_camel(attribute.removesuffix("_seconds"))
+
+
+class Section(BaseModel):
+    """A JSON object of settings: immutable, without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=file_key)
+
+
+def is_section(annotation: object) -> TypeGuard[type[Section]]:
+    """Whether a field holds a section and not a single setting."""
+    return isinstance(annotation, type) and issubclass(annotation, Section)
+
+
+class ServerEntry(Section):
+    """A server in `servers`, where it is more than a URL."""
+
+    url: fields.ServerUrl = Field(description="`http://host[:port]`; port 80 if it names none.")
+    weight: fields.Weight = Field(
+        default=1, description="1 to 256: its share of the requests, relative to the others'."
+    )
+
+
+class HealthCheck(Section):
+    """How the health-checker asks a server whether it is well."""
+
+    method: fields.CheckMethod = Field(default="HEAD", description="HEAD or GET; HEAD as in the original.")
+    path: fields.CheckPath = Field(
+        default="/", description="Path, with query if need be, of the check's request."
+    )
+    timeout_seconds: fields.Duration = Field(
+        default=5.0, description="How long a check may take, connecting included; longer is no answer."
+    )
+    rise: fields.Count = Field(default=2, description="Passed checks in a row that bring a server up.")
+    fall: fields.Count = Field(default=3, description="Failed checks in a row that take a server down.")
+    expect: tuple[fields.Statuses, ...] = Field(
+        default=(StatusRange(200, 399),),
+        description="Statuses that pass a check: 200, `200-299` or `2xx`. The original took 200 alone, which "
+        "fails servers that redirect or answer 204.",
+    )
+
+    @field_validator("expect")
+    @classmethod
+    def _can_pass(cls, expect: tuple[StatusRange, ...]) -> tuple[StatusRange, ...]:
+        if not expect:
+            raise ValueError("expected at least one status, as no check could pass")
+        return expect
+
+    def expects(self, status: int) -> bool:
+        """Whether a response of this status passes the check."""
+        return any(status in statuses for statuses in self.expect)
+
+
+class PassiveHealth(Section):
+    """What failed requests of clients say about a server."""
+
+    failures: fields.CountOrZero = Field(
+        default=5,
+        description="Failed requests in a row, counted over all workers, that take a server down until "
+        "checks bring it up; 0 turns this off.",
+    )
+
+
+class Timeouts(Section):
+    """How long each step of a request may take."""
+
+    connect_seconds: fields.Duration = Field(
+        default=3.0, description="Connecting to a server; short, because another one is tried next."
+    )
+    response_head_seconds: fields.Duration = Field(
+        default=60.0, description="From the request's last byte to the end of the response's head; then 504."
+    )
+    idle_seconds: fields.Duration = Field(
+        default=60.0, description="Silence within a response's body; then it is cut."
+    )
+    client_header_seconds: fields.Duration = Field(
+        default=60.0, description="From the first to the last byte of a request's head; then 408."
+    )
+    client_body_seconds: fields.Duration = Field(
+        default=60.0, description="Silence within a request's body; then 408."
+    )
+    keep_alive_seconds: fields.Duration = Field(
+        default=75.0, description="How long a client's connection may wait for its next request."
+    )
+    tunnel_seconds: fields.Duration = Field(
+        default=3600.0,
+        description="Silence in both directions of an upgraded connection, such as a WebSocket.",
+    )
+
+
+class Limits(Section):
+    """How much of everything one client may ask for."""
+
+    request_line_bytes: fields.Count = Field(
+        default=8192, description="Longest request line, in bytes; then 414."
+    )
+    header_bytes: fields.Count = Field(default=32768, description="Longest header block, in bytes; then 431.")
+    header_count: fields.Count = Field(default=100, description="Most header lines of a message; then 431.")
+    body_bytes: fields.CountOrZero = Field(
+        default=0,
+        description="Largest request body, in bytes; then 413. 0: no limit, as bodies are never held whole.",
+    )
+    replay_bytes: fields.CountOrZero = Field(
+        default=65536,
+        description="How much of a request's body is kept for a retry, in bytes; a larger one is sent once.",
+    )
+    keep_alive_requests: fields.CountOrZero = Field(
+        default=10000, description="Requests on one client connection before it is closed; 0 is no limit."
+    )
+    idle_connections_per_server: fields.CountOrZero = Field(
+        default=256,
+        description="Connections that a worker keeps open to a server between requests: enough for a busy "
+        "worker's requests in flight, so that load does not become connecting.",
+    )
+    clients: fields.Count = Field(
+        default=10000, description="Client connections that one worker holds at once."
+    )
+
+
+class AdminApi(Section):
+    """The API behind the dashboard, the metrics and, where it is remote, `lb-admin`."""
+
+    listen: fields.Listen = Field(
+        default=ListenAddress("127.0.0.1", 8081),
+        description="Address of the admin API: this machine alone by default.",
+    )
+    token: fields.Token | None = Field(
+        default=None,
+        validate_default=True,
+        repr=False,
+        description="Secret that requests must bring, 16 characters or more; required if `listen` is "
+        "reachable from other machines.",
+    )
+
+    @field_validator("token")
+    @classmethod
+    def _guards_the_network(cls, token: str | None, info: ValidationInfo) -> str | None:
+        listen = info.data.get("listen")
+        if token is None and listen is not None and not listen.loopback:
+            raise ValueError(
+                f"required, because admin.listen {shown(str(listen))} is reachable from other machines; "
+                'set one, or listen on "127.0.0.1:8081"'
+            )
+        return token

@@ -1,0 +1,130 @@
+"""Values as people write them in the config: durations, numbers, statuses. Each parser raises ValueError."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from decimal import Decimal
+from difflib import get_close_matches
+
+_UNIT_SECONDS = {"h": Decimal(3600), "m": Decimal(60), "s": Decimal(1), "ms": Decimal("0.001")}
+_DURATION = re.compile(r"(?:\d{1,12}(?:\.\d{1,12})?(?:ms|h|m|s))+", re.ASCII)
+_DURATION_PART = re.compile(r"([\d.]+)(ms|h|m|s)", re.ASCII)
+_NUMBER = re.compile(r"\d{1,12}(?:\.\d{1,12})?", re.ASCII)
+_LONGEST_SECONDS = 365 * 24 * 3600
+
+_LARGEST = 2**53  # what every JSON reader holds exactly
+_STATUSES = re.compile(r"([1-5])xx|([1-5]\d\d)(?:-([1-5]\d\d))?", re.ASCII | re.IGNORECASE)
+
+
+def shown(value: object) -> str:
+    """Write a value into a message as JSON does, cut short."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def nearest(word: str, words: Collection[str]) -> str | None:
+    """Return the one of `words` that was probably meant, if any is near."""
+    by_lower = {known.lower(): known for known in words}
+    found = get_close_matches(word.lower(), by_lower, n=1)
+    return by_lower[found[0]] if found else None
+
+
+def parse_duration(value: object) -> float:
+    """Return seconds from "2s", "500ms", "1m30s", "1h", or a bare number of milliseconds."""
+    seconds = _duration(value)
+    if seconds is None:
+        forms = '"2s", "500ms", "1m30s", "1h", or a number of milliseconds'
+        raise ValueError(f"expected a duration such as {forms}; got {shown(value)}")
+    if seconds > _LONGEST_SECONDS:
+        raise ValueError(f'expected a duration of at most a year ("8760h"); got {shown(value)}')
+    return seconds
+
+
+def _duration(value: object) -> float | None:
+    text = str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    if not isinstance(text, str):
+        return None
+    if _NUMBER.fullmatch(text):
+        return float(Decimal(text) * _UNIT_SECONDS["ms"])
+    if _DURATION.fullmatch(text):
+        return float(
+            sum(Decimal(number) * _UNIT_SECONDS[unit] for number, unit in _DURATION_PART.findall(text))
+        )
+    return None
+
+
+def parse_positive_duration(value: object) -> float:
+    """Do the same, and refuse zero."""
+    seconds = parse_duration(value)
+    if not seconds:
+        raise ValueError(f"expected a duration longer than zero; got {shown(value)}")
+    return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """Write seconds so that `parse_duration` gives the same number back: 90.0 is "1m30s", 0.5 is "500ms"."""
+    exact = Decimal(repr(seconds))
+    if exact % 1:
+        return f"{exact:f}s" if exact > 1 else f"{(exact * 1000).normalize():f}ms"
+    minutes, rest = divmod(int(exact), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = ((hours, "h"), (minutes, "m"), (rest, "s"))
+    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
+
+
+def whole_number(least: int, most: int = _LARGEST) -> Callable[[object], int]:
+    """Make a parser of whole numbers within bounds; digits in a string count too (environment, flags)."""
+    bounds = f"{least} or more" if most == _LARGEST else f"{least} to {most}"
+
+    def parse(value: object) -> int:
+        if isinstance(value, str) and re.fullmatch(r"-?\d{1,18}", value, re.ASCII):
+            value = int(value)
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+            return value
+        raise ValueError(f"expected a whole number, {bounds}; got {shown(value)}")
+
+    return parse
+
+
+def one_of(words: Collection[str]) -> Callable[[object], str]:
+    """Make a parser that takes exactly these words."""
+
+    def parse(value: object) -> str:
+        if isinstance(value, str) and value in words:
+            return value
+        near = nearest(value, words) if isinstance(value, str) else None
+        hint = f'; did you mean "{near}"?' if near else ""
+        raise ValueError(f"expected one of {', '.join(words)}; got {shown(value)}{hint}")
+
+    return parse
+
+
+@dataclass(frozen=True, slots=True)
+class StatusRange:
+    """HTTP statuses from `first` to `last`, both included."""
+
+    first: int
+    last: int
+
+    @classmethod
+    def parse(cls, value: object) -> StatusRange:
+        """Take 200, "200", "2xx" or "200-299"."""
+        is_text = isinstance(value, int | str) and not isinstance(value, bool)
+        match = _STATUSES.fullmatch(str(value).replace(" ", "")) if is_text else None
+        if not match:
+            raise ValueError(f'expected a status such as 200, "2xx" or "200-299"; got {shown(value)}')
+        century, first, last = match.groups()
+        if century:
+            return cls(int(century) * 100, int(century) * 100 + 99)
+        if last and int(last) < int(first):
+            raise ValueError(f"expected a range from low to high; got {shown(value)}")
+        return cls(int(first), int(last or first))
+
+    def __contains__(self, status: int) -> bool:
+        return self.first <= status <= self.last
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
