@@ -7,21 +7,17 @@ port always written. Parsers raise ValueError; the two for operators' commands r
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import TypeVar
 
 from lb.config.values import shown, whole_number
 from lb.errors import UsageError
 from lb.model import ServerId, ServerSpec
 
-_T = TypeVar("_T")
-
 _DEFAULT_SERVER_PORT = 80
 _EXAMPLE = '"http://localhost:5001"'
 
-_HOST_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]{1,5}))?")
+_HOST_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]{1,9}))?")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
 _STORE_URL = re.compile(r"rediss?(?:\+(?:sentinel|cluster))?://[^/?#\s]\S*|unix://\S*/\S+")
@@ -34,11 +30,10 @@ def parse_server_url(text: str, weight: int = 1) -> ServerSpec:
 
     Raises UsageError, which says what is wrong and what was expected.
     """
-    return ServerSpec(
-        id=_for_operator(lambda: _url_id(text)),
-        url=_for_operator(lambda: normalise_url(text)),
-        weight=_for_operator(lambda: parse_weight(weight)),
-    )
+    try:
+        return ServerSpec(_url_id(text), normalise_url(text), parse_weight(weight))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def normalise_server_id(text: str) -> ServerId:
@@ -46,12 +41,8 @@ def normalise_server_id(text: str) -> ServerId:
 
     Raises UsageError if it can be neither.
     """
-    return _for_operator(lambda: _url_id(text if "://" in text else f"http://{text}"))
-
-
-def _for_operator(parse: Callable[[], _T]) -> _T:
     try:
-        return parse()
+        return _url_id(text if "://" in text else f"http://{text}")
     except ValueError as error:
         raise UsageError(str(error)) from None
 
@@ -62,14 +53,15 @@ def normalise_url(text: str) -> str:
 
 
 def _url_id(text: str) -> ServerId:
+    if "@" in text:
+        raise ValueError(f"a server's URL has no user name or password; expected one such as {_EXAMPLE}")
     scheme, separator, remainder = text.partition("://")
-    authority, tail = re.fullmatch(r"([^/?#]*)(.*)", remainder, re.DOTALL).groups()  # type: ignore[union-attr]
     if not separator:
         raise ValueError(f"expected a server's URL such as {_EXAMPLE}; got {shown(text)}{_with_scheme(text)}")
-    if "@" in authority:
-        raise ValueError(f"a server's URL has no user name or password; expected one such as {_EXAMPLE}")
     if scheme.lower() != "http":
         raise ValueError(f"servers are reached by plain http://, not {scheme}://; got {shown(text)}")
+    authority = re.split(r"[/?#]", remainder, maxsplit=1)[0]
+    tail = remainder[len(authority) :]
     if tail not in {"", "/"}:
         raise ValueError(
             f"a server's URL ends after its port, as requests bring their own path; got {shown(text)}, "
@@ -104,12 +96,15 @@ def _split(authority: str, default_port: int, text: object) -> tuple[str, int]:
 def _host(host: str, text: object) -> str:
     if not host:
         return ""
-    address = _ip(host.strip("[]"))
-    if host.startswith("[") and isinstance(address, IPv6Address) and address.scope_id is None:
-        return f"[{address}]"
-    last_label = host.rstrip(".").rpartition(".")[2]
-    if isinstance(address, IPv4Address) or (_HOST_NAME.fullmatch(host.lower()) and not last_label.isdigit()):
-        return host.lower()
+    if host.startswith("["):
+        address = _ip(host[1:-1])
+        if isinstance(address, IPv6Address) and address.scope_id is None:
+            return f"[{address}]"
+    else:
+        name = host.lower()
+        looks_like_ip = name.rstrip(".").rpartition(".")[2].isdigit()
+        if _ip(name) if looks_like_ip else _HOST_NAME.fullmatch(name):
+            return name
     raise ValueError(f"{shown(host)} is neither a host name nor an IP address; got {shown(text)}")
 
 
@@ -160,7 +155,7 @@ def parse_store_url(text: str) -> str:
 
 
 def _hide_password(text: str) -> str:
-    return re.sub(r"\A(\w[\w+]*://)?.*@", r"\1***@", text, flags=re.DOTALL)
+    return re.sub(r"\A(\w[\w+]*://)?.*@", r"\1***@", text.partition("?")[0], flags=re.DOTALL)
 
 
 def parse_network(value: object) -> IPv4Network | IPv6Network:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,8 @@ def load(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, 
     by `Setting.name`; None and an empty tuple mean that the flag was not given, and an empty variable counts
     as unset. Raises ConfigError with all problems.
     """
+    if unknown := overrides.keys() - {setting.name for setting in settings()}:
+        raise TypeError(f"no such settings: {', '.join(sorted(unknown))}")
     path = path or (Path(environ["LB_CONFIG"]) if environ.get("LB_CONFIG") else None)
     if path is None and DEFAULT_FILE.exists():
         path = DEFAULT_FILE
@@ -108,21 +111,8 @@ def _read(path: Path) -> Values:
 
 
 def _parse(text: str, file: str) -> Values:
-    repeated: list[str] = []
-
-    def to_object(pairs: list[tuple[str, object]]) -> Values:
-        values = dict(pairs)
-        if len(values) < len(pairs):
-            names = [name for name, _ in pairs]
-            repeated.extend(
-                f'{file}: "{name}" is given {names.count(name)} times'
-                for name in values
-                if names.count(name) > 1
-            )
-        return values
-
     try:
-        values = json.loads(text, object_pairs_hook=to_object)
+        values = json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise ConfigError([f"{file}: {place}: not valid JSON: {error.msg}"]) from None
@@ -130,9 +120,14 @@ def _parse(text: str, file: str) -> Values:
         raise ConfigError([f"{file}: not usable JSON: {error}"]) from None
     if not isinstance(values, dict):
         raise ConfigError([f'{file}: expected a JSON object, such as {{"port": ":8080"}}'])
-    if repeated:
-        raise ConfigError(repeated)
     return values
+
+
+def _object(pairs: list[tuple[str, object]]) -> Values:
+    repeated = [f'"{key}"' for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+    if repeated:
+        raise ValueError(f"given more than once: {', '.join(repeated)}")
+    return dict(pairs)
 
 
 def _put(values: Values, keys: tuple[str, ...], value: object) -> None:

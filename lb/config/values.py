@@ -33,7 +33,7 @@ def nearest(word: str, words: Collection[str]) -> str | None:
 
 
 def parse_duration(value: object) -> float:
-    """Return seconds from "2s", "500ms", "1m30s", "1h", or a bare number of milliseconds."""
+    """Return seconds, to the microsecond, from "2s", "500ms", "1m30s", "1h", or a number of milliseconds."""
     seconds = _duration(value)
     if seconds is None:
         forms = '"2s", "500ms", "1m30s", "1h", or a number of milliseconds'
@@ -48,12 +48,11 @@ def _duration(value: object) -> float | None:
     if not isinstance(text, str):
         return None
     if _NUMBER.fullmatch(text):
-        return float(Decimal(text) * _UNIT_SECONDS["ms"])
-    if _DURATION.fullmatch(text):
-        return float(
-            sum(Decimal(number) * _UNIT_SECONDS[unit] for number, unit in _DURATION_PART.findall(text))
-        )
-    return None
+        text = f"{text}ms"
+    if not _DURATION.fullmatch(text):
+        return None
+    parts = (Decimal(number) * _UNIT_SECONDS[unit] for number, unit in _DURATION_PART.findall(text))
+    return float(round(sum(parts, Decimal(0)), 6))
 
 
 def parse_positive_duration(value: object) -> float:
