@@ -7,6 +7,7 @@ from dataclasses import dataclass
 _CHROME = (
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"
 )
+_SHOP_COOKIES = "consent=necessary.statistics; basket=1042.1077.2210.2391; seen=20417.20418.20733.21190.22005"
 
 #: About 700 bytes, as a browser sends them.
 _BROWSER_HEADERS = (
@@ -15,8 +16,7 @@ _BROWSER_HEADERS = (
     "Accept-Language: en-GB,en;q=0.9,de;q=0.7",
     "Accept-Encoding: gzip, deflate, br",
     "Referer: https://shop.example.com/catalogue/shoes?page=3&sort=price",
-    "Cookie: session=7f0c2d4e9a5b4c1d8e6f3a2b1c0d9e8f; theme=dark; consent=necessary.statistics; "
-    + "basket=1042.1077.2210.2391; seen=20417.20418.20733.21190.22005; zone=Europe/Berlin",
+    f"Cookie: session=7f0c2d4e9a5b4c1d8e6f3a2b1c0d9e8f; theme=dark; {_SHOP_COOKIES}",
     "Cache-Control: max-age=0",
     "Upgrade-Insecure-Requests: 1",
     "Sec-Fetch-Dest: document",
