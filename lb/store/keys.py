@@ -86,13 +86,28 @@ class Keys:
         return self._name("sources")
 
     @property
+    def config_strategy(self) -> str:
+        """String: strategy that the config named when it was last reconciled."""
+        return self._name("config:strategy")
+
+    @property
+    def config_weights(self) -> str:
+        """Hash: server id → weight that the config gave it when it was last reconciled."""
+        return self._name("config:weights")
+
+    @property
     def removed(self) -> str:
-        """Sorted set: ids of servers that were removed, scored by unix seconds."""
+        """Sorted set: ids of servers that were removed, scored by unix seconds; 30 days."""
         return self._name("removed")
 
     def removed_server(self, server: ServerId) -> str:
-        """Hash: url, weight, source, reason of one removed server; until restored or added again."""
+        """Hash: url, weight, source, reason of one removed server; 30 days, or until it joins again."""
         return self._name(f"removed:{server}")
+
+    @property
+    def removed_unanswered(self) -> str:
+        """Sorted set: ids of servers removed for unanswered checks, scored by unix seconds; one hour."""
+        return self._name("removed_unanswered")
 
     @property
     def events(self) -> str:
@@ -169,3 +184,8 @@ class Keys:
     def unanswered(self) -> str:
         """Hash: server id → unix seconds since when checks get no answer; no field while they do."""
         return self._name("checks:unanswered_since")
+
+    @property
+    def removal_refused(self) -> str:
+        """Set: ids of unanswered servers that stay, as too much of the pool would be gone."""
+        return self._name("checks:removal_refused")

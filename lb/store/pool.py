@@ -2,58 +2,251 @@
 
 from __future__ import annotations
 
+import builtins
+import difflib
 from collections.abc import Iterator, Sequence
 
+import redis
+
+from lb.errors import ConflictError, StoreError, UnknownServerError, UsageError
 from lb.model import (
-    Admin, Check, Event, Health, RemovedServer, Server, ServerId, ServerSpec, ServerStatus, Snapshot, Source,
+    Admin,
+    Check,
+    Event,
+    Health,
+    RemovedServer,
+    Server,
+    ServerId,
+    ServerSpec,
+    ServerStatus,
+    Snapshot,
+    Source,
 )
-from lb.store.keys import Keys
+from lb.store import views
+from lb.store.keys import SCHEMA, Keys
+from lb.store.session import Session
+from lb.strategies import STRATEGIES
+
+MAX_WEIGHT = 256
+
+_FEW = 10  # so many server ids still read well in one message
+_BLOCK_SECONDS = 5.0
 
 
 class BackendPool:
     """The pool in the store. Each method is one typed act; once it returned, every later pick obeys it.
 
-    All methods raise StoreUnavailableError if the store does not answer; `by` names who acts, for the events.
+    All methods raise StoreUnavailableError if the store does not answer and StoreError if it cannot be used;
+    `by` names who acts, for the events.
     """
 
-    def __init__(self, connection: object, keys: Keys) -> None: ...
+    def __init__(self, connection: redis.Redis, keys: Keys) -> None:
+        self._session = Session(connection, keys)
+        self._keys = keys
 
-    # looks
+    # --- looks
+
     def ping(self) -> None:
         """Check that the store answers and holds our schema (or nothing yet): StoreError if not."""
-    def snapshot(self) -> Snapshot: ...
-    def version(self) -> int: ...
-    def list(self) -> list[ServerStatus]:
-        """All servers in pool order with live figures, read atomically."""
-    def removed(self) -> list[RemovedServer]: ...
-    def events(self, count: int = 100, after: str = "-") -> list[Event]:
-        """The newest `count` events, oldest first; only those behind stream id `after` if given."""
-    def follow_events(self, after: str = "$") -> Iterator[Event]:
-        """Block for new events, for ever."""
+        with self._session.edge() as connection:
+            found = connection.get(self._keys.schema)
+        if found not in (None, SCHEMA):
+            raise StoreError(
+                f"the store at {self._session.address} holds a pool of schema {found}, this version of lb "
+                f"works with schema {SCHEMA}: use the lb that wrote it, or another database"
+            )
 
-    # acts of operators; ServerId arguments that are not in the pool raise UnknownServerError (names near ones)
+    def snapshot(self) -> Snapshot:
+        """Read the members; version 0 and no strategy if the store holds no pool."""
+        return views.snapshot_of(self._read())
+
+    def version(self) -> int:
+        """Read the pool's version, 0 if the store holds no pool."""
+        with self._session.edge() as connection:
+            return int(connection.get(self._keys.version) or 0)
+
+    def list(self) -> list[ServerStatus]:
+        """Read all servers in pool order with live figures, at one instant."""
+        return views.statuses_of(self._read())
+
+    def removed(self) -> builtins.list[RemovedServer]:
+        """Read the servers that can be restored, the latest first."""
+        with self._session.edge() as connection:
+            removals = connection.zrevrange(self._keys.removed, 0, -1, withscores=True)
+            pipeline = connection.pipeline(transaction=False)
+            for server, _ in removals:
+                pipeline.hgetall(self._keys.removed_server(server))
+            records = pipeline.execute()
+        return [
+            views.removed_of(server, at, record)
+            for (server, at), record in zip(removals, records, strict=True)
+            if record  # not restored between the two reads
+        ]
+
+    def events(self, count: int = 100, after: str = "-") -> builtins.list[Event]:
+        """Read the newest `count` events, oldest first; only those behind stream id `after` if given."""
+        start = "-" if after == "-" else f"({after}"
+        with self._session.edge() as connection:
+            entries = connection.xrevrange(self._keys.events, max="+", min=start, count=count)
+        return [views.event_of(entry) for entry in reversed(entries)]
+
+    def follow_events(self, after: str = "$") -> Iterator[Event]:
+        """Block for the events behind stream id `after` ("$": only new ones), for ever."""
+        position = after
+        if after == "$":
+            newest = self.events(count=1)
+            position = newest[0].id if newest else "0-0"
+        while True:
+            with self._session.edge() as connection:
+                streams = connection.xread({self._keys.events: position}, block=self._block_milliseconds())
+            for _, entries in streams or ():
+                for entry in entries:
+                    position = entry[0]
+                    yield views.event_of(entry)
+
+    def leader(self) -> str | None:
+        """Read which health-checker leads; None if none does."""
+        with self._session.edge() as connection:
+            leader: str | None = connection.get(self._keys.checker)
+        return leader
+
+    # --- acts of operators; for a server that is not in the pool: UnknownServerError, which names near ones
+
     def add(self, spec: ServerSpec, source: Source, by: str) -> Server:
-        """ConflictError if it is there already. New servers are ready and up. Forgets a removed record."""
-    def remove(self, server: ServerId, by: str, reason: str = "") -> None: ...
+        """Bring in a server, ready and up; forgets a record of its removal. ConflictError if it is there."""
+        row = self._session.run(
+            "add", spec.id, spec.url, _weight(spec.weight), source, by, SCHEMA, **self._record(spec.id)
+        )
+        if row is None:
+            raise ConflictError(f"{spec.id} is in the pool already")
+        return views.server_of(row)
+
+    def remove(self, server: ServerId, by: str, reason: str = "") -> None:
+        """Take out a server; requests in flight to it go on. It can be restored for 30 days."""
+        if self._session.run("remove", server, by, reason, **self._record(server)) is None:
+            raise self._unknown(server)
+
     def restore(self, server: ServerId, by: str) -> Server:
         """Bring back a removed server with its URL, weight, source. UnknownServerError if none such."""
-    def set_admin(self, server: ServerId, admin: Admin, by: str) -> Server: ...
-    def set_weight(self, server: ServerId, weight: int, by: str) -> Server: ...
-    def set_strategy(self, name: str, by: str) -> None: ...
+        row = self._session.run("restore", server, by, **self._record(server))
+        if row is None:
+            removed = [record.id for record in self.removed()]
+            raise UnknownServerError(f"{server} is not on the list of the removed{_hint(server, removed)}")
+        return views.server_of(row)
+
+    def set_admin(self, server: ServerId, admin: Admin, by: str) -> Server:
+        """Make a server ready, drain it, or put it into maint."""
+        return self._known(server, self._session.run("set_admin", server, admin, by))
+
+    def set_weight(self, server: ServerId, weight: int, by: str) -> Server:
+        """Give a server a share of the traffic, 1 to 256; UsageError for another number."""
+        return self._known(server, self._session.run("set_weight", server, _weight(weight), by))
+
+    def set_strategy(self, name: str, by: str) -> None:
+        """Choose the strategy; UsageError if there is none of that name."""
+        self._session.run("set_strategy", _strategy(name), by)
+
     def reconcile(self, specs: Sequence[ServerSpec], strategy: str, by: str) -> None:
         """Make the pool's config-sourced servers those of the config; leave what operators added.
 
-        Also sets the strategy if the config names another than at the last reconcile, and the schema if new.
+        A weight or the strategy is set only if the config changed it since it was last reconciled, so what an
+        operator set survives a restart with the same config. Also sets the schema if new.
         """
+        servers = [field for spec in specs for field in (spec.id, spec.url, _weight(spec.weight))]
+        records = [self._keys.removed_server(spec.id) for spec in specs]
+        self._session.run("reconcile", by, SCHEMA, _strategy(strategy), *servers, further_keys=records)
 
-    # health
-    def record_check(self, server: ServerId, check: Check) -> None: ...
+    # --- health
+
+    def record_check(self, server: ServerId, check: Check) -> None:
+        """Note the outcome of a check, and since when the server gives no answer. Flips nothing."""
+        milliseconds = f"{check.duration_seconds * 1000:.1f}"
+        self._session.run("record_check", server, views.outcome(check), milliseconds, int(check.answered))
+
     def set_health(self, server: ServerId, health: Health, reason: str, by: str) -> bool:
         """Flip; False if it was so already or the server is gone. Up clears failures and reason."""
+        return self._session.run("set_health", server, health, reason, by) is not None
+
     def mark_failed(self, server: ServerId, failures: int, by: str) -> bool:
         """Mark down for failures on real traffic. Refused (False) past half of the pool."""
-    def remove_unanswered(self, server: ServerId, threshold_seconds: float, by: str) -> bool: ...
+        return self._session.run("mark_failed", server, failures, by) is not None
+
+    def remove_unanswered(self, server: ServerId, threshold_seconds: float, by: str) -> bool:
+        """Take out a server that is down and has not answered for so long.
+
+        False if it did answer, or if more than half of the pool would have gone in this way within an hour.
+        """
+        reason = f"unanswered for {threshold_seconds:g} s"
+        own = self._record(server)
+        return (
+            self._session.run("remove_unanswered", server, threshold_seconds, by, reason, **own) is not None
+        )
+
     def lead(self, checker: str, seconds: float) -> bool:
         """Take or renew the health-checkers' leadership for `seconds`; False if another leads."""
+        return self._session.run("lead", checker, int(seconds * 1000)) is not None
+
+    def resign(self, checker: str) -> None:
+        """Give up the leadership if this health-checker has it, so that another takes over at once."""
+        self._session.run("resign", checker)
+
     def refill(self, snapshot: Snapshot, by: str) -> bool:
-        """Put a snapshot back into an *empty* store; False if it is not empty."""
+        """Put a snapshot back into an *empty* store; False if it is not empty, or the snapshot is."""
+        if not snapshot.strategy:
+            return False
+        servers = [
+            field
+            for s in snapshot.servers
+            for field in (s.id, s.url, s.weight, s.admin, s.health, s.source, s.reason, s.since)
+        ]
+        return (
+            self._session.run("refill", by, SCHEMA, snapshot.version, snapshot.strategy, *servers) is not None
+        )
+
+    # --- inner
+
+    def _read(self) -> views.Pool:
+        version, strategy, ids, *columns = self._session.run("read")
+        return version, strategy, ids, columns
+
+    def _record(self, server: ServerId) -> dict[str, str]:
+        return {"removed_server": self._keys.removed_server(server)}
+
+    def _known(self, server: ServerId, row: Sequence[str] | None) -> Server:
+        if row is None:
+            raise self._unknown(server)
+        return views.server_of(row)
+
+    def _unknown(self, server: ServerId) -> UnknownServerError:
+        with self._session.edge() as connection:
+            present = connection.zrange(self._keys.servers, 0, -1)
+        return UnknownServerError(f"{server} is not in the pool{_hint(server, present)}")
+
+    def _block_milliseconds(self) -> int:
+        timeout = self._session.connection.connection_pool.connection_kwargs.get("socket_timeout")
+        return int(1000 * min(_BLOCK_SECONDS, (timeout or 2 * _BLOCK_SECONDS) / 2))
+
+
+def _weight(weight: int) -> int:
+    if not 1 <= weight <= MAX_WEIGHT:
+        raise UsageError(f"a weight is a whole number from 1 to {MAX_WEIGHT}, not {weight}")
+    return weight
+
+
+def _strategy(name: str) -> str:
+    if name not in STRATEGIES:
+        raise UsageError(f'there is no strategy "{name}"; the strategies are {", ".join(STRATEGIES)}')
+    return name
+
+
+def _hint(server: str, present: Sequence[str]) -> str:
+    if not present:
+        return ", which is empty"
+    if len(present) <= _FEW:
+        return f"; it holds {', '.join(present)}"
+    near = difflib.get_close_matches(server, present)
+    return (
+        f"; did you mean {' or '.join(near)}?"
+        if near
+        else f"; none of its {len(present)} servers is named alike"
+    )

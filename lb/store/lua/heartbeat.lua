@@ -1,8 +1,8 @@
 -- A worker says that it lives, and learns who no longer does.
+--@include clock
 -- KEYS: workers worker
 -- ARGV: worker id, pool version that it has applied, seconds after which a silent worker is dead
 -- Return: {1 or 0 if this worker is unknown (it must register), id of each dead worker …}
-local now = tonumber(redis.call('TIME')[1])
 local reply = { 0 }
 if redis.call('ZSCORE', workers, ARGV[1]) then
   redis.call('ZADD', workers, now, ARGV[1])

@@ -2,12 +2,14 @@
 -- after it was taken for dead. Absolute numbers, so doing it twice changes nothing.
 --@include strategies
 --@include count
--- KEYS: workers version worker events
+--@include clock
+--@include event
+-- KEYS: workers version worker
 -- ARGV: worker id, host, pid, unix seconds of its start, then server id and requests in flight for each server
 -- Return: pool version (0 if there is no pool)
 local id = ARGV[1]
 local new = not redis.call('ZSCORE', workers, id)
-redis.call('ZADD', workers, redis.call('TIME')[1], id)
+redis.call('ZADD', workers, now, id)
 redis.call('HSET', worker, 'host', ARGV[2], 'pid', ARGV[3], 'started', ARGV[4])
 
 local held = {}
@@ -19,7 +21,5 @@ for i = 1, #before, 2 do
 end
 for server, connections_held in pairs(held) do count(server, connections_held) end
 
-if new then
-  redis.call('XADD', events, 'MAXLEN', '~', 1000, '*', 'kind', 'worker-joined', 'server', '', 'by', id, 'detail', '')
-end
+if new then event('worker-joined', '', id, '') end
 return tonumber(redis.call('GET', version) or 0)

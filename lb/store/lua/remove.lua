@@ -1,0 +1,17 @@
+-- An operator takes a server out of the pool. Requests in flight to it go on.
+--@include strategies
+--@include refresh
+--@include clock
+--@include event
+--@include record
+--@include forget
+-- ARGV: server id, by whom, reason
+-- Return: 1, or nil if it is not in the pool
+local id, by, reason = ARGV[1], ARGV[2], ARGV[3]
+if not redis.call('ZSCORE', servers, id) then return nil end
+
+record(id, reason)
+forget(id)
+event('removed', id, by, reason)
+refresh()
+return 1

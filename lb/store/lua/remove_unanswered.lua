@@ -1,0 +1,33 @@
+-- Takes out a server that is down and has left its checks unanswered for too long. At most half of the pool may
+-- go in this way within an hour: a cut-off health-checker must not empty it.
+--@include strategies
+--@include refresh
+--@include clock
+--@include event
+--@include record
+--@include forget
+-- KEYS: removed_unanswered
+-- ARGV: server id, seconds without an answer, by whom, reason
+-- Return: 1, or nil if it stays
+local id, by, reason = ARGV[1], ARGV[3], ARGV[4]
+local since_when = redis.call('HGET', unanswered, id)
+if not since_when or now - since_when < tonumber(ARGV[2]) then return nil end
+if redis.call('HGET', health, id) ~= 'down' then return nil end
+
+redis.call('ZREMRANGEBYSCORE', removed_unanswered, '-inf', now - 3600)
+local gone = redis.call('ZCARD', removed_unanswered)
+local total = redis.call('ZCARD', servers) + gone
+if gone + 1 > math.floor(total / 2) then
+  if redis.call('SADD', removal_refused, id) == 1 then
+    event('removal-refused', id, by,
+      reason .. ', but ' .. gone .. ' of ' .. total .. ' servers left so within the hour, and half of the pool stays')
+  end
+  return nil
+end
+
+record(id, reason)
+forget(id)
+redis.call('ZADD', removed_unanswered, now, id)
+event('removed', id, by, reason)
+refresh()
+return 1

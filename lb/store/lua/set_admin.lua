@@ -1,0 +1,25 @@
+-- An operator says what they want of a server. To maint and back, the clock of unanswered checks starts anew:
+-- nobody checks a server in maint.
+--@include strategies
+--@include refresh
+--@include clock
+--@include event
+--@include server
+-- KEYS: unanswered removal_refused
+-- ARGV: server id, ready, drain or maint, by whom
+-- Return: the server, or nil if it is not in the pool
+local id, wanted, by = ARGV[1], ARGV[2], ARGV[3]
+local before = redis.call('HGET', admin, id)
+if not before then return nil end
+
+if before ~= wanted then
+  redis.call('HSET', admin, id, wanted)
+  redis.call('HSET', since, id, now)
+  if before == 'maint' or wanted == 'maint' then
+    redis.call('HDEL', unanswered, id)
+    redis.call('SREM', removal_refused, id)
+  end
+  event(wanted, id, by, 'was ' .. before)
+  refresh()
+end
+return server(id)

@@ -1,0 +1,17 @@
+-- An operator gives a server another share of the traffic.
+--@include strategies
+--@include refresh
+--@include event
+--@include server
+-- ARGV: server id, weight, by whom
+-- Return: the server, or nil if it is not in the pool
+local id, weight, by = ARGV[1], ARGV[2], ARGV[3]
+local before = redis.call('HGET', weights, id)
+if not before then return nil end
+
+if before ~= weight then
+  redis.call('HSET', weights, id, weight)
+  event('weight', id, by, weight .. ', was ' .. before)
+  refresh()
+end
+return server(id)

@@ -1,0 +1,72 @@
+"""The edge to the store: runs scripts, and turns every redis exception into one of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    BusyLoadingError,
+    ConnectionError,  # noqa: A004 (redis's own, and the only one meant here)
+    NoScriptError,
+    RedisError,
+    TimeoutError,  # noqa: A004
+)
+
+from lb.errors import StoreError, StoreUnavailableError
+from lb.store.keys import Keys
+from lb.store.scripts import load
+
+#: The first row that fits an exception says what it becomes, and what it means.
+_TRANSLATION: tuple[tuple[type[Exception], type[StoreError], str], ...] = (
+    (AuthenticationError, StoreError, "refuses the user name or password"),
+    (AuthorizationError, StoreError, "refuses this user"),
+    (BusyLoadingError, StoreUnavailableError, "is still loading its data"),
+    (TimeoutError, StoreUnavailableError, "does not answer in time"),
+    (ConnectionError, StoreUnavailableError, "cannot be reached"),
+    (RedisError, StoreError, "refused the command"),
+)
+
+
+class Session:
+    """One client of one pool's keys. Raises only StoreError and StoreUnavailableError."""
+
+    def __init__(self, connection: redis.Redis, keys: Keys) -> None:
+        self.connection = connection
+        self.keys = keys
+
+    @property
+    def address(self) -> str:
+        """Where the store is, without its password."""
+        place: dict[str, Any] = self.connection.connection_pool.connection_kwargs
+        if "path" in place:
+            return f"unix://{place['path']}"
+        return f"{place.get('host', 'localhost')}:{place.get('port', 6379)}/{place.get('db') or 0}"
+
+    @contextmanager
+    def edge(self) -> Iterator[Any]:  # its types allow for bytes everywhere; our connections decode
+        """Give the connection; translate what it raises."""
+        try:
+            yield self.connection
+        except RedisError as error:
+            kind, meaning = next(row[1:] for row in _TRANSLATION if isinstance(error, row[0]))
+            raise kind(f"the store at {self.address} {meaning}: {error}") from error
+
+    def run(
+        self, act: str, *arguments: str | float, further_keys: Iterable[str] = (), **own_keys: str
+    ) -> Any:
+        """Run `lua/<act>.lua`, whose header tells what it asks for and what it returns.
+
+        `own_keys` are those of its KEYS that `Keys` makes from an id, `further_keys` come after all of them.
+        """
+        script = load(act)
+        names = [*script.keys(self.keys, **own_keys), *further_keys]
+        with self.edge() as connection:
+            try:
+                return connection.evalsha(script.sha, len(names), *names, *arguments)
+            except NoScriptError:
+                return connection.eval(script.text, len(names), *names, *arguments)

@@ -1,0 +1,131 @@
+"""Turns what the store replies into the values of `lb.model`. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+from lb.model import (
+    Admin,
+    Check,
+    Event,
+    Health,
+    RemovedServer,
+    Server,
+    ServerId,
+    ServerStatus,
+    Snapshot,
+    Source,
+    WorkerId,
+    WorkerStatus,
+)
+
+#: What `read.lua` returns: version, strategy, server ids, then one flat `field, value, …` list per hash.
+Pool: TypeAlias = tuple[int, str, list[str], list[list[str]]]
+_Column: TypeAlias = dict[str, str]
+
+_PASSED, _FAILED = "passed", "failed"
+
+
+def server_of(row: Sequence[str]) -> Server:
+    """Read what `server.lua` gives of one server."""
+    server, url, weight, admin, health, source, reason, since = row
+    return Server(
+        id=ServerId(server),
+        url=url,
+        weight=int(weight),
+        admin=Admin(admin),
+        health=Health(health),
+        source=Source(source),
+        reason=reason,
+        since=float(since),
+    )
+
+
+def snapshot_of(pool: Pool) -> Snapshot:
+    """Read the members out of the whole pool."""
+    version, strategy, ids, columns = pool
+    members = [_column(flat) for flat in columns[:7]]
+    return Snapshot(version, strategy, tuple(_member(server, members) for server in ids))
+
+
+def statuses_of(pool: Pool) -> list[ServerStatus]:
+    """Read the members with their live figures out of the whole pool."""
+    _, _, ids, flat_columns = pool
+    columns = [_column(flat) for flat in flat_columns]
+    return [_status(server, columns) for server in ids]
+
+
+def outcome(check: Check) -> str:
+    """Write a check's outcome as `check_results` keeps it: "passed 200 OK"."""
+    return f"{_PASSED if check.passed else _FAILED} {check.detail}"
+
+
+def removed_of(server: str, at: float, record: Mapping[str, str]) -> RemovedServer:
+    """Read one `removed_server` hash."""
+    return RemovedServer(
+        id=ServerId(server),
+        url=record["url"],
+        weight=int(record["weight"]),
+        source=Source(record["source"]),
+        reason=record["reason"],
+        at=at,
+    )
+
+
+def event_of(entry: tuple[str, Mapping[str, str]]) -> Event:
+    """Read one entry of the stream of events."""
+    stream_id, fields = entry
+    milliseconds, _, _ = stream_id.partition("-")
+    return Event(
+        id=stream_id,
+        at=int(milliseconds) / 1000,
+        kind=fields["kind"],
+        server=fields["server"],
+        by=fields["by"],
+        detail=fields["detail"],
+    )
+
+
+def worker_of(worker: str, heartbeat: float, about: Mapping[str, str], held: Sequence[str]) -> WorkerStatus:
+    """Read one worker's hash and its connection counts."""
+    return WorkerStatus(
+        id=WorkerId(worker),
+        host=about["host"],
+        pid=int(about["pid"]),
+        started=float(about["started"]),
+        heartbeat=heartbeat,
+        version=int(about.get("version", 0)),
+        connections=sum(map(int, held)),
+    )
+
+
+def _column(flat: list[str]) -> _Column:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _member(server: str, columns: list[_Column]) -> Server:
+    return server_of([server, *(column.get(server, "") for column in columns[:7])])
+
+
+def _status(server: str, columns: list[_Column]) -> ServerStatus:
+    connections, failures, results, times, durations, unanswered = (
+        column.get(server) for column in columns[7:]
+    )
+    check = None
+    if results is not None:
+        verdict, _, detail = results.partition(" ")
+        check = Check(
+            passed=verdict == _PASSED,
+            answered=unanswered is None,
+            detail=detail,
+            duration_seconds=float(durations or 0) / 1000,
+        )
+    return ServerStatus(
+        server=_member(server, columns),
+        connections=int(connections or 0),
+        failures=int(failures or 0),
+        last_check=check,
+        last_check_at=float(times) if times else None,
+        unanswered_since=float(unanswered) if unanswered else None,
+    )

@@ -1,0 +1,56 @@
+"""Fixtures for all tests: one real store per session, a pool of its own for every test."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from lb.store.client import connect
+from lb.store.fleet import Fleet
+from lb.store.keys import Keys
+from lb.store.pool import BackendPool
+from tests.support import Valkey
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Valkey]:
+    """One real store for the session; a test that kills its store makes a Valkey of its own."""
+    data_dir = Path(tempfile.mkdtemp(prefix="lb-"))  # short: a socket's path must be
+    try:
+        with Valkey(data_dir) as store:
+            yield store
+    finally:
+        shutil.rmtree(data_dir)
+
+
+@pytest.fixture
+def store_url(valkey: Valkey) -> str:
+    return valkey.url
+
+
+@pytest.fixture
+def keys() -> Keys:
+    """Keys that no other test uses."""
+    return Keys(prefix=f"t{secrets.token_hex(4)}")
+
+
+@pytest.fixture
+def connection(store_url: str) -> Iterator[redis.Redis]:
+    with connect(store_url) as client:
+        yield client
+
+
+@pytest.fixture
+def pool(connection: redis.Redis, keys: Keys) -> BackendPool:
+    return BackendPool(connection, keys)
+
+
+@pytest.fixture
+def fleet(connection: redis.Redis, keys: Keys) -> Fleet:
+    return Fleet(connection, keys)
