@@ -1,0 +1,62 @@
+"""`lb-admin events`: what happened to the pool, and what happens."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+
+import click
+
+from lb.admin.operators import Operator, operator_command
+from lb.api import serialise
+from lb.model import Event
+
+_BEGINNING = "0-0"  # before every id of a stream
+
+
+@click.command
+@click.option(
+    "--count",
+    type=click.IntRange(0, 1000),
+    default=20,
+    show_default=True,
+    help="How many of the newest to show.",
+)
+@click.option("--follow", is_flag=True, help="Go on with each new one, until interrupted.")
+@operator_command
+def command(operator: Operator, count: int, *, follow: bool) -> None:
+    r"""Show what happened, and what happens.
+
+    One event per line, the newest last: when, what, to which server, by whom, and why. With --json an
+    array; with --follow --json one object per line.
+
+    \b
+    Examples:
+      lb-admin events --count 100
+      lb-admin events --follow
+    """
+    past = operator.pool.events(max(count, 1))
+    shown = past[-count:] if count else []
+    if not follow:
+        operator.show_json(serialise.event(event) for event in shown)
+        for event in shown:
+            operator.say(_line(event))
+        return
+    _tell(operator, shown)
+    try:
+        _tell(operator, operator.pool.follow_events(past[-1].id if past else _BEGINNING))
+    except KeyboardInterrupt:
+        return  # the way to end it
+
+
+def _tell(operator: Operator, events: Iterable[Event]) -> None:
+    for event in events:
+        operator.say(_line(event))
+        if operator.as_json:
+            click.echo(json.dumps(serialise.event(event)))
+
+
+def _line(event: Event) -> str:
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.at))
+    return f"{when}  {event.kind:<14}  {event.server or '-':<22}  {event.by:<20}  {event.detail}".rstrip()

@@ -1,0 +1,45 @@
+"""How a command fails: one line on standard error and the exit status. The only place that decides either."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+import click
+
+from lb.errors import LBError, UsageError
+
+REFUSED = 1
+
+
+class Refusal(click.ClickException):
+    """Ends the command with the reason why it could not be done."""
+
+    exit_code = REFUSED
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the reason."""
+        complain(self.message, file)
+
+
+class WrongUsage(Refusal):
+    """Ends the command because what was asked for is malformed."""
+
+    exit_code = 2  # as click's own
+
+
+def complain(message: str, file: IO[Any] | None = None) -> None:
+    """Print an error without ending the command."""
+    click.echo(f"lb-admin: error: {message}", file=file, err=file is None)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn the balancer's own errors into refusals."""
+    try:
+        yield
+    except UsageError as error:
+        raise WrongUsage(str(error)) from error
+    except LBError as error:
+        raise Refusal(str(error)) from error

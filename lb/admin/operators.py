@@ -1,0 +1,102 @@
+"""One use of a command: who acts, on which store, and how the outcome is told."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property, wraps
+from typing import TypeVar
+
+import click
+
+from lb.admin import output
+from lb.admin.failures import REFUSED, Refusal, complain
+from lb.admin.options import common_options
+from lb.admin.target import Target, find_target
+from lb.api.serialise import Json
+from lb.errors import LBError, StoreError, StoreUnavailableError
+from lb.store.client import open_fleet, open_pool
+from lb.store.fleet import Fleet
+from lb.store.pool import BackendPool
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+class Operator:
+    """What a command works with. The store is found and opened on first use."""
+
+    def __init__(self, redis: str | None, config: str | None, *, as_json: bool) -> None:
+        self._redis = redis
+        self._config = config
+        self.as_json = as_json
+        self.failed = False  # whether a part of the command was refused, see `each`
+
+    @cached_property
+    def target(self) -> Target:
+        """The store that the command is for."""
+        return find_target(self._redis, self._config, os.environ)
+
+    @cached_property
+    def pool(self) -> BackendPool:
+        """The pool in that store."""
+        return open_pool(self.target.url, self.target.keys)
+
+    @cached_property
+    def fleet(self) -> Fleet:
+        """The workers that use it."""
+        return open_fleet(self.target.url, self.target.keys)
+
+    @cached_property
+    def by(self) -> str:
+        """Who acts, for the events."""
+        try:
+            user = getpass.getuser()
+        except (KeyError, OSError):  # a container often has no name for its user
+            user = f"uid {os.getuid()}"
+        return f"lb-admin ({user}@{socket.gethostname()})"
+
+    def each(self, items: Iterable[_Item], act: Callable[[_Item], _Result]) -> Iterator[_Result]:
+        """Do `act` on every item; a refused one is reported at once, the others are done all the same."""
+        for item in items:
+            try:
+                yield act(item)
+            except StoreError:
+                raise
+            except LBError as error:
+                self.failed = True
+                complain(str(error))
+
+    def say(self, text: str) -> None:
+        """Print a line for people; nothing under --json."""
+        if not self.as_json:
+            click.echo(output.clean(text))
+
+    def show_json(self, value: Json | Iterable[Json]) -> None:
+        """Print the outcome for programs; nothing without --json."""
+        if self.as_json:
+            output.print_json(value)
+
+
+def operator_command(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the common options to a command; it gets the `Operator` that they make as its first argument."""
+
+    @wraps(function)
+    def run(redis: str | None, config: str | None, *, as_json: bool, **arguments: object) -> None:
+        context = click.get_current_context()
+        before = context.parent.params if context.parent else {}
+        operator = Operator(
+            redis or before.get("redis"),
+            config or before.get("config"),
+            as_json=as_json or before.get("as_json", False),
+        )
+        try:
+            function(operator, **arguments)
+        except StoreUnavailableError as error:
+            raise Refusal(f"{error}; {operator.target.advice}") from error
+        if operator.failed:
+            context.exit(REFUSED)
+
+    return common_options(run)

@@ -1,0 +1,78 @@
+"""How outcomes look: tables for people, JSON for programs. Colours and wrapping only on a terminal.
+
+Piped output is plain and stable: every column as wide as it needs, two spaces apart, `-` where nothing is.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import click
+from rich.console import Console, JustifyMethod
+from rich.table import Table
+from rich.text import Text
+
+from lb.api.serialise import Json
+
+NOTHING = "-"
+
+_UNLIMITED = 100_000  # columns of a terminal that is none
+_UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+
+
+def clean(text: str) -> str:
+    """Make foreign text harmless: a server chooses what its checks report, and could drive the terminal."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def cell(value: object, style: str = "") -> Text:
+    """Make one cell of a table; markup in it is not read."""
+    return Text(clean(str(value)) or NOTHING, style)
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[Text]], numbers: Collection[str]) -> None:
+    """Print rows under headings; columns in `numbers` align to the right, the first is never wrapped."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for position, heading in enumerate(headings):
+        justify: JustifyMethod = "right" if heading in numbers else "left"
+        table.add_column(heading, justify=justify, no_wrap=position == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    _print(table)
+
+
+def print_facts(facts: Mapping[str, Text]) -> None:
+    """Print names and values, aligned."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for name, value in facts.items():
+        table.add_row(cell(name), value)
+    _print(table)
+
+
+def _print(table: Table) -> None:
+    console = Console(file=sys.stdout)
+    if not console.is_terminal:
+        console.width = _UNLIMITED
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip(), color=console.is_terminal)  # rich fills lines up with spaces
+
+
+def print_json(value: Json | Iterable[Json]) -> None:
+    """Print a JSON document."""
+    click.echo(json.dumps(value if isinstance(value, Mapping) else list(value), indent=2))
+
+
+def ago(then: float | None) -> str:
+    """Say how long a time (unix seconds) is past, in its largest unit: "3m ago"."""
+    if then is None:
+        return NOTHING
+    seconds = int(max(0.0, time.time() - then))  # another host's clock may be ahead
+    for length, unit in _UNITS:
+        if seconds >= length:
+            return f"{seconds // length}{unit} ago"
+    return "now"

@@ -1,0 +1,38 @@
+"""`lb-admin remove`: servers leave the pool."""
+
+from __future__ import annotations
+
+import click
+
+from lb.admin.operators import Operator, operator_command
+from lb.admin.parameters import SERVER
+from lb.model import ServerId
+
+
+@click.command
+@click.argument("servers", metavar="SERVER...", nargs=-1, required=True, type=SERVER)
+@operator_command
+def command(operator: Operator, servers: tuple[ServerId, ...]) -> None:
+    r"""Take servers out of the pool at once.
+
+    No later request goes to them; requests that are open go on to their end. To wait for these, drain first.
+    `lb-admin list --removed` shows what was removed and `lb-admin restore` brings it back. A server that
+    config.json names comes back when that is read anew; drain it, or take it out of the file too.
+
+    \b
+    Examples:
+      lb-admin remove localhost:5001
+      lb-admin drain localhost:5001 --wait && lb-admin remove localhost:5001
+
+    A SERVER is its id (localhost:5001) or its URL.
+    """
+
+    def remove(server: ServerId) -> ServerId:
+        operator.pool.remove(server, operator.by)
+        return server
+
+    removed = []
+    for server in operator.each(servers, remove):
+        operator.say(f"{server} removed")
+        removed.append(server)
+    operator.show_json({"removed": removed})

@@ -1,0 +1,29 @@
+"""`lb-admin strategy`: how the next server is chosen."""
+
+from __future__ import annotations
+
+import click
+
+from lb.admin.operators import Operator, operator_command
+from lb.strategies import STRATEGIES
+
+
+@click.command
+@click.argument("name", required=False, type=click.Choice(list(STRATEGIES)))
+@operator_command
+def command(operator: Operator, name: str | None) -> None:
+    r"""Show or set the strategy.
+
+    Without NAME, prints the one in use. With NAME, every later pick of every worker follows it, until the
+    strategy in config.json is changed to another.
+
+    \b
+    Examples:
+      lb-admin strategy
+      lb-admin strategy least-connections
+    """
+    if name:
+        operator.pool.set_strategy(name, operator.by)
+    strategy = name or operator.pool.snapshot().strategy
+    operator.say(strategy)
+    operator.show_json({"strategy": strategy, "known": list(STRATEGIES)})

@@ -1,0 +1,49 @@
+"""Which store a command is for: --redis, LB_REDIS, the config's `redis`, or the embedded one of `dataDir`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lb import config
+from lb.config.addresses import parse_store_url
+from lb.errors import ConfigError, UsageError
+from lb.store import embedded
+from lb.store.keys import Keys
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A store and the pool in it; `advice` is what to do if it does not answer."""
+
+    url: str
+    advice: str
+    keys: Keys
+
+
+def find_target(redis: str | None, config_file: str | None, environ: Mapping[str, str]) -> Target:
+    """Decide by flags, environment and files; ConfigError or UsageError if what they say is malformed."""
+    if redis:
+        _check(redis)
+    try:
+        settings = config.load(Path(config_file) if config_file else None, environ, {"redis": redis})
+    except ConfigError:
+        if not redis or config_file:
+            raise
+        settings = config.Config()  # a config.json that happens to be here and is not ours
+    keys = Keys(prefix=settings.key_prefix, pool=settings.pool)
+    if url := redis or settings.redis:
+        return Target(url, "does it run there? --redis URL or --config FILE names another", keys)
+    return Target(
+        embedded.socket_url(settings.data_dir),
+        "is `lb run` running here? If the balancer is elsewhere, give --redis URL or --config FILE",
+        keys,
+    )
+
+
+def _check(url: str) -> None:
+    try:
+        parse_store_url(url)
+    except ValueError as error:
+        raise UsageError(f"--redis: {error}") from None

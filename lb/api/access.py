@@ -1,0 +1,93 @@
+"""Who may use the API. With a token: whoever sends it. Without: this machine only, and no foreign web page.
+
+A browser on this machine can reach the API too, and would carry the wishes of any page that is open in it.
+Three rules stop that: the Host must name this machine (a page that rebinds its own name to 127.0.0.1 cannot
+send that), a write must not carry another site's Origin, and a write must declare JSON, which a page cannot
+do for another site without asking first.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from flask import Request
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import Forbidden, Unauthorized, UnsupportedMediaType
+
+_OPEN_PATHS = frozenset({"/health"})  # for liveness checks of orchestrators, which have no token
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The rules of one API process."""
+
+    token: str | None = None
+    listen_host: str = "127.0.0.1"  # the address it listens on, a legitimate Host besides the loopback names
+
+    def check(self, request: Request) -> None:
+        """Raise the HTTP exception that answers a request which is not allowed."""
+        if self.token is not None:
+            if request.path not in _OPEN_PATHS:
+                _check_token(request, self.token)
+        else:
+            self._check_host(request)
+            _check_origin(request)
+        if request.method in _WITH_BODY and not request.is_json:
+            raise UnsupportedMediaType("writes need the header 'Content-Type: application/json'")
+
+    def _check_host(self, request: Request) -> None:
+        host = host_name(request.environ.get("HTTP_HOST", ""))
+        if host != self.listen_host and not is_loopback(host):
+            raise Forbidden(
+                f"the Host header says {host!r}; without an admin token the API answers only to "
+                "localhost, a loopback address, or the address that it listens on"
+            )
+
+
+def host_name(netloc: str) -> str:
+    """Return the host of `host:port`, without brackets; empty if it is malformed."""
+    try:
+        return urlsplit(f"//{netloc}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's loopback, without asking a resolver."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_token(request: Request, token: str) -> None:
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    matches = hmac.compare_digest(given.strip().encode(), token.encode())
+    if scheme.lower() != "bearer" or not matches:
+        raise Unauthorized(
+            "the admin token is missing or wrong; send 'Authorization: Bearer <admin.token of the config>'",
+            www_authenticate=WWWAuthenticate("bearer", {"realm": "lb"}),
+        )
+
+
+def _check_origin(request: Request) -> None:
+    origin = request.headers.get("Origin")
+    if request.method in _READS or origin is None:
+        return
+    if urlsplit_netloc(origin) != request.environ.get("HTTP_HOST", "").lower():
+        raise Forbidden(f"a page of {origin!r} may not change this pool")
+
+
+def urlsplit_netloc(origin: str) -> str:
+    """Return `host:port` of an Origin header; empty if it has none or is malformed."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""

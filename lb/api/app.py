@@ -1,0 +1,66 @@
+"""The WSGI app: routes, and the one place where an exception becomes an answer. Every answer is JSON."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Flask, Response, jsonify, request
+from werkzeug.exceptions import HTTPException
+
+from lb.api import servers, state, strategy
+from lb.api.access import Access
+from lb.api.context import EXTENSION, Context
+from lb.errors import LBError
+from lb.store.fleet import Fleet
+from lb.store.pool import BackendPool
+
+MAX_BODY_BYTES = 64 * 1024
+
+_log = logging.getLogger(__name__)
+
+
+def create_app(pool: BackendPool, fleet: Fleet, access: Access) -> Flask:
+    """Make the API over an open store; `access` says who may use it."""
+    app = Flask("lb.api", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.url_map.merge_slashes = False  # an unknown path is a 404, not a redirect
+    app.extensions[EXTENSION] = Context(pool, fleet)
+    for routes in (servers.routes, strategy.routes, state.routes):
+        app.register_blueprint(routes)
+    app.before_request(lambda: access.check(request))
+    app.after_request(_harden)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(LBError, _lb_error)
+    app.register_error_handler(Exception, _unexpected)
+    return app
+
+
+def _harden(response: Response) -> Response:
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _error(message: str, status: int) -> Response:
+    response = jsonify(error=message, status=status)
+    response.status_code = status
+    return response
+
+
+def _lb_error(error: LBError) -> Response:
+    return _error(str(error), error.status)
+
+
+def _http_error(error: HTTPException) -> Response:
+    """Answer what Flask itself refuses (404, 405, 413 …), with its headers such as Allow."""
+    response = _error(error.description or error.name, error.code or 500)
+    for name, value in error.get_headers():
+        if name != "Content-Type":
+            response.headers[name] = value
+    return response
+
+
+def _unexpected(error: Exception) -> Response:
+    _log.error("%s %s failed", request.method, request.path, exc_info=error)
+    return _error("internal error; the log of the API process has the details", 500)

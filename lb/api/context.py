@@ -1,0 +1,36 @@
+"""What the views of one app work on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from flask import current_app, request
+
+from lb.store.fleet import Fleet
+from lb.store.pool import BackendPool
+
+EXTENSION = "lb"  # where `create_app` puts the context in Flask's own registry
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The open store of one app."""
+
+    pool: BackendPool
+    fleet: Fleet
+
+
+def context() -> Context:
+    """Return the context of the app that serves this request."""
+    return cast("Context", current_app.extensions[EXTENSION])
+
+
+def pool() -> BackendPool:
+    """Return the pool of the app that serves this request."""
+    return context().pool
+
+
+def who() -> str:
+    """Return how events name the client of this request."""
+    return f"api ({request.remote_addr})"

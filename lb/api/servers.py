@@ -1,0 +1,74 @@
+"""Routes of the servers in the pool, and of those that left it. Ids may hold slashes (`unix:/path`)."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from flask import Blueprint, Response, jsonify, request
+
+from lb import config
+from lb.api import serialise
+from lb.api.bodies import NewServer, ServerChange, read_body
+from lb.api.context import pool, who
+from lb.errors import UnknownServerError, UsageError
+from lb.model import Source
+
+routes = Blueprint("servers", __name__)
+
+
+@routes.get("/servers")
+def list_servers() -> Response:
+    """Answer all servers in pool order, with live figures."""
+    return jsonify([serialise.server_status(status) for status in pool().list()])
+
+
+@routes.post("/servers")
+def add_server() -> tuple[Response, int, dict[str, str]]:
+    """Add a server; every later pick may choose it."""
+    body = read_body(request, NewServer)
+    server = pool().add(config.parse_server_url(body.url, body.weight), Source.ADMIN, who())
+    return jsonify(serialise.server(server)), 201, {"Location": f"/servers/{quote(server.id, safe='/:[]')}"}
+
+
+@routes.get("/servers/<path:server>")
+def get_server(server: str) -> Response:
+    """Answer one server with live figures."""
+    wanted = config.normalise_server_id(server)
+    for status in pool().list():
+        if status.server.id == wanted:
+            return jsonify(serialise.server_status(status))
+    raise UnknownServerError(f"no server {wanted!r} in the pool; GET /servers lists them")
+
+
+@routes.patch("/servers/<path:server>")
+def change_server(server: str) -> Response:
+    """Change what the operator wants of a server, or its weight, or both."""
+    wanted = config.normalise_server_id(server)
+    body = read_body(request, ServerChange)
+    changed = None
+    if body.weight is not None:
+        changed = pool().set_weight(wanted, body.weight, who())
+    if body.admin is not None:
+        changed = pool().set_admin(wanted, body.admin, who())
+    if changed is None:
+        raise UsageError("nothing to change; give 'admin' (ready, drain or maint), 'weight', or both")
+    return jsonify(serialise.server(changed))
+
+
+@routes.delete("/servers/<path:server>")
+def remove_server(server: str) -> tuple[str, int]:
+    """Take a server out of the pool; no later pick chooses it."""
+    pool().remove(config.normalise_server_id(server), who())
+    return "", 204
+
+
+@routes.get("/removed")
+def list_removed() -> Response:
+    """Answer the servers that left the pool and can be restored."""
+    return jsonify([serialise.removed_server(gone) for gone in pool().removed()])
+
+
+@routes.post("/removed/<path:server>/restore")
+def restore_server(server: str) -> Response:
+    """Bring a removed server back with its URL, weight and source."""
+    return jsonify(serialise.server(pool().restore(config.normalise_server_id(server), who())))

@@ -1,0 +1,43 @@
+"""Routes that only look: the whole balancer, its workers, its events, and the API's own health."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify, request
+
+from lb.api import serialise
+from lb.api.bodies import EventsQuery, read_query
+from lb.api.context import context, pool
+from lb.api.overview import look
+from lb.errors import StoreError
+
+routes = Blueprint("state", __name__)
+
+
+@routes.get("/status")
+def status() -> Response:
+    """Answer the whole balancer in a few figures."""
+    store = context()
+    return jsonify(serialise.overview(look(store.pool, store.fleet)))
+
+
+@routes.get("/workers")
+def workers() -> Response:
+    """Answer every worker of the fleet with its heartbeat."""
+    return jsonify([serialise.worker(worker) for worker in context().fleet.workers()])
+
+
+@routes.get("/events")
+def events() -> Response:
+    """Answer the newest events, oldest first."""
+    query = read_query(request, EventsQuery)
+    return jsonify([serialise.event(event) for event in pool().events(query.count, query.after)])
+
+
+@routes.get("/health")
+def health() -> tuple[Response, int]:
+    """Answer 200 if the API can do its work, else 503; open to all, so it tells no address."""
+    try:
+        pool().ping()
+    except StoreError:
+        return jsonify(healthy=False, store={"reachable": False}), 503
+    return jsonify(healthy=True, store={"reachable": True}), 200

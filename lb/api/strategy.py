@@ -1,0 +1,24 @@
+"""Routes of the strategy."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify, request
+
+from lb.api.bodies import StrategyChoice, read_body
+from lb.api.context import pool, who
+from lb.strategies import STRATEGIES
+
+routes = Blueprint("strategy", __name__)
+
+
+@routes.get("/strategy")
+def get_strategy() -> Response:
+    """Answer the strategy in use and all that there are."""
+    return jsonify(strategy=pool().snapshot().strategy, known=list(STRATEGIES))
+
+
+@routes.put("/strategy")
+def set_strategy() -> Response:
+    """Change the strategy; every later pick follows it."""
+    pool().set_strategy(read_body(request, StrategyChoice).strategy, who())
+    return get_strategy()

@@ -1,0 +1,67 @@
+"""The admin API's process: serves `lb.api` on a socket that is bound already, until told to stop.
+
+Standard library and greenlets only mix when gevent has patched it first; the command that runs this does so.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+
+import gevent
+from gevent.pool import Pool
+from gevent.pywsgi import WSGIHandler, WSGIServer
+
+from lb.api.access import Access, is_loopback
+from lb.api.app import create_app
+from lb.config import Config
+from lb.errors import ConfigError
+from lb.processes.control import BEAT_SECONDS, Control
+from lb.store.client import open_fleet, open_pool
+from lb.store.embedded import socket_url
+from lb.store.keys import Keys
+
+_MAX_CLIENTS = 256  # connections; more wait to be accepted
+_CLIENT_SECONDS = 30.0  # without a byte from or to the client
+_STOP_SECONDS = 2.0  # for requests in flight
+_BACKLOG = 128
+
+_log = logging.getLogger(__name__)
+
+
+class _Handler(WSGIHandler):
+    def handle(self) -> None:
+        self.socket.settimeout(_CLIENT_SECONDS)
+        super().handle()
+
+
+def run(config: Config, listener: socket.socket, control: Control) -> None:
+    """Serve until told to stop or left alone; ConfigError if other machines could come in without a token."""
+    host = listener.getsockname()[0]
+    if config.admin.token is None and not is_loopback(host):
+        raise ConfigError(
+            [f"admin.listen: {host} can be reached from other machines, so admin.token must be set"]
+        )
+    url = config.redis or socket_url(config.data_dir)
+    keys = Keys(prefix=config.key_prefix, pool=config.pool)
+    app = create_app(open_pool(url, keys), open_fleet(url, keys), Access(config.admin.token, host))
+    listener.listen(_BACKLOG)
+    server = WSGIServer(
+        listener, app, spawn=Pool(_MAX_CLIENTS), log=None, error_log=_log, handler_class=_Handler
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, server.stop, _STOP_SECONDS)
+    server.start()
+    control.ready()
+    _log.info("admin API on http://%s:%d", *listener.getsockname()[:2])
+    gevent.spawn(_beat, server, control)
+    server.serve_forever(_STOP_SECONDS)
+
+
+def _beat(server: WSGIServer, control: Control) -> None:
+    """Give signs of life until the supervisor is gone, then stop: nobody else would."""
+    while not control.lost():
+        control.beat()
+        gevent.sleep(BEAT_SECONDS)
+    server.stop(_STOP_SECONDS)
