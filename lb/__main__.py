@@ -1,0 +1,219 @@
+"""`lb`: run the balancer, or one of its roles, and check its configuration.
+
+Modules are imported inside the commands: `lb --help` needs none of them, and gevent must patch the standard
+library before redis and urllib3 are imported.
+"""
+
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lb import __version__
+from lb.errors import ConfigError, LBError
+
+if TYPE_CHECKING:
+    from lb.config import Config
+    from lb.processes.role import Inherited
+
+    Load = Callable[[], Config]
+
+_Command = Callable[..., Any]
+
+_FILE = click.Path(path_type=Path)
+_SETTINGS = (
+    click.option("--config", type=_FILE, metavar="FILE", help="Default: config.json, if it exists."),
+    click.option("--port", metavar="[HOST]:PORT", help="Where clients connect. Default: :8080."),
+    click.option("--workers", metavar="N", help="Worker processes. Default: one per processor core."),
+    click.option("--redis", metavar="URL", help="The store. Default: an embedded one in the data directory."),
+    click.option("--data-dir", metavar="DIR", help="Directory of the embedded store. Default: .lb."),
+    click.option("--server", "servers", multiple=True, metavar="URL", help="A server; give it for each."),
+    click.option("--strategy", metavar="NAME", help="How servers are picked. Default: round-robin."),
+)
+_SETTING_NAMES = ("port", "workers", "redis", "data_dir", "servers", "strategy")
+_FD_NAMES = ("control_fd", "config_fd", "listen_fd")
+_FDS = tuple(click.option(f"--{name.replace('_', '-')}", type=int, hidden=True) for name in _FD_NAMES)
+
+_DEMO_SERVERS = tuple(f"http://localhost:{port}" for port in range(5001, 5006))
+
+
+def _with_settings(command: _Command) -> _Command:
+    """Give a command the options of all roles; it gets them as one function that loads the configuration."""
+
+    @functools.wraps(command)
+    def with_load(config: Path | None, **others: Any) -> Any:
+        overrides = {name: others.pop(name) for name in _SETTING_NAMES}
+        return command(load=functools.partial(_load, config, overrides), **others)
+
+    return _apply(_SETTINGS, with_load)
+
+
+def _with_inherited(command: _Command) -> _Command:
+    """Give a command the descriptors that a supervisor passes on, as one value."""
+
+    @functools.wraps(command)
+    def with_inherited(**others: Any) -> Any:
+        from lb.processes.role import Inherited
+
+        fds = {name: others.pop(name) for name in _FD_NAMES}
+        return command(inherited=Inherited(**fds), **others)
+
+    return _apply(_FDS, with_inherited)
+
+
+def _apply(decorators: Iterable[Callable[[_Command], _Command]], command: _Command) -> _Command:
+    return functools.reduce(lambda wrapped, decorator: decorator(wrapped), reversed([*decorators]), command)
+
+
+def _load(path: Path | None, overrides: dict[str, Any]) -> Config:
+    from lb.config import load
+
+    return load(path, os.environ, overrides)
+
+
+def _patch() -> None:
+    """Make the standard library cooperative; before anything else of a role is imported."""
+    from gevent import monkey
+
+    monkey.patch_all()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="lb")
+def cli() -> None:
+    """Balance HTTP over servers; the workers, on every host, act as one.
+
+    Every option can also be given as LB_<NAME> in the environment, or in config.json.
+    """
+
+
+@cli.command()
+@_with_settings
+def run(load: Load) -> None:
+    """Run all that one host needs: store, workers, health-checker, admin API."""
+    from lb.processes import log, supervisor
+
+    log.configure("supervisor")
+    sys.exit(supervisor.run(load()))
+
+
+@cli.command()
+@_with_settings
+def demo(load: Load) -> None:
+    """Try it out: demo servers and the whole balancer, until Ctrl-C."""
+    from lb.config import parse_server_url
+    from lb.processes import log, supervisor
+
+    log.configure("supervisor")
+    config = load()
+    if not config.servers:
+        config = config.model_copy(update={"servers": tuple(map(parse_server_url, _DEMO_SERVERS))})
+    sys.exit(supervisor.run(config, demo=True))
+
+
+@cli.command()
+@click.argument("file", type=_FILE, default="config.json", envvar="LB_CONFIG")
+def check(file: Path) -> None:
+    """Check a config FILE; exit status 1 and one line for each problem if it is not valid."""
+    _load(file, {})
+    click.echo(f"{file}: valid")
+
+
+@cli.command()
+@click.argument("file", type=_FILE, required=False)
+@_with_inherited
+def servers(file: Path | None, inherited: Inherited) -> None:
+    """Run the demo servers alone: those on this machine that the config FILE names."""
+    _patch()
+    from lb.processes import demo_servers, role
+
+    config = role.begin("servers", inherited, functools.partial(_load, file, {}))
+    demo_servers.run(config, inherited.control())
+
+
+@cli.command()
+@_with_inherited
+@_with_settings
+def store(inherited: Inherited, load: Load) -> None:
+    """Run the embedded store alone."""
+    from lb.processes import role, store
+
+    store.run_embedded(role.begin("store", inherited, load).data_dir)
+
+
+@cli.command(hidden=True)
+@_with_inherited
+@_with_settings
+def reconcile(inherited: Inherited, load: Load) -> None:
+    """Put what the config names into the store, then end; `lb run` does this at its start."""
+    from lb.processes import role, store
+
+    config = role.begin("reconcile", inherited, load)
+    store.reconcile(config, store.start_patience_seconds(config))
+
+
+@cli.command()
+@_with_inherited
+@_with_settings
+def worker(inherited: Inherited, load: Load) -> None:
+    """Run one worker alone; several can share the port."""
+    _patch()
+    from lb.processes import role, store, worker
+
+    config = role.begin("worker", inherited, load)
+    if not inherited.supervised:
+        store.reconcile(config)
+    worker.run(config, inherited.listener(config.port, "--port"), inherited.control())
+
+
+@cli.command("health-checker")
+@_with_inherited
+@_with_settings
+def health_checker(inherited: Inherited, load: Load) -> None:
+    """Run one health-checker alone; of several, one leads."""
+    _patch()
+    from lb.processes import health_checker, role, store
+
+    config = role.begin("health-checker", inherited, load)
+    if not inherited.supervised:
+        store.wait(config)
+    health_checker.run(config, inherited.control())
+
+
+@cli.command()
+@_with_inherited
+@_with_settings
+def api(inherited: Inherited, load: Load) -> None:
+    """Run the admin API and dashboard alone."""
+    _patch()
+    from lb.processes import api, role, store
+
+    config = role.begin("api", inherited, load)
+    if not inherited.supervised:
+        store.wait(config)
+    api.run(config, inherited.listener(config.admin.listen, "admin.listen"), inherited.control())
+
+
+def main() -> None:
+    """Run the command line; an expected error is one line per problem and exit status 1."""
+    try:
+        cli(prog_name="lb")
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(f"lb: error: {problem}", err=True)
+        sys.exit(1)
+    except LBError as error:
+        click.echo(f"lb: error: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

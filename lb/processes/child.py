@@ -1,0 +1,188 @@
+"""One child of the supervisor: how it is executed, and when it must be started, stopped or replaced."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from lb.processes.control import HUNG_SECONDS, READY
+
+_log = logging.getLogger(__name__)
+
+# Python would put the working directory first on the path; only an uninstalled checkout needs that.
+_PROGRAM = (sys.executable, *(() if Path(__file__).parents[2] == Path.cwd() else ("-P",)), "-m", "lb")
+
+#: A child that gives signs of life must give the first within this time.
+START_SECONDS = 30.0
+#: The first restart comes after this time, each further one after twice as long as the one before, …
+FIRST_DELAY_SECONDS = 0.1
+LONGEST_DELAY_SECONDS = 10.0
+#: … until a child has lived for so long.
+HEALTHY_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What a child is for."""
+
+    name: str  # the command of `lb` that it runs
+    fds: tuple[int, ...] = ()  # descriptors it inherits
+    options: tuple[str, ...] = ()
+    beats: bool = True  # whether it gives signs of life, so that a hung one can be told
+    once: bool = False  # whether it ends by itself and is not started again
+    grace_seconds: float = 5.0  # from SIGTERM to SIGKILL
+
+
+class Child:
+    """The process of one role, started again when it ends, later each time. Times are of `time.monotonic`."""
+
+    def __init__(self, role: Role) -> None:
+        self.role = role
+        self.ready = False
+        self.failed_starts = 0  # in a row, ended before ready
+        self.exit_code: int | None = None  # of the last process, negative for a signal
+        self.control: socket.socket | None = None  # the supervisor's end, while the process lives
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started = 0.0
+        self._beat = 0.0
+        self._delay = FIRST_DELAY_SECONDS
+        self._restart_at: float | None = None
+        self._kill_at: float | None = None
+        self._killed = False
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a process that has not been seen to end."""
+        return self._process is not None
+
+    @property
+    def pid(self) -> int:
+        """Process id; 0 while there is none."""
+        return 0 if self._process is None else self._process.pid
+
+    def __repr__(self) -> str:
+        return f"{self.role.name} {self.pid}"
+
+    def start(self, now: float) -> None:
+        """Execute the process; if the system cannot, the next try is due after the usual delay."""
+        self.ready, self.exit_code = False, None
+        self._started = self._beat = now
+        self._restart_at = self._kill_at = None
+        self._killed = False
+        try:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                self._process = self._execute(theirs.fileno())
+        except OSError as error:
+            _log.error("cannot start %s: %s", self.role.name, error)
+            self._plan_restart(now)
+        else:
+            ours.settimeout(0)
+            self.control = ours
+
+    def _execute(self, control_fd: int) -> subprocess.Popen[bytes]:
+        command = [self.role.name, *self.role.options, "--control-fd", str(control_fd)]
+        return subprocess.Popen(  # noqa: S603 - our own program
+            [*_PROGRAM, *command],
+            stdin=subprocess.DEVNULL,
+            pass_fds=(*self.role.fds, control_fd),
+            process_group=0,  # of its own, so that Ctrl-C reaches the supervisor alone
+        )
+
+    def hear(self, now: float) -> bool:
+        """Take the signs of life that have come in; False once the child has closed its end."""
+        try:
+            signs = self.control.recv(4096) if self.control else b""
+        except BlockingIOError:
+            return True
+        except ConnectionResetError:
+            return False
+        if signs:
+            self._beat = now
+        if READY in signs:
+            self.ready, self.failed_starts = True, 0
+        return bool(signs)
+
+    def stop(self, now: float) -> None:
+        """Ask the process to end; it is killed if it has not within its grace."""
+        if self._process is not None and self._kill_at is None:
+            self._process.terminate()
+            self._kill_at = now + self.role.grace_seconds
+
+    def kill(self) -> None:
+        """End the process at once."""
+        if self._process is not None:
+            self._process.kill()
+            self._killed = True
+
+    def reap(self, now: float) -> bool:
+        """Whether the process has ended just now; then its next start is due after a delay, see `due`."""
+        if self._process is None or self._process.poll() is None:
+            return False
+        self.exit_code = self._process.returncode
+        self._process = None
+        self._plan_restart(now)
+        return True
+
+    def _plan_restart(self, now: float) -> None:
+        if not self.ready:
+            self.failed_starts += 1
+        if now - self._started >= HEALTHY_SECONDS:
+            self._delay = FIRST_DELAY_SECONDS
+        self._restart_at = None if self.role.once else now + self._delay
+        self._delay = min(2 * self._delay, LONGEST_DELAY_SECONDS)
+
+    def due(self, now: float) -> bool:
+        """Whether the process is to be started again now."""
+        return self._restart_at is not None and now >= self._restart_at
+
+    def restart_delay(self, now: float) -> float:
+        """Seconds until the next start."""
+        return 0.0 if self._restart_at is None else max(0.0, self._restart_at - now)
+
+    def deadline(self) -> float | None:
+        """When the supervisor must look at this child again, if nothing is heard of it; None for never."""
+        if not self.running:
+            return self._restart_at
+        if self._killed:
+            return None
+        return self._kill_at or self._silent_until()
+
+    def enforce(self, now: float) -> None:
+        """Kill the process if its deadline has passed: it is hung or has outlived its grace."""
+        deadline = self.deadline()
+        if not self.running or deadline is None or now < deadline:
+            return
+        if self._kill_at:
+            _log.warning("%s did not stop within %.0f s, killing it", self, self.role.grace_seconds)
+        else:
+            _log.warning("%s has given no sign of life for %.0f s, replacing it", self, now - self._beat)
+        self.kill()
+
+    def excuse(self, now: float) -> None:
+        """Count the time until now as heard of: the supervisor itself stood still and could not hear."""
+        self._beat = now
+
+    def _silent_until(self) -> float | None:
+        if not self.role.beats:
+            return None
+        return self._beat + (HUNG_SECONDS if self.ready else START_SECONDS)
+
+
+def how_it_ended(exit_code: int) -> str:
+    """Say in words how a process ended.
+
+    >>> how_it_ended(-9), how_it_ended(1)
+    ('killed by SIGKILL', 'exit status 1')
+    """
+    if exit_code >= 0:
+        return f"exit status {exit_code}"
+    try:
+        return f"killed by {signal.Signals(-exit_code).name}"
+    except ValueError:
+        return f"killed by signal {-exit_code}"

@@ -1,0 +1,47 @@
+"""One user per data directory: a lock file that says who holds it, and frees itself when its holder ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from lb.errors import LBError
+
+_RETRY_SECONDS = 0.05
+
+
+def take(path: Path, who: str, patience_seconds: float = 0.0) -> int:
+    """Lock the file at `path` for `who` and return its descriptor: the lock lives as long as that is open.
+
+    The directory is made if it is missing, for its owner only. LBError names the holder if the lock is still
+    taken after `patience_seconds`.
+    """
+    deadline = time.monotonic() + patience_seconds
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise LBError(
+            f"cannot use {path.parent} as data directory: {error.strerror}; choose another with --data-dir"
+        ) from error
+    while not _try_lock(fd):
+        if time.monotonic() >= deadline:
+            holder = os.pread(fd, 100, 0).decode(errors="replace").strip() or "another process"
+            os.close(fd)
+            raise LBError(
+                f"{path.parent} is in use by {holder}; stop that one, or choose another with --data-dir"
+            )
+        time.sleep(_RETRY_SECONDS)
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{who}, pid {os.getpid()}\n".encode(), 0)
+    return fd
+
+
+def _try_lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,60 @@
+"""How a process begins its role, executed by the supervisor, or by a user, systemd or a Procfile."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lb.config import Config, ListenAddress
+from lb.processes import log, sockets
+from lb.processes.control import Control
+from lb.processes.handover import read_config
+
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """The descriptors that the supervisor passes on; all None in a process that runs without one."""
+
+    control_fd: int | None = None
+    config_fd: int | None = None
+    listen_fd: int | None = None
+
+    @property
+    def supervised(self) -> bool:
+        """Whether there is a supervisor, which then has waited for the store and reconciled the pool."""
+        return self.control_fd is not None
+
+    def control(self) -> Control:
+        """Return this child's line to its supervisor."""
+        return Control(self.control_fd)
+
+    def listener(self, address: ListenAddress, setting: str) -> socket.socket:
+        """Return the inherited socket, or listen on `address`; several single workers can share it."""
+        if self.listen_fd is not None:
+            return socket.socket(fileno=self.listen_fd)
+        sock = sockets.bind(address, setting, shared=True)
+        sockets.listen(sock, setting)
+        return sock
+
+
+def begin(name: str, inherited: Inherited, load: Callable[[], Config]) -> Config:
+    """Start as the role `name` and return the configuration: the supervisor's, or what `load` finds."""
+    if inherited.supervised:
+        _end_with_supervisor(inherited.control())
+    log.configure(f"{name} {os.getpid()}")
+    return load() if inherited.config_fd is None else read_config(inherited.config_fd)
+
+
+def _end_with_supervisor(control: Control) -> None:
+    """Have the kernel send SIGTERM when the supervisor ends, however it ends; it outlasts `exec`."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if control.lost():  # it ended before that was set
+        raise SystemExit(0)

@@ -1,0 +1,92 @@
+"""The sockets that clients and operators connect to, and what to tell the user whose port is taken."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from lb.config import ListenAddress
+from lb.errors import LBError
+
+#: Connections that wait to be accepted; the system caps it by its own limit (net.core.somaxconn).
+BACKLOG = 4096
+
+_ADVICE = {
+    errno.EADDRINUSE: "another process listens there; stop it or choose another with {setting}",
+    errno.EACCES: "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE); choose another with {setting}",
+    errno.EADDRNOTAVAIL: "this machine has no such address; choose another with {setting}",
+}
+
+_SocketAddress = tuple[str, int]
+
+
+def bind(address: ListenAddress, setting: str, *, shared: bool = False) -> socket.socket:
+    """Bind a TCP socket that does not listen yet; no host means every address, IPv6 and IPv4.
+
+    `setting` is what the user can change if that fails (LBError). A `shared` port can be bound by several
+    processes that run apart, and the kernel spreads the connections over them.
+    """
+    tried: list[OSError] = []
+    for family, place in _places(address, setting):
+        try:
+            return _bound(family, place, shared=shared)
+        except OSError as error:
+            tried.append(error)
+            if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                break
+    raise _unusable(str(address), tried[-1], setting)
+
+
+def bind_each(address: ListenAddress, setting: str) -> list[socket.socket]:
+    """Bind each address that the host's name has on this machine: "localhost" may be two, a stranger none."""
+    bound = []
+    for family, place in _places(address, setting):
+        try:
+            bound.append(_bound(family, place, shared=False))
+        except OSError as error:
+            if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                raise _unusable(str(address), error, setting) from error
+    return bound
+
+
+def listen(sock: socket.socket, setting: str) -> None:
+    """Let clients connect; LBError if another process was faster to listen on the same port."""
+    try:
+        sock.listen(BACKLOG)
+    except OSError as error:
+        host, port = sock.getsockname()[:2]
+        raise _unusable(str(ListenAddress(host, port)), error, setting) from error
+
+
+def _unusable(place: str, error: OSError, setting: str) -> LBError:
+    advice = _ADVICE.get(error.errno or 0, "choose another with {setting}").format(setting=setting)
+    return LBError(f"cannot listen on {place}: {(error.strerror or str(error)).lower()}; {advice}")
+
+
+def _places(address: ListenAddress, setting: str) -> list[tuple[int, _SocketAddress]]:
+    """Return family and address of each place that is meant, the preferred one first."""
+    if not address.host:
+        return [(socket.AF_INET6, ("::", address.port)), (socket.AF_INET, ("0.0.0.0", address.port))]  # noqa: S104
+    try:
+        found = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except OSError as error:
+        raise _unusable(str(address), error, setting) from error
+    return [(family, (str(place[0]), address.port)) for family, _, _, _, place in found]
+
+
+def _bound(family: int, place: _SocketAddress, *, shared: bool) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            every = place[0] == "::"  # then IPv4 clients come in here too
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not every)
+        sock.bind(place)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

@@ -1,0 +1,76 @@
+"""The store as the processes need it: run the embedded one, open the pool, wait until it answers."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from lb.config import Config
+from lb.errors import StoreUnavailableError
+from lb.processes import lock
+from lb.store import embedded
+from lb.store.client import open_fleet, open_pool
+from lb.store.fleet import Fleet
+from lb.store.keys import Keys
+from lb.store.pool import BackendPool
+
+#: The embedded store may have to read a long file first; and roles started side by side wait for each other.
+PATIENCE_SECONDS = 10.0
+#: This much bridges a restart of a store that was given to `lb run`.
+GIVEN_PATIENCE_SECONDS = 3.0
+_RETRY_SECONDS = 0.1
+
+
+def run_embedded(data_dir: Path) -> None:
+    """Become the embedded store: this process goes on as the store's program. LBError if it runs already.
+
+    The lock passes on to it, so that a store that is still writing its file is waited for, never doubled.
+    """
+    fd = lock.take(data_dir / "store.lock", "lb store", patience_seconds=PATIENCE_SECONDS)
+    os.set_inheritable(fd, True)  # noqa: FBT003
+    command = embedded.command(data_dir)
+    os.execv(command[0], command)  # noqa: S606 - our own program, no shell wanted
+
+
+def pool_of(config: Config) -> BackendPool:
+    """Return the pool in the configured store; nothing is sent yet."""
+    return open_pool(_url(config), _keys(config))
+
+
+def fleet_of(config: Config) -> Fleet:
+    """Return the workers in the configured store; nothing is sent yet."""
+    return open_fleet(_url(config), _keys(config))
+
+
+def _url(config: Config) -> str:
+    return config.redis or embedded.socket_url(config.data_dir)
+
+
+def _keys(config: Config) -> Keys:
+    return Keys(config.key_prefix, config.pool)
+
+
+def start_patience_seconds(config: Config) -> float:
+    """How long `lb run` waits for the store: one that was given should be there already."""
+    return PATIENCE_SECONDS if config.redis is None else GIVEN_PATIENCE_SECONDS
+
+
+def wait(config: Config, patience_seconds: float = PATIENCE_SECONDS) -> BackendPool:
+    """Return the pool once the store answers; if it does not in time, the last StoreUnavailableError."""
+    pool = pool_of(config)
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            pool.ping()
+        except StoreUnavailableError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_RETRY_SECONDS)
+        else:
+            return pool
+
+
+def reconcile(config: Config, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait for the store, then make the pool's configured servers and strategy those of the config."""
+    wait(config, patience_seconds).reconcile(config.servers, config.strategy, "config")
