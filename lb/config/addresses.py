@@ -20,7 +20,7 @@ _EXAMPLE = '"http://localhost:5001"'
 _HOST_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]{1,9}))?")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
-_STORE_URL = re.compile(r"rediss?(?:\+(?:sentinel|cluster))?://[^/?#\s]\S*|unix://\S*/\S+")
+_STORE_URL = re.compile(r"rediss?://[^/?#\s]\S*|unix://\S*/\S+")
 
 parse_weight = whole_number(1, 256)
 
@@ -150,7 +150,7 @@ def parse_store_url(text: str) -> str:
     hint = ""
     if "://" not in text and _STORE_URL.fullmatch(f"redis://{text}"):
         hint = '; did you forget "redis://"?'
-    forms = '"redis://host:6379/0", "rediss://…", "redis+sentinel://…", "redis+cluster://…" or "unix:///path"'
+    forms = '"redis://localhost:6379/0", "rediss://…" or "unix:///path"'
     raise ValueError(f"expected a store's URL such as {forms}; got {shown(_hide_password(text))}{hint}")
 
 

@@ -1,0 +1,239 @@
+"""Server URLs, listening addresses, the store's URL, networks."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv6Address, ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lb.config.addresses import (
+    ListenAddress,
+    normalise_server_id,
+    parse_network,
+    parse_server_url,
+    parse_store_url,
+)
+from lb.errors import UsageError
+from lb.model import ServerSpec
+from lb.store.client import SCHEMES
+
+_PORTS = st.integers(min_value=1, max_value=65535)
+_LABELS = st.from_regex(r"\A[a-z][a-z0-9-]{0,20}[a-z0-9]\Z")
+
+
+@pytest.mark.parametrize(
+    ("text", "server_id"),
+    [
+        ("http://localhost:5001", "localhost:5001"),
+        ("http://localhost:5001/", "localhost:5001"),
+        ("HTTP://LocalHost:5001", "localhost:5001"),
+        ("http://example.com", "example.com:80"),
+        ("http://example.com.:81", "example.com.:81"),
+        ("http://my_service-1:81", "my_service-1:81"),
+        ("http://10.0.0.1:81", "10.0.0.1:81"),
+        ("http://[::1]:5001", "[::1]:5001"),
+        ("http://[0:0:0:0:0:0:0:1]", "[::1]:80"),
+        ("http://[2001:DB8::1]:05001", "[2001:db8::1]:5001"),
+    ],
+)
+def test_server_url_is_normalised(text: str, server_id: str):
+    assert parse_server_url(text, 2) == ServerSpec(server_id, f"http://{server_id}", 2)
+    assert normalise_server_id(text) == server_id
+    assert normalise_server_id(server_id) == server_id
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("localhost:5001", 'did you mean "http://localhost:5001"?'),
+        ("localhost", 'did you mean "http://localhost"?'),
+        ("", 'such as "http://localhost:5001"; got ""'),
+        ("http:/localhost", 'such as "http://localhost:5001"; got "http:/localhost"'),
+        ("https://localhost", "plain http://, not https://"),
+        ("ftp://localhost", "plain http://, not ftp://"),
+        ("http://localhost/api", 'leave out "/api"'),
+        ("http://localhost?a=b", 'leave out "?a=b"'),
+        ("http://localhost/#a", 'leave out "/#a"'),
+        ("http://u:secret@localhost", "no user name or password"),
+        ("u:secret@localhost", "no user name or password"),
+        ("http://", "expected a host"),
+        ("http://:5001", "expected a host"),
+        ("http://localhost:0", "port from 1 to 65535"),
+        ("http://localhost:65536", "up to 65535"),
+        ("http://localhost:", "expected host:port"),
+        ("http://localhost:x", "expected host:port"),
+        ("http://localhost:-1", "expected host:port"),
+        ("http://::1:80", "brackets"),
+        ("http://[::1", "brackets"),
+        ("http://[::1%25eth0]:80", "neither a host name nor an IP address"),
+        ("http://[127.0.0.1]:80", "neither"),
+        ("http://[]:80", "neither"),
+        ("http://1.2.3.999", "neither"),
+        ("http://1.2.3", "neither"),
+        ("http://a b", "neither"),
+        ("http://a\r\nb", "neither"),
+        ("http://-a", "neither"),
+        ("http://a..b", "neither"),
+        ("http://bücher.example", "neither"),
+        (f"http://{'a' * 64}", "neither"),
+        (f"http://{'a.' * 127}aa", "neither"),
+    ],
+)
+def test_bad_server_url_says_what_is_wrong(text: str, says: str):
+    with pytest.raises(UsageError) as caught:
+        parse_server_url(text)
+    assert says in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize("weight", [0, 257, "x"])
+def test_bad_weight(weight: int):
+    with pytest.raises(UsageError, match="whole number, 1 to 256"):
+        parse_server_url("http://localhost", weight)
+
+
+def test_a_bad_server_id_is_refused():
+    with pytest.raises(UsageError, match="65535"):
+        normalise_server_id("localhost:70000")
+
+
+@given(st.lists(_LABELS, min_size=1, max_size=4).map(".".join), _PORTS)
+def test_server_url_round_trip(host: str, port: int):
+    spec = parse_server_url(f"http://{host.upper()}:{port}/")
+    assert spec.id == f"{host}:{port}"
+    assert parse_server_url(spec.url) == spec
+
+
+@given(st.ip_addresses(v=6), _PORTS)
+def test_ipv6_server_has_one_id_however_written(address: IPv6Address, port: int):
+    assert normalise_server_id(f"[{address.exploded}]:{port}") == normalise_server_id(
+        f"http://[{address}]:{port}"
+    )
+
+
+@given(st.text())
+def test_any_text_is_a_server_or_a_usage_error(text: str):
+    try:
+        spec = parse_server_url(text)
+    except UsageError:
+        return
+    assert parse_server_url(spec.url) == spec
+
+
+@pytest.mark.parametrize(
+    ("written", "host", "port", "text"),
+    [
+        (":8080", "", 8080, ":8080"),
+        ("8080", "", 8080, ":8080"),
+        (8080, "", 8080, ":8080"),
+        (0, "", 0, ":0"),
+        ("0.0.0.0:8080", "0.0.0.0", 8080, "0.0.0.0:8080"),
+        ("[::1]:8080", "::1", 8080, "[::1]:8080"),
+        ("[0::0]:8080", "::", 8080, "[::]:8080"),
+        ("Localhost:8080", "localhost", 8080, "localhost:8080"),
+    ],
+)
+def test_listen_address(written: object, host: str, port: int, text: str):
+    address = ListenAddress.parse(written)
+    assert address == ListenAddress(host, port)
+    assert str(address) == text
+    assert ListenAddress.parse(text) == address
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "",
+        ":",
+        "localhost",
+        ":x",
+        ":-1",
+        ":65536",
+        65536,
+        -1,
+        "::1:8080",
+        "a b:80",
+        ":80/",
+        True,
+        None,
+        [],
+        1.5,
+    ],
+)
+def test_bad_listen_address(written: object):
+    with pytest.raises(ValueError, match=r"got|neither"):
+        ListenAddress.parse(written)
+
+
+@given(st.integers(min_value=0, max_value=65535))
+def test_port_alone_means_every_interface(port: int):
+    assert ListenAddress.parse(port) == ListenAddress.parse(str(port)) == ListenAddress.parse(f":{port}")
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "localhost:1"])
+def test_loopback(text: str):
+    assert ListenAddress.parse(text).loopback
+
+
+@pytest.mark.parametrize("text", [":1", "0.0.0.0:1", "[::]:1", "10.0.0.1:1", "example.com:1"])
+def test_beyond_loopback(text: str):
+    assert not ListenAddress.parse(text).loopback
+
+
+@pytest.mark.parametrize(
+    "text", ["redis://localhost", "redis://:pw@h:6379/0", "rediss://h:6380", "unix:///run/valkey.sock?db=1"]
+)
+def test_store_url(text: str):
+    assert parse_store_url(text) == text
+
+
+def test_config_takes_the_schemes_that_the_store_takes():
+    for scheme in SCHEMES:
+        assert parse_store_url(f"{scheme}://host/1")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("localhost:6379", 'did you forget "redis://"?'),
+        ("http://localhost", 'got "http://localhost"'),
+        ("redis://", "expected a store's URL"),
+        ("unix://", "expected a store's URL"),
+        ("", "expected a store's URL"),
+        ("http://user:secret@host", '"http://***@host"'),
+        ("user:secret@host", '"***@host"'),
+        ("redis://user:secret with/@signs@host", '"redis://***@host"'),
+        ("http://host?password=secret", '"http://host"'),
+    ],
+)
+def test_bad_store_url_never_shows_the_password(text: str, says: str):
+    with pytest.raises(ValueError, match="store's URL") as caught:
+        parse_store_url(text)
+    assert says in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["10.0.0.1", "10.0.0.0/8", "::1", "2001:db8::/32", "10.0.0.0/255.0.0.0"])
+def test_network(text: str):
+    assert parse_network(text) == ip_network(text)
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ("10.0.0.1/8", 'did you mean "10.0.0.0/8"?'),
+        ("2001:db8::1/32", 'did you mean "2001:db8::/32"?'),
+        ("10.0.0.0/33", "expected an IP address"),
+        ("localhost", "expected an IP address"),
+        ("", "expected an IP address"),
+        (10, "expected an IP address"),
+        (None, "expected an IP address"),
+    ],
+)
+def test_bad_network(written: object, says: str):
+    with pytest.raises(ValueError, match=re.escape(says)):
+        parse_network(written)

@@ -1,0 +1,60 @@
+"""The model itself: defaults, secrets, agreement with its neighbours."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from pydantic import ValidationError
+
+from lb.config import Config, from_json
+from lb.config.fields import strategy_names
+from lb.store.keys import DEFAULT_POOL, DEFAULT_PREFIX
+from lb.strategies import STRATEGIES
+
+
+def test_config_knows_the_registered_strategies():
+    assert strategy_names() == sorted(STRATEGIES)
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+def test_every_strategy_can_be_configured(name: str):
+    assert from_json(f'{{"lbAlgo": "{name}"}}').strategy == name
+
+
+def test_the_stores_defaults_are_the_configs():
+    assert (Config().key_prefix, Config().pool) == (DEFAULT_PREFIX, DEFAULT_POOL)
+
+
+def test_workers_default_to_one_per_usable_core():
+    assert Config().worker_count == len(os.sched_getaffinity(0))
+    assert from_json('{"workers": 3}').worker_count == 3
+
+
+def test_secrets_are_not_in_repr():
+    config = from_json('{"redis": "redis://:hunter2@h", "admin": {"token": "hunter2-hunter2-hunter2"}}')
+    assert config.redis == "redis://:hunter2@h"
+    assert config.admin.token == "hunter2-hunter2-hunter2"
+    assert "hunter2" not in repr(config) + str(config)
+
+
+def test_a_config_does_not_change():
+    with pytest.raises(ValidationError, match="frozen"):
+        Config().pool = "other"
+    hash(Config())
+
+
+def test_beyond_loopback_with_a_token_is_fine():
+    config = from_json('{"admin": {"listen": "[::]:8081", "token": "0123456789abcdef"}}')
+    assert str(config.admin.listen) == "[::]:8081"
+
+
+def test_redirects_pass_the_default_check():
+    assert [
+        status for status in (199, 200, 204, 302, 399, 400, 503) if Config().health_check.expects(status)
+    ] == [
+        200,
+        204,
+        302,
+        399,
+    ]
