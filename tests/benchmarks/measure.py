@@ -33,7 +33,6 @@ class Measurement:
     cpu_seconds: float  # of all of the subject's processes but its store
     store_cpu_seconds: float | None  # None if it has no store
     taken: float  # share of the run in which something else had the subject's core
-    processes_changed: bool  # one ended or came during the run, so the CPU times are not complete
 
     @property
     def faults(self) -> list[str]:
@@ -41,8 +40,6 @@ class Measurement:
         faults = [f"{count} {kind} errors" for kind, count in self.load.errors.items()]
         if not self.load.requests:
             faults.append("no request completed")
-        if self.processes_changed:
-            faults.append("processes changed during the run")
         return faults
 
 
@@ -57,12 +54,14 @@ def measure(subject: Subject, origin: Origin, workload: Workload, setting: Setti
 
 
 def _run(subject: RunningSubject, workload: Workload, setting: Setting) -> Measurement:
-    pids, store_pids = subject.pids, subject.store_pids
+    pids, store_pids = subject.pids, [subject.store_pid] if subject.store_pid else []
     started, busy_before = time.monotonic(), busy_seconds(setting.subject_core)
     before, store_before = cpu_seconds(pids), cpu_seconds(store_pids)
     load = send(workload, subject.port, setting.seconds, setting.load_core)
-    if not subject.pids >= pids:
-        raise BenchmarkError(f"a process of the subject ended during the run: {sorted(pids - subject.pids)}")
+    if subject.pids != pids:
+        raise BenchmarkError(
+            "processes of the subject ended or came during the run, so its CPU time is unknown"
+        )
     used, store_used = cpu_seconds(pids) - before, cpu_seconds(store_pids) - store_before
     busy = busy_seconds(setting.subject_core) - busy_before
     return Measurement(
@@ -70,5 +69,4 @@ def _run(subject: RunningSubject, workload: Workload, setting: Setting) -> Measu
         cpu_seconds=used,
         store_cpu_seconds=store_used if store_pids else None,
         taken=max(0.0, busy - used) / (time.monotonic() - started),
-        processes_changed=subject.pids != pids,
     )

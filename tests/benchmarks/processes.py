@@ -39,7 +39,10 @@ def running(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **(environment or {})},
+            env={
+                "PATH": os.environ["PATH"],
+                **(environment or {}),
+            },  # nothing else may change what is measured
             start_new_session=True,  # ctrl-c reaches us alone, and we end it
         )
     try:
@@ -75,8 +78,10 @@ def tree(root: int) -> list[int]:
 
 
 def executable(pid: int) -> str:
-    """Return the file name of the program that a process runs."""
-    return Path(f"/proc/{pid}/exe").readlink().name
+    """Return the file name of the program that a process runs; empty if it has ended."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/exe").readlink().name
+    return ""
 
 
 def pin(pid: int, core: int) -> None:

@@ -8,6 +8,7 @@ from _socket import socket as RawSocket  # noqa: N812 (as the lease line uses it
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -27,6 +28,7 @@ _STRATEGIES = ("round-robin", "least-connections")
 _POOL_SIZES = (5, 1000)
 _BATCHES = (1, 8, 32)
 _RECEIVE_BYTES = 65536
+_WARM_UP_SECONDS = 0.2
 
 
 class SimulatedWorker:
@@ -89,38 +91,38 @@ class Capacity:
 @click.option(
     "--cores", nargs=2, type=int, default=(0, 1), show_default=True, help="The workers', the store's."
 )
-def main(workers: int, seconds: int, cores: tuple[int, int]) -> None:
+@click.option(
+    "--append-only/--memory-only", default=True, show_default=True, help="As `lb run` has it, or not."
+)
+def main(workers: int, seconds: int, cores: tuple[int, int], *, append_only: bool) -> None:
     """Print a Markdown table of the leases that the embedded store carries on one core."""
     os.sched_setaffinity(0, {cores[0]})
     click.echo("| strategy | servers | batch | leases/s | store's CPU per lease | store busy |")
     click.echo("|---|---:|---:|---:|---:|---:|")
-    for strategy in _STRATEGIES:
-        for servers in _POOL_SIZES:
-            for batch in _BATCHES:
-                found = _measure(strategy, servers, batch, workers, seconds, cores[1])
-                click.echo(
-                    f"| {strategy} | {servers:,} | {batch} | {found.leases_per_second:,.0f} "
-                    f"| {found.cpu_us_per_lease:.1f} µs | {found.busy:.0%} |"
-                )
+    for strategy, servers, batch in product(_STRATEGIES, _POOL_SIZES, _BATCHES):
+        with _store(cores[1], append_only=append_only) as (client, pid):
+            BackendPool(client, Keys()).reconcile(_specs(servers), strategy, "benchmark")
+            lines = [SimulatedWorker(client, number, batch) for number in range(workers)]
+            found = _measure(lines, pid, seconds)
+            for line in lines:
+                line.close()
+        click.echo(
+            f"| {strategy} | {servers:,} | {batch} | {found.leases_per_second:,.0f} "
+            f"| {found.cpu_us_per_lease:.1f} µs | {found.busy:.0%} |"
+        )
 
 
-def _measure(strategy: str, servers: int, batch: int, workers: int, seconds: int, core: int) -> Capacity:
-    specs = [
-        ServerSpec(ServerId(f"10.0.0.1:{port}"), f"http://10.0.0.1:{port}") for port in range(1, servers + 1)
-    ]
-    with (
-        TemporaryDirectory(prefix="lb-benchmark-") as directory,
-        _store(Path(directory), core) as (client, pid),
-    ):
-        BackendPool(client, Keys()).reconcile(specs, strategy, "benchmark")
-        lines = [SimulatedWorker(client, number, batch) for number in range(workers)]
-        _lease(lines, 0.2)
-        cpu_before, started = cpu_seconds([pid]), time.monotonic()
-        leases = _lease(lines, seconds)
-        elapsed, used = time.monotonic() - started, cpu_seconds([pid]) - cpu_before
-        for line in lines:
-            line.close()
-        return Capacity(leases / elapsed, 1e6 * used / leases, used / elapsed)
+def _specs(count: int) -> list[ServerSpec]:
+    addresses = (f"10.0.0.1:{port}" for port in range(1, count + 1))
+    return [ServerSpec(ServerId(address), f"http://{address}") for address in addresses]
+
+
+def _measure(lines: list[SimulatedWorker], store: int, seconds: int) -> Capacity:
+    _lease(lines, _WARM_UP_SECONDS)
+    cpu_before, started = cpu_seconds([store]), time.monotonic()
+    leases = _lease(lines, seconds)
+    elapsed, used = time.monotonic() - started, cpu_seconds([store]) - cpu_before
+    return Capacity(leases / elapsed, 1e6 * used / leases, used / elapsed)
 
 
 def _lease(lines: list[SimulatedWorker], seconds: float) -> int:
@@ -137,16 +139,17 @@ def _lease(lines: list[SimulatedWorker], seconds: float) -> int:
 
 
 @contextmanager
-def _store(directory: Path, core: int) -> Iterator[tuple[redis.Redis, int]]:
-    """Run the embedded store as `lb run` does, in an empty directory; yield a client and the process id."""
-    socket = embedded.socket_path(directory)
-    log = directory / "log"
-    with running(embedded.command(directory), core, log) as process:
-        wait_until(socket.exists, process, log)
-        with redis.Redis.from_url(embedded.socket_url(directory), decode_responses=True) as client:
-            if client.info("server")["process_id"] != process.pid:
-                raise BenchmarkError("the store that answers is not the one that was started")
-            yield client, process.pid
+def _store(core: int, *, append_only: bool) -> Iterator[tuple[redis.Redis, int]]:
+    """Run the embedded store in a directory of its own; yield a client and the process id."""
+    with TemporaryDirectory(prefix="lb-benchmark-") as name:
+        directory, log = Path(name), Path(name) / "log"
+        command = [*embedded.command(directory), "--appendonly", "yes" if append_only else "no"]
+        with running(command, core, log) as process:
+            wait_until(embedded.socket_path(directory).exists, process, log)
+            with redis.Redis.from_url(embedded.socket_url(directory), decode_responses=True) as client:
+                if client.info("server")["process_id"] != process.pid:
+                    raise BenchmarkError("the store that answers is not the one that was started")
+                yield client, process.pid
 
 
 if __name__ == "__main__":

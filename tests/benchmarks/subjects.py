@@ -34,13 +34,18 @@ class RunningSubject:
     root: int
 
     @property
-    def pids(self) -> frozenset[int]:
+    def pids(self) -> list[int]:
         """Its own processes, without the store."""
-        return frozenset(tree(self.root)) - self.store_pids
+        return [pid for pid in tree(self.root) if not _is_store(pid)]
 
     @property
-    def store_pids(self) -> frozenset[int]:
-        return frozenset(pid for pid in tree(self.root) if executable(pid).startswith("valkey"))
+    def store_pid(self) -> int | None:
+        """The store's process, if it started one; not the short-lived ones that rewrite the store's file."""
+        return next(filter(_is_store, tree(self.root)), None)
+
+
+def _is_store(pid: int) -> bool:
+    return executable(pid).startswith("valkey")
 
 
 class Subject(ABC):
@@ -87,8 +92,8 @@ class Subject(ABC):
             wait_until(lambda: origin.answers_on(port, WORKLOADS["tiny"]), process, log)
             require_listener(process.pid, [port])
             subject = RunningSubject(port, process.pid)
-            for pid in subject.store_pids:
-                pin(pid, store_core)
+            if subject.store_pid:
+                pin(subject.store_pid, store_core)
             yield subject
 
 
@@ -209,10 +214,12 @@ class Lb(Subject):
         settings = {
             "port": f"127.0.0.1:{port}",
             "healthCheckInterval": "60s",
+            "healthCheck": {"path": WORKLOADS["tiny"].path},
             "lbAlgo": self.strategy,
             "servers": [f"http://127.0.0.1:{server}" for server in servers],
             "dataDir": str(directory / "data"),
             "admin": {"listen": f"127.0.0.1:{admin_port}"},
+            "limits": {"keepAliveRequests": 0},
         }
         return json.dumps(settings, indent=2)
 
