@@ -1,0 +1,269 @@
+"""The acts of the health-checker and of failing traffic."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+import redis
+
+from lb.model import Admin, Health, ServerId, ServerStatus
+from lb.store.keys import Keys
+from lb.store.pool import BackendPool
+from tests.store.acts import ANSWERED_BADLY, PASSED, UNANSWERED, Worker, spec
+from tests.support import eventually
+
+A, B, C, D = (ServerId(f"{name}:1") for name in "abcd")
+Age = Callable[[ServerId, float], None]
+
+
+@pytest.fixture
+def four(pool: BackendPool) -> BackendPool:
+    pool.reconcile([spec(A), spec(B), spec(C), spec(D)], "round-robin", "test")
+    return pool
+
+
+@pytest.fixture
+def age(four: BackendPool, connection: redis.Redis, keys: Keys) -> Age:
+    """Take a server down that has left its checks unanswered for so many seconds."""
+
+    def age(server: ServerId, seconds: float) -> None:
+        four.record_check(server, UNANSWERED)
+        four.set_health(server, Health.DOWN, "connection refused", "checker")
+        since = float(connection.hget(keys.unanswered, server) or 0)
+        connection.hset(keys.unanswered, server, str(since - seconds))
+
+    return age
+
+
+def status(pool: BackendPool, server: ServerId) -> ServerStatus:
+    return next(status for status in pool.list() if status.server.id == server)
+
+
+# --- checks
+
+
+@pytest.mark.parametrize("check", [PASSED, ANSWERED_BADLY, UNANSWERED])
+def test_a_check_is_kept_as_it_was(four: BackendPool, check) -> None:
+    before = four.version()
+    four.record_check(A, check)
+    assert status(four, A).last_check == check
+    assert status(four, A).last_check_at
+    assert status(four, A).server.health is Health.UP
+    assert four.version() == before
+
+
+def test_unanswered_since_is_the_first_of_a_row(four: BackendPool) -> None:
+    four.record_check(A, UNANSWERED)
+    first = status(four, A).unanswered_since
+    assert first
+    eventually(lambda: later_check(four, A, first), what="the clock to move on")
+    assert status(four, A).unanswered_since == first
+    four.record_check(A, ANSWERED_BADLY)
+    assert status(four, A).unanswered_since is None
+
+
+def later_check(pool: BackendPool, server: ServerId, moment: float) -> bool:
+    pool.record_check(server, UNANSWERED)
+    return (status(pool, server).last_check_at or 0) > moment
+
+
+def test_a_check_of_a_server_that_left_is_dropped(
+    four: BackendPool, connection: redis.Redis, keys: Keys
+) -> None:
+    four.remove(A, "test")
+    four.record_check(A, UNANSWERED)
+    assert not connection.exists(keys.check_results, keys.check_times, keys.check_durations, keys.unanswered)
+
+
+def test_maint_starts_the_clock_of_unanswered_checks_anew(four: BackendPool, age: Age) -> None:
+    """Else the first check after a long repair would find the server overdue."""
+    age(A, 100)
+    four.set_admin(A, Admin.MAINT, "lb-admin")
+    four.set_admin(A, Admin.READY, "lb-admin")
+    four.record_check(A, UNANSWERED)
+    assert not four.remove_unanswered(A, 60, "checker")
+
+
+# --- flips
+
+
+def test_a_server_is_down_with_a_reason_and_up_without(
+    four: BackendPool, connection: redis.Redis, keys: Keys
+) -> None:
+    Worker(connection, keys, "w1").fail(A, 4)
+    assert four.set_health(A, Health.DOWN, "connection refused", "checker")
+    down = status(four, A)
+    assert (down.server.health, down.server.reason, down.failures) == (
+        Health.DOWN,
+        "connection refused",
+        4,
+    )
+    assert not down.server.eligible
+
+    assert four.set_health(A, Health.UP, "2 passes", "checker")
+    up = status(four, A)
+    assert (up.server.health, up.server.reason, up.failures) == (Health.UP, "", 0)
+    assert [(event.kind, event.detail) for event in four.events()[-2:]] == [
+        ("down", "connection refused"),
+        ("up", "2 passes"),
+    ]
+
+
+def test_a_flip_to_the_same_side_or_of_a_stranger_is_none(four: BackendPool) -> None:
+    before = four.version()
+    assert not four.set_health(A, Health.UP, "", "checker")
+    assert not four.set_health(ServerId("z:1"), Health.DOWN, "", "checker")
+    assert four.version() == before
+
+
+def test_no_later_pick_takes_a_server_that_is_down(
+    four: BackendPool, connection: redis.Redis, keys: Keys
+) -> None:
+    four.set_health(B, Health.DOWN, "refused", "checker")
+    assert set(Worker(connection, keys, "w1").lease(picks=9)) == {A, C, D}
+
+
+# --- failures on traffic
+
+
+def test_failing_servers_are_marked_down_up_to_half_of_the_pool(four: BackendPool) -> None:
+    assert four.mark_failed(A, 5, "w1")
+    assert not four.mark_failed(A, 6, "w2")
+    assert four.mark_failed(B, 5, "w1")
+    assert not four.mark_failed(C, 5, "w1")
+    assert status(four, A).server.reason == "failures: 5 consecutive"
+    four.set_health(A, Health.UP, "2 passes", "checker")
+    assert four.mark_failed(C, 5, "w1")
+
+
+def test_servers_down_for_other_reasons_do_not_count(four: BackendPool) -> None:
+    four.set_health(C, Health.DOWN, "connection refused", "checker")
+    four.set_health(D, Health.DOWN, "connection refused", "checker")
+    assert four.mark_failed(A, 5, "w1")
+
+
+def test_a_single_server_is_never_taken_out_for_failures(pool: BackendPool) -> None:
+    pool.reconcile([spec(A)], "random", "test")
+    assert not pool.mark_failed(A, 1000, "w1")
+    assert not pool.mark_failed(ServerId("z:1"), 1000, "w1")
+
+
+# --- removal of the unanswered
+
+
+def test_a_server_unanswered_past_the_threshold_is_removed(four: BackendPool, age: Age) -> None:
+    age(A, 61)
+    assert four.remove_unanswered(A, 60, "checker")
+    (record,) = four.removed()
+    assert (record.id, record.reason) == (A, "unanswered for 60 s")
+    assert (four.events()[-1].kind, four.events()[-1].detail) == ("removed", "unanswered for 60 s")
+    assert not four.remove_unanswered(A, 60, "checker")
+
+
+def test_a_server_stays_that_is_not_overdue_or_not_down(four: BackendPool, age: Age) -> None:
+    age(A, 59)
+    assert not four.remove_unanswered(A, 60, "checker")
+    age(B, 61)
+    four.set_health(B, Health.UP, "", "checker")
+    assert not four.remove_unanswered(B, 60, "checker")
+    age(C, 61)
+    four.record_check(C, ANSWERED_BADLY)
+    assert not four.remove_unanswered(C, 60, "checker")
+    assert not four.remove_unanswered(D, 0, "checker")
+    assert len(four.list()) == 4
+
+
+def test_at_most_half_of_the_pool_is_removed(four: BackendPool, age: Age) -> None:
+    for server in (A, B, C, D):
+        age(server, 61)
+    assert [four.remove_unanswered(server, 60, "checker") for server in (A, B, C, D)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert [status.server.id for status in four.list()] == [C, D]
+
+
+def test_a_refusal_is_told_once_while_it_lasts(four: BackendPool, age: Age) -> None:
+    def refusals() -> list[str]:
+        return [event.server for event in four.events() if event.kind == "removal-refused"]
+
+    for server in (A, B, C):
+        age(server, 61)
+    for _ in range(3):
+        for server in (A, B, C):
+            four.remove_unanswered(server, 60, "checker")
+    assert refusals() == [C]
+    assert "2 of 4 servers" in next(e.detail for e in four.events() if e.kind == "removal-refused")
+
+    four.record_check(C, PASSED)
+    age(C, 61)
+    four.remove_unanswered(C, 60, "checker")
+    assert refusals() == [C, C]
+
+
+def test_restored_servers_no_longer_count_as_removed(four: BackendPool, age: Age) -> None:
+    for server in (A, B, C):
+        age(server, 61)
+        four.remove_unanswered(server, 60, "checker")
+    four.restore(A, "lb-admin")
+    assert four.remove_unanswered(C, 60, "checker")
+
+
+def test_removals_of_more_than_an_hour_ago_no_longer_count(
+    four: BackendPool, age: Age, connection: redis.Redis, keys: Keys
+) -> None:
+    for server in (A, B, C):
+        age(server, 61)
+        four.remove_unanswered(server, 60, "checker")
+    for server in (A, B):
+        connection.zincrby(keys.removed_unanswered, -3601, server)
+    assert four.remove_unanswered(C, 60, "checker")
+
+
+def test_a_single_server_is_never_removed(pool: BackendPool) -> None:
+    pool.reconcile([spec(A)], "random", "test")
+    pool.record_check(A, UNANSWERED)
+    pool.set_health(A, Health.DOWN, "connection refused", "checker")
+    assert not pool.remove_unanswered(A, 0, "checker")
+
+
+def test_what_operators_removed_does_not_count(four: BackendPool, age: Age) -> None:
+    four.remove(A, "lb-admin")
+    age(B, 61)
+    assert four.remove_unanswered(B, 60, "checker")
+
+
+# --- leadership
+
+
+def test_one_health_checker_leads_until_it_stops_renewing(
+    four: BackendPool, connection: redis.Redis, keys: Keys
+) -> None:
+    assert four.lead("one", 30)
+    assert not four.lead("two", 30)
+    assert four.lead("one", 0.05)
+    eventually(lambda: four.lead("two", 30))
+    assert not four.lead("one", 30)
+    assert connection.get(keys.checker) == "two"
+
+
+def test_after_a_time_without_leader_the_clocks_start_anew(four: BackendPool, age: Age) -> None:
+    """Nobody looked meanwhile: a server that boots with the balancer must not be found overdue."""
+    age(A, 1000)
+    assert four.lead("one", 30)
+    four.record_check(A, UNANSWERED)
+    assert not four.remove_unanswered(A, 60, "one")
+
+    age(A, 61)
+    assert four.lead("one", 30)
+    assert four.remove_unanswered(A, 60, "one")
+
+
+def test_a_check_without_detail_can_be_kept(four: BackendPool) -> None:
+    silent = dataclasses.replace(PASSED, detail="")
+    four.record_check(A, silent)
+    assert status(four, A).last_check == silent
