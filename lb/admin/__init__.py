@@ -5,6 +5,7 @@ Nothing heavy is imported here: a command's module is loaded when the command is
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from importlib import import_module
 
 import click
@@ -41,6 +42,14 @@ class _Commands(click.Group):
         command: click.Command = import_module(f"lb.admin.{cmd_name}").command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        near = get_close_matches(args[0], COMMANDS, n=1)
+        if near and args[0] not in COMMANDS:
+            ctx.fail(f"no such command: {args[0]}; did you mean {near[0]}?")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -56,7 +65,7 @@ class _Commands(click.Group):
 @common_options
 @click.version_option(lb.__version__, prog_name="lb-admin", message="%(prog)s %(version)s")
 def main(**_options: object) -> None:
-    r"""Change and watch the backend pool of a running balancer.
+    """Change and watch the backend pool of a running balancer.
 
     The commands work on the store that the balancer uses: --redis names it, or --config the file that does,
     else ./config.json, else the embedded store of ./.lb, where `lb run` keeps its own. What a command has

@@ -19,7 +19,7 @@ from lb.model import Server, ServerSpec, Source
 )
 @operator_command
 def command(operator: Operator, urls: tuple[ServerSpec, ...], weight: int) -> None:
-    r"""Add servers to the pool.
+    """Add servers to the pool.
 
     They get requests at once, from every worker on every host, and stay until they are removed; a new start
     or another config.json does not take them away. If one is refused, the others are added all the same.

@@ -28,7 +28,7 @@ _POLL_SECONDS = 0.2
 )
 @operator_command
 def command(operator: Operator, servers: tuple[ServerId, ...], timeout: float, *, wait: bool) -> None:
-    r"""Give servers no new requests; open ones finish.
+    """Give servers no new requests; open ones finish.
 
     Holds for every worker on every host when the command returns. With --wait it returns when the servers
     have no connection left in the whole fleet, so they can be switched off; exit status 1 if the timeout

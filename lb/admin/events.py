@@ -26,7 +26,7 @@ _BEGINNING = "0-0"  # before every id of a stream
 @click.option("--follow", is_flag=True, help="Go on with each new one, until interrupted.")
 @operator_command
 def command(operator: Operator, count: int, *, follow: bool) -> None:
-    r"""Show what happened, and what happens.
+    """Show what happened, and what happens.
 
     One event per line, the newest last: when, what, to which server, by whom, and why. With --json an
     array; with --follow --json one object per line.

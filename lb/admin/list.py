@@ -20,7 +20,7 @@ _NUMBERS = frozenset({"WEIGHT", "CONNECTIONS", "FAILURES"})
 @click.option("--removed", is_flag=True, help="Show the servers that left the pool and can be restored.")
 @operator_command
 def command(operator: Operator, *, removed: bool) -> None:
-    r"""Show the servers, with their states and live figures.
+    """Show the servers, with their states and live figures.
 
     STATE is what is observed (up or down), after what you asked for if that is drain or maint; only a
     server that is simply `up` gets requests. CONNECTIONS are requests in flight, and FAILURES consecutive

@@ -15,7 +15,7 @@ from lb.model import Admin, ServerId
 @click.argument("servers", metavar="SERVER...", nargs=-1, required=True, type=SERVER)
 @operator_command
 def command(operator: Operator, servers: tuple[ServerId, ...]) -> None:
-    r"""Put servers in maintenance: drain, and no health checks.
+    """Put servers in maintenance: drain, and no health checks.
 
     Open requests end, no new ones come, and a server that is switched off meanwhile is neither marked down
     nor removed. `lb-admin undrain` ends it.

@@ -95,7 +95,7 @@ def operator_command(function: Callable[..., None]) -> Callable[..., None]:
         try:
             function(operator, **arguments)
         except StoreUnavailableError as error:
-            raise Refusal(f"{error}; {operator.target.advice}") from error
+            raise Refusal(f"{error}\n{operator.target.advice}") from error
         if operator.failed:
             context.exit(REFUSED)
 

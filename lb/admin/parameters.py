@@ -10,7 +10,7 @@ from lb import config
 from lb.errors import UsageError
 
 
-class _Parsed(click.ParamType):
+class _Parsed(click.ParamType):  # type: ignore[type-arg]  # generic in new versions of click only
     """A parameter that one of the config's parsers understands."""
 
     def __init__(self, name: str, parse: Any) -> None:

@@ -13,7 +13,7 @@ from lb.model import ServerId
 @click.argument("servers", metavar="SERVER...", nargs=-1, required=True, type=SERVER)
 @operator_command
 def command(operator: Operator, servers: tuple[ServerId, ...]) -> None:
-    r"""Take servers out of the pool at once.
+    """Take servers out of the pool at once.
 
     No later request goes to them; requests that are open go on to their end. To wait for these, drain first.
     `lb-admin list --removed` shows what was removed and `lb-admin restore` brings it back. A server that

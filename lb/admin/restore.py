@@ -14,7 +14,7 @@ from lb.model import Server, ServerId
 @click.argument("servers", metavar="SERVER...", nargs=-1, required=True, type=SERVER)
 @operator_command
 def command(operator: Operator, servers: tuple[ServerId, ...]) -> None:
-    r"""Bring back removed servers.
+    """Bring back removed servers.
 
     Each comes back with its URL and weight, ready for requests, whether an operator removed it or the
     health-checker did because it gave no answer for too long.

@@ -22,7 +22,7 @@ _NUMBERS = frozenset({"WORKERS", "CONNECTIONS", "BEHIND"})
 @click.command
 @operator_command
 def command(operator: Operator) -> None:
-    r"""Show the whole balancer on one screen.
+    """Show the whole balancer on one screen.
 
     The strategy, the pool's version, how many servers may get requests, the connections in flight, who
     checks health, and the workers of each host. BEHIND counts workers that have not yet read the newest
@@ -37,8 +37,9 @@ def command(operator: Operator) -> None:
     operator.show_json(serialise.overview(overview))
     if not operator.as_json:
         output.print_facts(_facts(operator, overview))
-        click.echo()
-        output.print_table(_WORKERS, _hosts(overview), _NUMBERS)
+        if overview.workers:
+            click.echo()
+            output.print_table(_WORKERS, _hosts(overview), _NUMBERS)
 
 
 def _facts(operator: Operator, overview: Overview) -> dict[str, Text]:
@@ -51,6 +52,7 @@ def _facts(operator: Operator, overview: Overview) -> dict[str, Text]:
         "pool version": cell(overview.version),
         "servers": cell(f"{overview.eligible} of {total} eligible", all_eligible),
         "connections": cell(overview.connections),
+        "workers": cell(len(overview.workers), "" if overview.workers else "red"),
         "health-checker": cell(checker or "none", "" if checker else "red"),
     }
 

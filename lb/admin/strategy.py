@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from lb.admin.operators import Operator, operator_command
+from lb.admin.output import NOTHING
 from lb.strategies import STRATEGIES
 
 
@@ -12,7 +13,7 @@ from lb.strategies import STRATEGIES
 @click.argument("name", required=False, type=click.Choice(list(STRATEGIES)))
 @operator_command
 def command(operator: Operator, name: str | None) -> None:
-    r"""Show or set the strategy.
+    """Show or set the strategy.
 
     Without NAME, prints the one in use. With NAME, every later pick of every worker follows it, until the
     strategy in config.json is changed to another.
@@ -25,5 +26,5 @@ def command(operator: Operator, name: str | None) -> None:
     if name:
         operator.pool.set_strategy(name, operator.by)
     strategy = name or operator.pool.snapshot().strategy
-    operator.say(strategy)
+    operator.say(strategy or NOTHING)
     operator.show_json({"strategy": strategy, "known": list(STRATEGIES)})

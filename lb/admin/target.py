@@ -34,10 +34,10 @@ def find_target(redis: str | None, config_file: str | None, environ: Mapping[str
         settings = config.Config()  # a config.json that happens to be here and is not ours
     keys = Keys(prefix=settings.key_prefix, pool=settings.pool)
     if url := redis or settings.redis:
-        return Target(url, "does it run there? --redis URL or --config FILE names another", keys)
+        return Target(url, "Does it run there? --redis URL or --config FILE names another.", keys)
     return Target(
         embedded.socket_url(settings.data_dir),
-        "is `lb run` running here? If the balancer is elsewhere, give --redis URL or --config FILE",
+        "Is `lb run` running here? If the balancer is elsewhere, give --redis URL or --config FILE.",
         keys,
     )
 

@@ -15,7 +15,7 @@ from lb.model import Admin, ServerId
 @click.argument("servers", metavar="SERVER...", nargs=-1, required=True, type=SERVER)
 @operator_command
 def command(operator: Operator, servers: tuple[ServerId, ...]) -> None:
-    r"""Make servers ready for requests again.
+    """Make servers ready for requests again.
 
     Ends a drain or a maintenance. A server that is down gets requests when its health checks pass.
 

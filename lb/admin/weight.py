@@ -15,7 +15,7 @@ from lb.model import ServerId
 @click.argument("weight", metavar="N", type=WEIGHT)
 @operator_command
 def command(operator: Operator, server: ServerId, weight: int) -> None:
-    r"""Set a server's share of the requests.
+    """Set a server's share of the requests.
 
     A server of weight 3 gets three times what one of weight 1 gets. N is 1 to 256; `drain` is the way to
     give a server nothing.

@@ -43,7 +43,7 @@ class EventsQuery(_Body):
     """The query of GET /events."""
 
     count: Annotated[int, Field(ge=1, le=1000)] = 100
-    after: Annotated[str, Field(pattern=r"^\d{1,20}(-\d{1,20})?$")] = "-"
+    after: Annotated[str, Field(pattern=r"^\d{1,19}(-\d{1,19})?$")] = "-"
 
 
 Form = TypeVar("Form", bound=_Body)
