@@ -45,7 +45,7 @@ class Session:
         place: dict[str, Any] = self.connection.connection_pool.connection_kwargs
         if "path" in place:
             return f"unix://{place['path']}"
-        return f"{place.get('host', 'localhost')}:{place.get('port', 6379)}/{place.get('db') or 0}"
+        return f"redis://{place.get('host', 'localhost')}:{place.get('port', 6379)}/{place.get('db') or 0}"
 
     @contextmanager
     def edge(self) -> Iterator[Any]:  # its types allow for bytes everywhere; our connections decode

@@ -155,7 +155,11 @@ def test_a_lost_pool_comes_back_as_a_worker_last_saw_it(
     assert (refilled.servers, refilled.strategy) == (kept.servers, kept.strategy)
     assert refilled.version > kept.version
     (event,) = pool.events()
-    assert (event.kind, event.by, event.detail) == ("refilled", "w1", f"3 servers, from version {kept.version}")
+    assert (event.kind, event.by, event.detail) == (
+        "refilled",
+        "w1",
+        f"3 servers, from version {kept.version}",
+    )
     assert Worker(connection, keys, "w1").lease(picks=2) == [A, A]
 
 

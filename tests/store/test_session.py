@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from lb.errors import StoreError, StoreUnavailableError
+from lb.model import ServerId
+from lb.store.client import connect, open_fleet, open_pool
+from lb.store.keys import Keys
+from lb.store.pool import BackendPool
+from tests.store.acts import spec
+from tests.support import Valkey
+
+
+@pytest.fixture
+def own_store() -> Iterator[Valkey]:
+    """A store that the test may kill."""
+    with tempfile.TemporaryDirectory(prefix="lb-") as data_dir, Valkey(Path(data_dir)) as store:
+        yield store
+
+
+def test_a_store_that_is_away_is_unavailable_and_named(tmp_path: Path) -> None:
+    path = tmp_path / "nothing.sock"
+    pool = open_pool(f"unix://{path}?password=secret", Keys())
+    for act in (pool.ping, pool.list, pool.removed, pool.events, lambda: next(pool.follow_events())):
+        with pytest.raises(
+            StoreUnavailableError, match=f"the store at unix://{path} cannot be reached"
+        ) as raised:
+            act()
+        assert "secret" not in str(raised.value)
+
+
+def test_a_tcp_store_is_named_by_host_and_port(unused_port: int) -> None:
+    fleet = open_fleet(f"redis://user:secret@127.0.0.1:{unused_port}/2", Keys())
+    with pytest.raises(
+        StoreUnavailableError, match=rf"the store at redis://127\.0\.0\.1:{unused_port}/2 "
+    ) as raised:
+        fleet.workers()
+    assert "secret" not in str(raised.value)
+
+
+@pytest.fixture
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def test_a_store_that_hangs_is_unavailable() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(StoreUnavailableError, match="does not answer in time"):
+            open_pool(url, Keys(), timeout_seconds=0.05).ping()
+
+
+def test_a_store_that_wants_a_password_is_an_error_of_its_own(own_store: Valkey) -> None:
+    with connect(own_store.url) as connection:
+        connection.config_set("requirepass", "right")
+    with pytest.raises(StoreError, match="refuses the user name or password") as raised:
+        open_pool(f"{own_store.url}?password=wrong", Keys()).ping()
+    assert not isinstance(raised.value, StoreUnavailableError)
+    with pytest.raises(StoreError, match="refuses the user name or password"):
+        open_pool(own_store.url, Keys()).ping()
+    open_pool(f"{own_store.url}?password=right", Keys()).ping()
+
+
+def test_keys_of_another_kind_are_an_error(pool: BackendPool, connection: redis.Redis, keys: Keys) -> None:
+    connection.set(keys.servers, "not a sorted set")
+    with pytest.raises(StoreError, match="WRONGTYPE"):
+        pool.list()
+
+
+def test_the_same_pool_goes_on_after_the_store_restarted(own_store: Valkey) -> None:
+    """The connection and the loaded scripts are gone; what was added is not."""
+    pool = open_pool(own_store.url, Keys())
+    pool.reconcile([spec(ServerId("a:1"))], "random", "test")
+    own_store.kill()
+    with pytest.raises(StoreUnavailableError):
+        pool.list()
+    own_store.start()
+    assert [status.server.id for status in pool.list()] == ["a:1"]
+    own_store.stop()
+    own_store.start()
+    assert pool.snapshot().strategy == "random"
