@@ -1,0 +1,155 @@
+"""Checker: asks every server in its turn and tells the pool what it learns, while it leads the checkers."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lb.config import Config
+from lb.errors import StoreError
+from lb.health.checks import CheckType
+from lb.health.rise_fall import observe
+from lb.model import Admin, Check, Health, Server, ServerId
+from lb.store.pool import BackendPool
+
+_log = logging.getLogger(__name__)
+
+#: As which all health-checkers appear in the events.
+BY = "health-checker"
+
+#: The pool is looked at each interval, and at least so often: a new server does not wait for a long interval.
+LOOK_SECONDS = 1.0
+
+#: The lead lasts for three intervals within these bounds, and is renewed with each look.
+LEASE_INTERVALS = 3
+SHORTEST_LEASE_SECONDS, LONGEST_LEASE_SECONDS = 1.0, 10.0
+
+#: A server's checks are apart by the interval ± this share, so that not all servers are asked in one burst.
+JITTER = 0.1
+#: Checks start at steps of this share of the interval.
+STEP = 0.05
+
+
+@dataclass(slots=True)
+class _Watch:
+    """What the checker remembers of one server; times are of the checker's clock."""
+
+    health: Health  # as last seen in the store
+    due: float  # when the next check starts
+    streak: int = 0  # checks in a row that contradict it
+
+
+class Checker:
+    """Checks the pool's servers: `tick` starts what is due, each check by itself: no server delays another.
+
+    Members and health are the store's; what is remembered here is forgotten with the lead.
+    """
+
+    def __init__(  # noqa: PLR0913 - concurrency, clock and chance are passed in
+        self,
+        pool: BackendPool,
+        check: CheckType,
+        config: Config,
+        name: str,
+        *,
+        spawn: Callable[..., object],
+        clock: Callable[[], float] = time.monotonic,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._pool = pool
+        self._check = check
+        self._settings = config.health_check
+        self._interval = config.health_check_interval_seconds
+        self._threshold = config.threshold_seconds
+        self._name = name
+        self._spawn = spawn
+        self._clock = clock
+        self._uniform = uniform
+        self._look_seconds = min(self._interval, LOOK_SECONDS)
+        self._step_seconds = min(self._interval * STEP, LOOK_SECONDS)
+        self._look_due = 0.0
+        self._leads_until = 0.0
+        self._servers: dict[ServerId, Server] = {}
+        self._watches: dict[ServerId, _Watch] = {}
+        self._in_flight: set[ServerId] = set()
+
+    def tick(self) -> float:
+        """Start the checks that are due; return the seconds until the next tick. StoreError if it is away."""
+        now = self._clock()
+        if now >= self._look_due:
+            self._look()
+            self._look_due = now + self._look_seconds
+        for server in self._servers.values():
+            watch = self._watches[server.id]
+            if watch.due <= now and server.id not in self._in_flight:
+                self._start(server, watch)
+        return self._step_seconds
+
+    def forget(self) -> None:
+        """Drop all streaks and the outcome of what is in flight: nothing may be built upon what was seen."""
+        self._servers, self._watches = {}, {}
+
+    def resign(self) -> None:
+        """Give up the lead, so that another takes over at once."""
+        self.forget()
+        self._pool.resign(self._name)
+
+    def _look(self) -> None:
+        """Learn who is in the pool, if this checker leads."""
+        if not self._lead():
+            self.forget()
+            return
+        servers = self._pool.snapshot().servers
+        self._servers = {server.id: server for server in servers if server.admin is not Admin.MAINT}
+        watches, now = self._watches, self._clock()
+        self._watches = {
+            server.id: watches.get(server.id) or _Watch(server.health, due=now)
+            for server in self._servers.values()
+        }
+
+    def _lead(self) -> bool:
+        lease = min(max(LEASE_INTERVALS * self._interval, SHORTEST_LEASE_SECONDS), LONGEST_LEASE_SECONDS)
+        asked = self._clock()
+        leads = self._pool.lead(self._name, lease)
+        self._leads_until = asked + lease if leads else asked
+        return leads
+
+    def _start(self, server: Server, watch: _Watch) -> None:
+        self._in_flight.add(server.id)
+        watch.due = self._clock() + self._interval * self._uniform(1 - JITTER, 1 + JITTER)
+        self._spawn(self._run, server, watch)
+
+    def _run(self, server: Server, watch: _Watch) -> None:
+        try:
+            check = self._check(server, self._settings)
+            # Meanwhile the server may have left the pool, or another checker taken the lead.
+            if self._watches.get(server.id) is watch and self._clock() < self._leads_until:
+                self._report(self._servers[server.id], watch, check)
+        except StoreError as error:
+            _log.debug("the check of %s is lost: %s", server.id, error)  # the next tick will say so
+        finally:
+            self._in_flight.discard(server.id)
+
+    def _report(self, server: Server, watch: _Watch, check: Check) -> None:
+        self._pool.record_check(server.id, check)
+        self._judge(server, watch, check)
+        if check.answered or watch.health is Health.UP:
+            return
+        if self._pool.remove_unanswered(server.id, self._threshold, BY):
+            _log.warning("server %s is removed: no answer for %g s", server.id, self._threshold)
+
+    def _judge(self, server: Server, watch: _Watch, check: Check) -> None:
+        """Flip the server's health if enough checks in a row say so."""
+        if server.health is not watch.health:  # failures on real traffic did it, or another checker
+            watch.health, watch.streak = server.health, 0
+        rise, fall = self._settings.rise, self._settings.fall
+        health, watch.streak = observe(watch.health, watch.streak, check.passed, rise, fall)
+        if health is watch.health:
+            return
+        watch.health = health
+        reason = f"check: {check.detail}"
+        if self._pool.set_health(server.id, health, reason, BY):
+            _log.warning("server %s is %s: %s", server.id, health, reason)

@@ -1,0 +1,114 @@
+"""The `http` check: one request on a connection of its own, and its status decides."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisconnected, responses
+
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import HTTPError
+from urllib3.response import BaseHTTPResponse
+from urllib3.util import parse_url
+
+from lb import __version__
+from lb.config import HealthCheck
+from lb.model import Check, Server
+
+_HEADERS = {"User-Agent": f"lb-health-checker/{__version__}", "Accept": "*/*", "Connection": "close"}
+
+#: How much of the body is read: health pages are shorter, and of a longer answer so much is proof enough.
+_BODY_BYTES = 64 * 1024
+
+#: What went wrong → words for people. The first that fits counts, so the special stands before the general.
+_DETAILS: tuple[tuple[type[Exception], str], ...] = (
+    (ConnectionRefusedError, "connection refused"),
+    (RemoteDisconnected, "connection closed without an answer"),
+    (ConnectionError, "connection reset"),
+    (socket.gaierror, "host name not found"),
+    (BadStatusLine, "the answer is not HTTP"),
+    (IncompleteRead, "the body was cut off"),
+    (HTTPException, "the answer is not valid HTTP"),
+)
+
+
+def check(server: Server, settings: HealthCheck) -> Check:
+    """Ask the server once. It has `settings.timeout_seconds` to connect, and to answer from the start on.
+
+    Never raises: whatever goes wrong is the outcome.
+    """
+    started = time.monotonic()
+    status = problem = None
+    try:
+        with (
+            closing(_connect(server, settings.timeout_seconds)) as connection,
+            _deadline(connection.sock, started + settings.timeout_seconds),
+        ):
+            connection.request(settings.method, settings.path, headers=_HEADERS, preload_content=False)
+            with connection.getresponse() as response:
+                status = response.status
+                _read_some(response)
+    except (OSError, HTTPException, HTTPError) as error:
+        problem = _words(error, settings.timeout_seconds)
+    passed, detail = _verdict(status, problem, settings)
+    return Check(passed, status is not None, detail, time.monotonic() - started)
+
+
+def _verdict(status: int | None, problem: str | None, settings: HealthCheck) -> tuple[bool, str]:
+    if status is None:
+        return False, problem or ""
+    if not settings.expects(status):
+        return False, f"status {status} (expected {', '.join(map(str, settings.expect))})"
+    if problem:
+        return False, f"status {status}, then {problem}"
+    return True, f"{status} {responses.get(status, '')}".rstrip()
+
+
+def _connect(server: Server, timeout_seconds: float) -> HTTPConnection:
+    url = parse_url(server.url)
+    connection = HTTPConnection(url.host or "", url.port, timeout=timeout_seconds)
+    connection.connect()
+    return connection
+
+
+def _read_some(response: BaseHTTPResponse) -> None:
+    left = _BODY_BYTES
+    while left > 0 and (data := response.read(left, decode_content=False)):
+        left -= len(data)
+
+
+@contextmanager
+def _deadline(sock: socket.socket, until: float) -> Iterator[None]:
+    """Hang up at that monotonic time, as TimeoutError: a socket's own timeout starts anew with each byte."""
+    expired = False
+
+    def hang_up() -> None:
+        nonlocal expired
+        expired = True
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(max(0.0, until - time.monotonic()), hang_up)  # a greenlet, once patched
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        if expired:
+            raise TimeoutError
+
+
+def _words(error: Exception, timeout_seconds: float) -> str:
+    """Say what went wrong; urllib3's exceptions wrap the one that tells."""
+    cause: BaseException = error
+    while isinstance(cause, HTTPError) and cause.__cause__ is not None:
+        cause = cause.__cause__
+    if isinstance(cause, TimeoutError):
+        return f"timed out after {timeout_seconds:g} s"
+    for kind, words in _DETAILS:
+        if isinstance(cause, kind):
+            return words
+    return ((isinstance(cause, OSError) and cause.strerror) or str(cause) or type(cause).__name__).lower()

@@ -1,0 +1,79 @@
+"""The health-checker's process: the checker ticks until told to stop, and waits for a store that is away."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+
+import gevent
+from gevent.event import Event
+
+from lb.config import Config
+from lb.errors import StoreError
+from lb.health.checker import BY, Checker
+from lb.health.checks import CHECKS
+from lb.health.dead_workers import DeadWorkers
+from lb.processes.control import Control
+from lb.processes.store import fleet_of, pool_of
+
+_log = logging.getLogger(__name__)
+
+#: Waits while the store is away: the first, then twice as long each time, up to the longest.
+FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.25, 2.0
+
+
+def run(config: Config, control: Control) -> None:
+    """Check the pool's servers until SIGTERM or SIGINT, or until the supervisor is gone."""
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # odd headers of a server are no news
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, stop.set)
+    checker = Checker(pool_of(config), CHECKS["http"], config, _name(), spawn=gevent.spawn)
+    dead_workers = DeadWorkers(fleet_of(config), BY)
+
+    def work() -> float:
+        dead_workers.reap()
+        return checker.tick()
+
+    turns = Turns(work, checker.forget)
+    control.ready()
+    while not stop.wait(turns.take()) and not control.lost():
+        control.beat()
+    with suppress(StoreError):  # then the lead ends by itself
+        checker.resign()
+
+
+class Turns:
+    """Takes turns at work that needs the store; while it is away, later each time, and says so once."""
+
+    def __init__(self, work: Callable[[], float], on_lost: Callable[[], None]) -> None:
+        self._work = work
+        self._on_lost = on_lost
+        self._retry_seconds = 0.0  # above zero while the store is away
+
+    def take(self) -> float:
+        """Work once, and return the seconds until the next turn."""
+        try:
+            delay = self._work()
+        except StoreError as error:
+            return self._lost(error)
+        if self._retry_seconds:
+            _log.info("the store is back, servers are checked again")
+            self._retry_seconds = 0.0
+        return delay
+
+    def _lost(self, error: StoreError) -> float:
+        if not self._retry_seconds:
+            _log.warning("the store is away, servers are not checked meanwhile: %s", error)
+        self._on_lost()
+        self._retry_seconds = min(max(FIRST_DELAY_SECONDS, 2 * self._retry_seconds), LONGEST_DELAY_SECONDS)
+        return self._retry_seconds
+
+
+def _name() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"

@@ -1,0 +1,156 @@
+import socket
+import struct
+import time
+
+import pytest
+
+from lb import __version__
+from lb.config import HealthCheck
+from lb.health.checks.http import check
+from tests.health.scripted_server import answer, refusing_port, scripted, server
+
+PATIENT = HealthCheck()
+HASTY = HealthCheck(timeout="200ms")
+
+
+def outcome(script, settings=PATIENT):
+    with scripted(script) as running:
+        result = check(running.server, settings)
+    return result.passed, result.answered, result.detail
+
+
+def silence(client):
+    client.recv(1)  # until the other side hangs up
+
+
+def drip(head):
+    def script(client):
+        client.sendall(head)
+        while True:
+            client.sendall(b"x")
+            time.sleep(0.01)
+
+    return script
+
+
+def reset(client):
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        (answer("HTTP/1.1 200 OK\n\n"), (True, True, "200 OK")),
+        (answer("HTTP/1.0 204 No Content\n\n"), (True, True, "204 No Content")),
+        (answer("HTTP/1.1 302 Found\nLocation: http://127.0.0.1:1/\n\n"), (True, True, "302 Found")),
+        (answer("HTTP/1.1 299 Whatever\n\n"), (True, True, "299")),
+        (answer("HTTP/1.1 404 Not Found\n\n"), (False, True, "status 404 (expected 200-399)")),
+        (answer("HTTP/1.1 500 Oops\n\n"), (False, True, "status 500 (expected 200-399)")),
+        (answer("SSH-2.0-OpenSSH\n"), (False, False, "the answer is not HTTP")),
+        (answer("HTTP/1.1 abc\n\n"), (False, False, "the answer is not HTTP")),
+        (answer("HTTP/1.1 200 OK\n" + "X: y\n" * 200 + "\n"), (False, False, "the answer is not valid HTTP")),
+        (lambda client: None, (False, False, "connection closed without an answer")),
+        (reset, (False, False, "connection reset")),
+    ],
+)
+def test_outcome_of_what_a_server_does(script, expected):
+    assert outcome(script) == expected
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        pytest.param(silence, (False, False, "timed out after 0.2 s"), id="silent"),
+        pytest.param(drip(b"HTTP/1"), (False, False, "timed out after 0.2 s"), id="drips its first line"),
+        pytest.param(
+            drip(b"HTTP/1.1 200 OK\r\nX: "),
+            (False, True, "status 200, then timed out after 0.2 s"),
+            id="drips its header",
+        ),
+    ],
+)
+def test_a_server_that_takes_too_long_fails(script, expected):
+    started = time.monotonic()
+    assert outcome(script, HASTY) == expected
+    assert time.monotonic() - started < 2
+
+
+def test_refused_connection():
+    with refusing_port() as port:
+        result = check(server(f"127.0.0.1:{port}"), PATIENT)
+    assert (result.passed, result.answered, result.detail) == (False, False, "connection refused")
+
+
+def test_unknown_host():
+    result = check(server("nowhere.invalid:80"), PATIENT)
+    assert (result.passed, result.answered, result.detail) == (False, False, "host name not found")
+
+
+def test_connecting_is_bounded():
+    """A full queue of connections that nobody accepts leaves the next one unanswered."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            result = check(server(f"127.0.0.1:{port}"), HASTY)
+    assert (result.passed, result.answered, result.detail) == (False, False, "timed out after 0.2 s")
+
+
+GET = HealthCheck(method="GET")
+HASTY_GET = HealthCheck(method="GET", timeout="200ms")
+
+
+@pytest.mark.parametrize(
+    ("script", "settings", "expected"),
+    [
+        (answer("HTTP/1.1 200 OK\nContent-Length: 2\n\nok"), GET, (True, True, "200 OK")),
+        (
+            answer("HTTP/1.1 200 OK\nContent-Length: 9\n\nok"),
+            GET,
+            (False, True, "status 200, then the body was cut off"),
+        ),
+        (answer("HTTP/1.1 200 OK\nContent-Length: 9000000\n\n" + 70_000 * "x"), GET, (True, True, "200 OK")),
+        (
+            answer("HTTP/1.1 500 Oops\nContent-Length: 9\n\nok"),
+            GET,
+            (False, True, "status 500 (expected 200-399)"),
+        ),
+        (
+            drip(b"HTTP/1.1 200 OK\r\n\r\n"),
+            HASTY_GET,
+            (False, True, "status 200, then timed out after 0.2 s"),
+        ),
+    ],
+)
+def test_body_must_come_whole_or_far_enough(script, settings, expected):
+    assert outcome(script, settings) == expected
+
+
+def test_expected_statuses_are_those_of_the_settings():
+    settings = HealthCheck(expect=(200, 401))
+    assert outcome(answer("HTTP/1.1 401 Who\n\n"), settings) == (True, True, "401 Unauthorized")
+    assert outcome(answer("HTTP/1.1 204 Gone\n\n"), settings) == (
+        False,
+        True,
+        "status 204 (expected 200, 401)",
+    )
+
+
+def test_request_is_what_the_settings_say():
+    with scripted(answer("HTTP/1.1 200 OK\n\n")) as running:
+        check(running.server, HealthCheck(method="GET", path="/health?deep=1"))
+    (request,) = running.requests
+    head, *fields = request.decode().removesuffix("\r\n\r\n").split("\r\n")
+    assert head == "GET /health?deep=1 HTTP/1.1"
+    assert set(fields) >= {
+        f"Host: {running.id}",
+        f"User-Agent: lb-health-checker/{__version__}",
+        "Connection: close",
+    }
+
+
+def test_duration_is_measured():
+    with scripted(silence) as running:
+        result = check(running.server, HASTY)
+    assert 0.19 < result.duration_seconds < 2

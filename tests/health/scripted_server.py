@@ -1,0 +1,69 @@
+"""A loopback server that does to each connection what the test says, and remembers what it was sent."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from lb.model import Admin, Health, Server, ServerId, Source
+
+Script = Callable[[socket.socket], None]
+
+
+class ScriptedServer:
+    """Answers one connection at a time with `script`, which may be exchanged at any moment."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.requests: list[bytes] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.id = ServerId(f"127.0.0.1:{self._listener.getsockname()[1]}")
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    @property
+    def server(self) -> Server:
+        return server(self.id)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            with client, suppress(OSError):
+                self.requests.append(client.recv(65536))
+                self.script(client)
+
+
+@contextmanager
+def scripted(script: Script) -> Iterator[ScriptedServer]:
+    running = ScriptedServer(script)
+    try:
+        yield running
+    finally:
+        running.close()
+
+
+def answer(text: str) -> Script:
+    return lambda client: client.sendall(text.replace("\n", "\r\n").encode())
+
+
+def server(name: str) -> Server:
+    return Server(ServerId(name), f"http://{name}", 1, Admin.READY, Health.UP, Source.CONFIG, "", 0.0)
+
+
+@contextmanager
+def refusing_port() -> Iterator[int]:
+    """A port that nobody listens on, and that nobody else gets meanwhile."""
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        yield unheard.getsockname()[1]

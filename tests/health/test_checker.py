@@ -1,0 +1,345 @@
+"""The checker on a real store, with checks, clock and chance that the test decides."""
+
+import logging
+
+import pytest
+
+from lb.config import Config
+from lb.errors import StoreUnavailableError
+from lb.health.checker import BY, Checker
+from lb.model import Admin, Check, Health, ServerSpec, Source
+
+UP, DOWN = Health.UP, Health.DOWN
+PASS = Check(True, True, "200 OK", 0.001)
+ERROR = Check(False, True, "status 500 (expected 200-399)", 0.001)
+REFUSED = Check(False, False, "connection refused", 0.001)
+
+INTERVAL = 2.0
+
+
+class Rounds:
+    """A checker whose checks do as `outcomes` says, on a clock that only moves when told."""
+
+    def __init__(self, pool, *, name="checker-1", jitter=1.0, **settings):
+        self.now = 1000.0
+        self.outcomes = {}
+        self.asked = []
+        self.pending = []
+        self.held = False
+        self.jitter = jitter
+        self.spans = []
+        self.checker = Checker(
+            pool,
+            self._check,
+            Config(**settings),
+            name,
+            spawn=self._spawn,
+            clock=lambda: self.now,
+            uniform=self._uniform,
+        )
+
+    def tick(self, seconds=0.0):
+        """Let time pass, then tick; return whom it asked."""
+        self.now += seconds
+        self.asked = []
+        self.checker.tick()
+        return self.asked
+
+    def round(self, count=1):
+        for _ in range(count):
+            self.tick(INTERVAL)
+
+    def finish(self):
+        """Let the held checks end."""
+        pending, self.pending = self.pending, []
+        for act, *arguments in pending:
+            act(*arguments)
+
+    def _check(self, server, settings):
+        return self.outcomes.get(server.id, PASS)
+
+    def _spawn(self, act, server, watch):
+        self.asked.append(server.id)
+        if self.held:
+            self.pending.append((act, server, watch))
+        else:
+            act(server, watch)
+
+    def _uniform(self, low, high):
+        self.spans.append((low, high))
+        return self.jitter
+
+
+@pytest.fixture
+def rounds(pool):
+    return Rounds(pool)
+
+
+@pytest.fixture
+def servers(pool):
+    """Three servers in the pool."""
+    return [add(pool, f"127.0.0.1:{port}") for port in (5001, 5002, 5003)]
+
+
+def add(pool, name):
+    return pool.add(ServerSpec(name, f"http://{name}"), Source.ADMIN, "test").id
+
+
+def health(pool):
+    return [status.server.health for status in pool.list()]
+
+
+def status(pool, server):
+    return next(status for status in pool.list() if status.server.id == server)
+
+
+def kinds(pool, server):
+    return [event.kind for event in pool.events() if event.server == server]
+
+
+# --- who is asked, and when
+
+
+def test_a_new_server_is_asked_at_once_and_then_each_interval(rounds, pool, servers):
+    assert rounds.tick() == servers
+    assert rounds.tick(0.9 * INTERVAL) == []
+    assert rounds.tick(0.1 * INTERVAL) == servers
+
+
+def test_checks_are_spread_by_jitter(pool, servers):
+    rounds = Rounds(pool, jitter=1.1)
+    rounds.tick()
+    assert rounds.tick(1.05 * INTERVAL) == []
+    assert rounds.tick(0.05 * INTERVAL) == servers
+    assert set(rounds.spans) == {(0.9, 1.1)}
+
+
+def test_a_server_that_joins_is_asked_within_a_second(rounds, pool, servers):
+    rounds.tick()
+    late = add(pool, "127.0.0.1:5004")
+    assert rounds.tick(1.0) == [late]
+
+
+def test_a_server_that_left_is_not_asked_again(rounds, pool, servers):
+    rounds.tick()
+    pool.remove(servers[0], "test")
+    assert rounds.tick(INTERVAL) == servers[1:]
+
+
+def test_draining_servers_are_asked_those_in_maint_are_not(rounds, pool, servers):
+    pool.set_admin(servers[0], Admin.DRAIN, "test")
+    pool.set_admin(servers[1], Admin.MAINT, "test")
+    assert rounds.tick() == [servers[0], servers[2]]
+
+
+def test_a_server_is_asked_again_only_after_it_answered(rounds, pool, servers):
+    rounds.held = True
+    rounds.tick()
+    assert rounds.tick(INTERVAL) == []
+    rounds.finish()
+    assert rounds.tick(INTERVAL) == servers
+
+
+def test_ticks_come_often_enough_for_a_short_interval(pool):
+    assert Rounds(pool, healthCheckInterval="200ms").checker.tick() <= 0.02
+    assert Rounds(pool, healthCheckInterval="10m").checker.tick() <= 1.0
+
+
+# --- what becomes of it
+
+
+def test_fall_failures_in_a_row_take_a_server_down_and_rise_passes_bring_it_up(rounds, pool, servers):
+    rounds.outcomes[servers[1]] = ERROR
+    rounds.round(2)
+    assert health(pool) == [UP, UP, UP]
+    rounds.round()
+    assert health(pool) == [UP, DOWN, UP]
+    assert status(pool, servers[1]).server.reason == "check: status 500 (expected 200-399)"
+
+    rounds.outcomes[servers[1]] = PASS
+    rounds.round()
+    assert health(pool) == [UP, DOWN, UP]
+    rounds.round()
+    assert health(pool) == [UP, UP, UP]
+    assert kinds(pool, servers[1]) == ["added", "down", "up"]
+
+
+def test_a_flip_is_all_that_logs(rounds, pool, servers, caplog):
+    caplog.set_level(logging.INFO)
+    rounds.outcomes[servers[1]] = REFUSED
+    rounds.round(6)
+    rounds.outcomes[servers[1]] = PASS
+    rounds.round(4)
+    assert caplog.messages == [
+        "server 127.0.0.1:5002 is down: check: connection refused",
+        "server 127.0.0.1:5002 is up: check: 200 OK",
+    ]
+
+
+def test_every_check_is_recorded(rounds, pool, servers):
+    rounds.outcomes[servers[0]] = REFUSED
+    rounds.tick()
+    assert status(pool, servers[0]).last_check == REFUSED
+    assert status(pool, servers[0]).unanswered_since is not None
+    assert status(pool, servers[1]).last_check == PASS
+    assert status(pool, servers[1]).unanswered_since is None
+
+
+def test_a_server_that_traffic_took_down_needs_rise_passes_from_then_on(rounds, pool, servers):
+    rounds.round(5)
+    pool.mark_failed(servers[0], 5, "worker")
+    rounds.round()
+    assert health(pool)[0] is DOWN
+    rounds.round()
+    assert health(pool)[0] is UP
+
+
+def test_the_streak_starts_anew_when_health_changed_elsewhere(rounds, pool, servers):
+    """Two failures, then down and up again by others: it takes three further failures."""
+    rounds.outcomes[servers[0]] = ERROR
+    rounds.round(2)
+    pool.set_health(servers[0], DOWN, "elsewhere", "test")
+    rounds.round()
+    pool.set_health(servers[0], UP, "", "test")
+    rounds.round(2)
+    assert health(pool)[0] is UP
+    rounds.round()
+    assert health(pool)[0] is DOWN
+
+
+def test_the_answer_of_a_server_that_left_meanwhile_is_dropped(rounds, pool, servers):
+    rounds.held = True
+    rounds.tick()
+    pool.remove(servers[0], "test")
+    rounds.tick(1.0)
+    rounds.finish()
+    assert [status.last_check for status in pool.list()] == [PASS, PASS]
+
+
+def test_the_answer_given_before_a_server_was_replaced_is_not_its_successors(rounds, pool, servers):
+    rounds.held = True
+    rounds.tick()
+    pool.remove(servers[0], "test")
+    rounds.tick(1.0)
+    add(pool, servers[0])
+    rounds.tick(1.0)
+    rounds.finish()
+    assert status(pool, servers[0]).last_check is None
+
+
+# --- removal
+
+
+def test_a_server_without_an_answer_for_the_threshold_is_removed(pool, servers, caplog):
+    rounds = Rounds(pool, threshold="1ms")
+    rounds.outcomes[servers[0]] = REFUSED
+    rounds.round(4)
+    assert [status.server.id for status in pool.list()] == servers[1:]
+    assert [record.id for record in pool.removed()] == [servers[0]]
+    assert caplog.messages[-1] == "server 127.0.0.1:5001 is removed: no answer for 0.001 s"
+
+
+def test_a_server_that_answers_however_badly_is_never_removed(pool, servers):
+    rounds = Rounds(pool, threshold="1ms")
+    rounds.outcomes[servers[0]] = ERROR
+    rounds.round(6)
+    assert health(pool) == [DOWN, UP, UP]
+
+
+def test_a_server_within_the_threshold_stays(rounds, pool, servers):
+    rounds.outcomes[servers[0]] = REFUSED
+    rounds.round(6)
+    assert health(pool) == [DOWN, UP, UP]
+
+
+def test_at_most_half_of_the_pool_is_removed(pool, servers):
+    """A health-checker that is cut off takes servers down, but does not empty the pool."""
+    rounds = Rounds(pool, threshold="1ms")
+    rounds.outcomes = dict.fromkeys(servers, REFUSED)
+    rounds.round(8)
+    assert health(pool) == [DOWN, DOWN]
+
+
+def test_a_restored_server_starts_afresh(pool, servers):
+    rounds = Rounds(pool, threshold="1ms")
+    rounds.outcomes[servers[0]] = REFUSED
+    rounds.round(4)
+    pool.restore(servers[0], "test")
+    rounds.round(2)
+    assert status(pool, servers[0]).server.health is UP
+
+
+# --- the lead
+
+
+def test_only_the_leader_asks(pool, servers):
+    first, second = Rounds(pool, name="first"), Rounds(pool, name="second")
+    assert first.tick() == servers
+    assert second.tick() == []
+
+
+def test_after_a_clean_stop_another_leads_at_once(pool, servers):
+    first, second = Rounds(pool, name="first"), Rounds(pool, name="second")
+    first.tick()
+    second.tick()
+    first.checker.resign()
+    assert second.tick(1.0) == servers
+
+
+def test_a_checker_that_does_not_lead_cannot_resign_for_the_leader(pool, servers):
+    first, second = Rounds(pool, name="first"), Rounds(pool, name="second")
+    first.tick()
+    second.checker.resign()
+    assert second.tick(1.0) == []
+
+
+def test_who_lost_the_lead_writes_nothing_and_builds_on_nothing(pool, servers):
+    first, second = Rounds(pool, name="first"), Rounds(pool, name="second")
+    first.outcomes[servers[0]] = ERROR
+    first.round(2)
+    first.held = True
+    first.tick(INTERVAL)
+    pool.resign("first")
+    second.tick()
+    first.tick(1.0)
+    first.finish()
+    assert health(pool) == [UP, UP, UP]
+    assert status(pool, servers[0]).last_check == PASS
+
+
+def test_an_answer_that_comes_after_the_lease_is_dropped(rounds, pool, servers):
+    """The checker stood still: another may lead by now, though this one has not heard of it."""
+    rounds.held = True
+    rounds.tick()
+    rounds.now += 3 * INTERVAL
+    rounds.finish()
+    assert [status.last_check for status in pool.list()] == [None, None, None]
+
+
+# --- the store is away
+
+
+def test_a_check_that_finds_the_store_away_is_lost_and_harms_nothing(rounds, pool, servers, monkeypatch):
+    def away(*_):
+        raise StoreUnavailableError("away")
+
+    monkeypatch.setattr(pool, "record_check", away)
+    rounds.tick()
+    monkeypatch.undo()
+    assert rounds.tick(INTERVAL) == servers
+
+
+def test_forgetting_starts_all_streaks_anew(rounds, pool, servers):
+    rounds.outcomes[servers[0]] = ERROR
+    rounds.round(2)
+    rounds.checker.forget()
+    rounds.round(2)
+    assert health(pool)[0] is UP
+    rounds.round()
+    assert health(pool)[0] is DOWN
+
+
+def test_flips_are_the_health_checkers_in_the_events(rounds, pool, servers):
+    rounds.outcomes[servers[0]] = ERROR
+    rounds.round(3)
+    assert pool.events()[-1].by == BY

@@ -1,0 +1,61 @@
+from collections.abc import Callable
+
+from lb.errors import StoreUnavailableError
+from lb.processes.health_checker import Turns
+
+
+class Work:
+    """Does as the test says: fails while the store is away."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.forgotten = 0
+
+    def __call__(self) -> float:
+        if self.away:
+            raise StoreUnavailableError("the store at unix:///s cannot be reached")
+        return 0.1
+
+    def forget(self) -> None:
+        self.forgotten += 1
+
+
+def turns() -> tuple[Work, Callable[[], float]]:
+    work = Work()
+    return work, Turns(work, work.forget).take
+
+
+def test_work_says_when_the_next_turn_is():
+    _, take = turns()
+    assert take() == 0.1
+
+
+def test_turns_come_later_and_later_while_the_store_is_away():
+    work, take = turns()
+    work.away = True
+    assert [take() for _ in range(6)] == [0.25, 0.5, 1.0, 2.0, 2.0, 2.0]
+    work.away = False
+    assert take() == 0.1
+    work.away = True
+    assert take() == 0.25
+
+
+def test_a_lost_store_is_told_once_and_its_return_once(caplog):
+    caplog.set_level("INFO")
+    work, take = turns()
+    take()
+    for work.away in (True, True, True, False, False):
+        take()
+    assert caplog.messages == [
+        "the store is away, servers are not checked meanwhile: the store at unix:///s cannot be reached",
+        "the store is back, servers are checked again",
+    ]
+
+
+def test_what_was_seen_before_the_store_was_lost_is_forgotten():
+    work, take = turns()
+    take()
+    assert work.forgotten == 0
+    work.away = True
+    take()
+    assert work.forgotten == 1
