@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from importlib.resources import files
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, PlainValidator
@@ -43,6 +44,12 @@ def _check_path(text: str) -> str:
     return text
 
 
+def _directory(path: Path) -> Path:
+    if not str(path).isprintable():
+        raise ValueError(f"expected a path of printable characters; got {shown(str(path))}")
+    return path
+
+
 def _token(text: str) -> str:
     if not re.fullmatch(rf"[!-~]{{{_MIN_TOKEN_LENGTH},}}", text):
         raise ValueError(
@@ -69,5 +76,6 @@ Network = Annotated[IPv4Network | IPv6Network, PlainValidator(parse_network), Pl
 StrategyName = Annotated[str, BeforeValidator(one_of(strategy_names()))]
 CheckMethod = Annotated[str, BeforeValidator(one_of(["HEAD", "GET"]))]
 CheckPath = Annotated[str, AfterValidator(_check_path)]
+Directory = Annotated[Path, AfterValidator(_directory)]
 KeyName = Annotated[str, AfterValidator(_key_name)]
 Token = Annotated[str, AfterValidator(_token)]

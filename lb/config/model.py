@@ -89,7 +89,9 @@ class Config(Section):
     pool: fields.KeyName = Field(
         default="default", description="The pool's name; hosts with the same one share it."
     )
-    data_dir: Path = Field(default=Path(".lb"), description="Directory of the embedded store and its socket.")
+    data_dir: fields.Directory = Field(
+        default=Path(".lb"), description="Directory of the embedded store and its socket."
+    )
     graceful_timeout_seconds: fields.DurationOrZero = Field(
         default=10.0,
         description="How long requests in flight may take when the balancer stops; then they are cut.",

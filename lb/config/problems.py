@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from lb.config.model import Config
 from lb.config.sections import Section, ServerEntry, is_section
-from lb.config.values import nearest
+from lb.config.values import nearest, printable
 
 #: Place of a value: keys of objects, positions in lists.
 Place = tuple[str | int, ...]
@@ -30,7 +30,8 @@ def describe(error: ValidationError, values: Any, origins: Mapping[Place, str], 
     `origins` names the flag or variable that set a place; everything else came from `file`. A value is shown
     only by the settings' own parsers, which know what is secret.
     """
-    return [_line(finding, values, origins, file) for finding in error.errors(include_url=False)]
+    findings = error.errors(include_url=False)
+    return [printable(_line(finding, values, origins, file)) for finding in findings]
 
 
 def _line(finding: ErrorDetails, values: Any, origins: Mapping[Place, str], file: str) -> str:

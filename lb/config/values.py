@@ -21,8 +21,13 @@ _STATUSES = re.compile(r"([1-5])xx|([1-5]\d\d)(?:-([1-5]\d\d))?", re.ASCII | re.
 
 def shown(value: object) -> str:
     """Write a value into a message as JSON does, cut short."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = printable(json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def printable(text: str) -> str:
+    """Escape what would confuse a terminal or cannot be encoded, such as half a surrogate pair."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def nearest(word: str, words: Collection[str]) -> str | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from lb.config import from_json
+from lb.config import from_json, settings, to_json
 from lb.errors import ConfigError
 
 
@@ -74,6 +76,7 @@ def problems_in(values: object) -> list[str]:
         ({"retryOn": [502, 200]}, "retryOn[1]: expected a whole number, 400 to 599; got 200"),
         ({"limits": None}, "limits: expected an object"),
         ({"dataDir": 5}, "dataDir: expected a path"),
+        ({"dataDir": "a\0b"}, 'dataDir: expected a path of printable characters; got "a\\u0000b"'),
         (
             {"pool": "a{b}"},
             'pool: expected 1 to 64 letters, digits, ".", "_", ":" or "-"; got "a{b}"',
@@ -135,3 +138,28 @@ def test_all_problems_come_at_once():
 )
 def test_no_problem_shows_a_secret(values: object):
     assert "hunter2" not in "".join(problems_in(values))
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just("\ud800"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+_ANY_SETTING = st.sampled_from(
+    [*sorted(setting.keys for setting in settings()), ("servers", "url"), ("\ud800",)]
+)
+
+
+@given(st.lists(st.tuples(_ANY_SETTING, _JSON), max_size=5))
+def test_any_object_is_a_config_or_printable_problems(entries: list[tuple[tuple[str, ...], object]]):
+    values: dict[str, object] = {}
+    for (section, *rest), value in entries:
+        values[section] = {rest[0]: value} if rest else value
+    try:
+        config = from_json(json.dumps(values))
+    except ConfigError as error:
+        for line in error.problems:
+            assert line.startswith("configuration: ")
+            assert line.isprintable()
+    else:
+        assert from_json(to_json(config)) == config
