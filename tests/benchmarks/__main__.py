@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -57,7 +57,7 @@ def main(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything started is ended
     _require_machine(cores)
     setting = Setting(seconds, warm_up, *cores)
-    names = _installed(only or USUAL)
+    names = _installed(dict.fromkeys(only or USUAL))
     chosen = list(WORKLOADS) if "all" in workload else list(dict.fromkeys(workload))
     measured = {}
     try:
@@ -66,7 +66,7 @@ def main(
             click.echo(f"{table(WORKLOADS[each], measured[each])}\n")
     except BenchmarkError as error:
         raise click.ClickException(str(error)) from None
-    click.echo(f"{machine()}; medians of {rounds} rounds of {seconds} s.")
+    click.echo(f"{machine()}; rounds: {rounds}, {seconds} s each, medians.")
     if json_file:
         json_file.write_text(json.dumps(as_json(measured, {"rounds": rounds, **asdict(setting)}), indent=1))
     if any(faults(runs) for subjects in measured.values() for runs in subjects.values()):
@@ -96,7 +96,7 @@ def _progress(workload: Workload, number: int, name: str, measurement: Measureme
     )
 
 
-def _installed(names: Sequence[str]) -> list[str]:
+def _installed(names: Collection[str]) -> list[str]:
     for name in names:
         if not SUBJECTS[name].installed:
             click.echo(f"{SUBJECTS[name].title} is not installed and is left out", err=True)

@@ -59,7 +59,9 @@ def wait_until(
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline:
             state = "is not ready" if process.returncode is None else f"ended with {process.returncode}"
-            raise BenchmarkError(f"{process.args[3]} {state}; its output ends:\n{log.read_text()[-2000:]}")
+            raise BenchmarkError(
+                f"what was started {state}: {process.args!r}; its output ends:\n{log.read_text()[-2000:]}"
+            )
         time.sleep(0.02)
 
 

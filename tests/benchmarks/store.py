@@ -73,6 +73,7 @@ class SimulatedWorker:
             self._replies.feed(data)
         if isinstance(reply, hiredis.ReplyError):
             raise BenchmarkError(f"the store refused a batch: {reply}")
+        assert isinstance(reply, list)
         return reply
 
 
