@@ -35,19 +35,21 @@ def run_embedded(data_dir: Path) -> None:
 
 def pool_of(config: Config) -> BackendPool:
     """Return the pool in the configured store; nothing is sent yet."""
-    return open_pool(_url(config), _keys(config))
+    return open_pool(url_of(config), keys_of(config))
 
 
 def fleet_of(config: Config) -> Fleet:
     """Return the workers in the configured store; nothing is sent yet."""
-    return open_fleet(_url(config), _keys(config))
+    return open_fleet(url_of(config), keys_of(config))
 
 
-def _url(config: Config) -> str:
+def url_of(config: Config) -> str:
+    """Return the URL of the configured store."""
     return config.redis or embedded.socket_url(config.data_dir)
 
 
-def _keys(config: Config) -> Keys:
+def keys_of(config: Config) -> Keys:
+    """Return the names of the keys that the configured pool has."""
     return Keys(config.key_prefix, config.pool)
 
 

@@ -1,0 +1,164 @@
+"""The worker's process: forwards traffic until told to stop."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import secrets
+import signal
+import socket
+import time
+from functools import partial
+
+import gevent
+from gevent.event import Event
+
+from lb.config import Config
+from lb.errors import StoreError
+from lb.model import ServerId, Snapshot, WorkerId
+from lb.processes.control import BEAT_SECONDS, Control
+from lb.processes.store import fleet_of, keys_of, pool_of, url_of
+from lb.proxy.plane import DataPlane
+from lb.store.client import connect
+from lb.store.lease_line import LeaseLine
+from lb.store.lease_wire import LeaseProtocol, dial
+
+_log = logging.getLogger(__name__)
+
+#: A worker that is silent for so long is taken for dead by the others, which take its connections back.
+SILENCE_SECONDS = 3.0
+
+
+def run(config: Config, listener: socket.socket, control: Control) -> None:
+    """Serve clients of `listener` until SIGTERM or SIGINT, or until the supervisor is gone.
+
+    StoreError if the store does not answer at the start.
+    """
+    worker = Worker(config, listener)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, worker.stop.set)
+    worker.start()
+    control.ready()
+    while not worker.stop.wait(BEAT_SECONDS) and not control.lost():
+        control.beat()
+        worker.beat()
+    worker.finish()
+
+
+class Worker:
+    """One worker: its lease line, its data plane, and what it does beside the traffic."""
+
+    def __init__(self, config: Config, listener: socket.socket) -> None:
+        self.stop = Event()
+        self.id = WorkerId(f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}")
+        self._config = config
+        self._pool = pool_of(config)
+        self._fleet = fleet_of(config)
+        self._snapshot = Snapshot(0, config.strategy, ())
+        self._pool_version_changed = Event()
+        self._marking: set[ServerId] = set()
+        protocol = LeaseProtocol(
+            self.id, keys_of(config), host=socket.gethostname(), pid=os.getpid(), started=time.time()
+        )
+        self._line = LeaseLine(partial(dial, connect(url_of(config))), protocol, self)
+        self._plane = DataPlane(config, self._line, listener)
+
+    def start(self) -> None:
+        """Join the fleet and begin to accept; StoreError if the store does not answer."""
+        self._line.start()
+        self._take_snapshot()
+        gevent.spawn(self._follow_pool)
+        # What lives until now lives as long as the process: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        self._plane.start()
+
+    def beat(self) -> None:
+        """Say that this worker lives, and take back what dead ones held."""
+        try:
+            known, dead = self._fleet.heartbeat(self.id, self._snapshot.version, SILENCE_SECONDS)
+            for worker in dead:
+                taken = self._fleet.reap(worker, by=self.id, silence_seconds=SILENCE_SECONDS)
+                if taken >= 0:
+                    _log.warning("worker %s is dead, took back its %d connections", worker, taken)
+        except StoreError as error:
+            _log.debug("no heartbeat: %s", error)  # the lease line tells when the store is lost
+            return
+        if not known:
+            self._line.reconnect("the store does not know this worker")
+
+    def finish(self) -> None:
+        """Stop in good order: requests in flight finish, within limits."""
+        cut = self._plane.stop(self._config.graceful_timeout_seconds)
+        if cut:
+            _log.warning(
+                "cut %d clients that were not done in %g s", cut, self._config.graceful_timeout_seconds
+            )
+        try:
+            self._fleet.leave(self.id)
+        except StoreError as error:
+            _log.debug("left without a word: %s", error)  # the others notice the silence
+
+    # --- what the lease line tells; called in the hub, so the work is done in greenlets
+
+    def pool_changed(self, version: int) -> None:
+        """Have the snapshot renewed."""
+        if version != self._snapshot.version:
+            self._pool_version_changed.set()
+
+    def server_failed(self, server: ServerId, failures: int) -> None:
+        """Have a server marked down when it failed often enough."""
+        limit = self._config.passive_health.failures
+        if limit and failures >= limit and server not in self._marking:
+            self._marking.add(server)
+            gevent.spawn(self._mark_failed, server, failures)
+
+    def store_lost(self, reason: str) -> None:
+        """Tell people that this worker is degraded."""
+        _log.warning("degraded, servers are picked locally: the store is lost: %s", reason)
+
+    def store_back(self) -> None:
+        """Tell people that all is well again."""
+        _log.info("the store decides again")
+        self._pool_version_changed.set()
+
+    def store_empty(self) -> None:
+        """Have the pool put back from this worker's snapshot."""
+        if self._snapshot.version:
+            gevent.spawn(self._refill)
+
+    # ---
+
+    def _follow_pool(self) -> None:
+        while True:
+            self._pool_version_changed.wait()
+            self._pool_version_changed.clear()
+            try:
+                self._take_snapshot()
+            except StoreError as error:
+                _log.debug("no snapshot: %s", error)  # store_back asks again
+
+    def _take_snapshot(self) -> None:
+        snapshot = self._pool.snapshot()
+        if not snapshot.version:
+            return  # the store lost its pool; this one is what it is put back from
+        self._snapshot = snapshot
+        self._line.update(snapshot)
+        self._plane.keep_only({server.id for server in snapshot.servers})
+
+    def _mark_failed(self, server: ServerId, failures: int) -> None:
+        try:
+            if self._pool.mark_failed(server, failures, by=self.id):
+                _log.warning("%s is down: %d failed requests in a row", server, failures)
+        except StoreError as error:
+            _log.warning("cannot mark %s down: %s", server, error)
+        finally:
+            self._marking.discard(server)
+
+    def _refill(self) -> None:
+        try:
+            if self._pool.refill(self._snapshot, by=self.id):
+                _log.warning("the store was empty: put the pool back at version %d", self._snapshot.version)
+        except StoreError as error:
+            _log.warning("cannot put the pool back: %s", error)

@@ -1,0 +1,171 @@
+"""One attempt at one server: send the request, await the answer's head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lb.errors import ClientGoneError, ServerError, ServerTimeoutError
+from lb.model import ServerId
+from lb.proxy.client import Client
+from lb.proxy.connections import ServerConnections
+from lb.proxy.headers import forwarded_lines
+from lb.proxy.http1 import HeadParser, Request, ResponseHead
+from lb.proxy.retry import IDEMPOTENT
+from lb.proxy.stream import Stream, StreamTimeoutError
+from lb.store.lease_line import Lease, LeaseLine
+
+
+@dataclass(slots=True)
+class Answer:
+    """A response whose head has arrived, and the connection that its body comes from."""
+
+    lease: Lease
+    server: ServerConnections
+    stream: Stream
+    head: ResponseHead
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptSettings:
+    """Limits on servers; bytes and seconds."""
+
+    response_head_seconds: float
+    head_bytes: int
+    failure_statuses: frozenset[int]  # answers that count as failures of the server
+
+
+class _DeadConnectionError(ServerError):
+    """A kept connection ended before a byte of the answer: the server had closed it, most likely."""
+
+
+class Attempts:
+    """Asks servers; turns what can go wrong with one into a ServerError."""
+
+    def __init__(
+        self,
+        line: LeaseLine,
+        connections: Callable[[ServerId], ServerConnections],
+        heads: HeadParser,
+        settings: AttemptSettings,
+    ) -> None:
+        self._line = line
+        self._connections = connections
+        self._heads = heads
+        self._settings = settings
+
+    def attempt(self, client: Client, request: Request, lease: Lease) -> Answer | ServerError:
+        """Ask the leased server. The lease is the answer's from then on, or is released with the failure."""
+        try:
+            answer = self._ask(client, request, lease)
+        except ServerError as error:
+            lease.failed = True
+            self._line.release(lease)
+            return error
+        except BaseException:
+            self._line.release(lease)
+            raise
+        if answer.head.status in self._settings.failure_statuses:
+            lease.failed = True
+        else:
+            lease.succeeded = True
+        return answer
+
+    def _ask(self, client: Client, request: Request, lease: Lease) -> Answer:
+        server = self._connections(lease.server)
+        stream = server.take()
+        # A kept connection may have died unseen. An idempotent request may find out by trying; for the others
+        # one look just before sending makes it as good as certain.
+        if stream is not None and (request.method in IDEMPOTENT or stream.quiet()):
+            try:
+                return Answer(lease, server, stream, self._exchange(client, request, stream))
+            except _DeadConnectionError:
+                if request.method not in IDEMPOTENT or not request.body_kept:
+                    raise
+        elif stream is not None:
+            stream.close()
+        stream = server.connect()
+        return Answer(lease, server, stream, self._exchange(client, request, stream))
+
+    def _exchange(self, client: Client, request: Request, stream: Stream) -> ResponseHead:
+        """Send the request and read the answer's head; the connection is closed if that fails."""
+        client.server = stream
+        reused = stream.reused
+        stream.reused = True
+        try:
+            stream.arm(self._settings.response_head_seconds)
+            stream.send_all(self._request_bytes(client, request))
+            if request.upload is None:
+                client.stream.parked = True
+            else:
+                request.upload.start(stream)
+            return self._read_answer(client, request, stream)
+        except StreamTimeoutError:
+            stream.close()
+            raise ServerTimeoutError(f"no answer in {self._settings.response_head_seconds:g} s") from None
+        except OSError as error:
+            heard = bool(stream.buffer)
+            stream.close()
+            if request.upload is not None:
+                request.upload.stop()
+                if request.upload.error is not None:
+                    raise request.upload.error from None
+            if client.gone:
+                raise ClientGoneError("the client left before the answer") from None
+            kind = _DeadConnectionError if reused and not heard else ServerError
+            raise kind(f"the server ended the connection: {error.strerror or error}") from None
+        except BaseException:
+            stream.close()
+            raise
+
+    @staticmethod
+    def _request_bytes(client: Client, request: Request) -> bytes:
+        fields = request.fields
+        own = forwarded_lines(fields, client.address, trusted=client.trusted)
+        if fields.chunked:
+            own += b"\r\nTransfer-Encoding: chunked"
+        if fields.upgrade:
+            own += b"\r\nConnection: upgrade\r\nUpgrade: %b" % fields.upgrade
+        return b"%b %b HTTP/1.1%b%b\r\n\r\n%b" % (
+            request.method,
+            request.target,
+            fields.forward,
+            own,
+            request.body,
+        )
+
+    def _read_answer(self, client: Client, request: Request, stream: Stream) -> ResponseHead:
+        """Read heads until the final one; interim ones are passed on (RFC 9110 §15.2)."""
+        while True:
+            head = self._heads.response(self._read_head(stream))
+            if head.status >= 200 or (head.status == 101 and request.fields.upgrade):
+                return head
+            if head.status == 101:
+                raise ServerError("the server switched protocols without being asked")
+            if request.minor:
+                self._send_interim(client, head)
+
+    @staticmethod
+    def _send_interim(client: Client, head: ResponseHead) -> None:
+        try:
+            client.stream.send_all(b"HTTP/1.1 %b%b\r\n\r\n" % (head.status_line, head.fields.forward))
+        except OSError:
+            raise ClientGoneError("the client left before the answer") from None
+
+    def _read_head(self, stream: Stream) -> bytes:
+        while True:
+            data = stream.buffer
+            if not data:
+                data = stream.buffer = stream.receive_later()
+                if not data:
+                    raise ConnectionResetError(0, "closed without an answer")
+            end = data.find(b"\r\n\r\n")
+            if end >= 0:
+                stream.buffer = data[end + 4 :]
+                return data[: end + 4]
+            if len(data) > self._settings.head_bytes:
+                raise ServerError(f"the server's head is larger than {self._settings.head_bytes} bytes")
+            more = stream.receive_later()
+            if not more:
+                raise ConnectionResetError(0, "closed in the middle of the head")
+            stream.buffer = data + more

@@ -1,0 +1,156 @@
+"""One client's connection: reads its requests one after the other and has each forwarded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lb.errors import ClientError, ClientGoneError, LBError, NoEligibleServerError
+from lb.proxy.http1 import HeadParser, Request
+from lb.proxy.responses import own_response
+from lb.proxy.stream import Stream, StreamTimeoutError
+
+log = logging.getLogger(__name__)
+
+#: After an error answer, so much of what the client still sends is taken and dropped: closing on unread data
+#: would reset the connection and destroy the answer on its way (RFC 9112 §9.6).
+_LINGER_BYTES = 1 << 20
+_LINGER_SECONDS = 2.0
+
+
+class CutError(Exception):
+    """The response had begun and cannot be completed: the connection is cut so that the client can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """Limits on clients; bytes and seconds."""
+
+    request_line_bytes: int
+    header_bytes: int
+    header_seconds: float
+    keep_alive_seconds: float
+    keep_alive_requests: int
+    retry_after_seconds: int
+
+
+class Client:
+    """A client's connection while it is open."""
+
+    __slots__ = ("_lines", "_lines_of", "address", "gone", "server", "stream", "trusted")
+
+    def __init__(self, stream: Stream, address: str, *, trusted: bool) -> None:
+        self.stream = stream
+        self.address = address.encode()
+        self.trusted = trusted
+        self.gone = False  # it closed its connection while a request was being served
+        self.server: Stream | None = None  # the server's connection that serves it now
+        stream.on_parked_readable = self._spoke
+
+    def _spoke(self) -> None:
+        """Notice that the client left while its request is served, and end that; called in the hub."""
+        try:
+            said = self.stream.peek()
+        except OSError:
+            said = b""
+        self.stream.stop_watching()
+        if said == b"" and self.server is not None:
+            self.gone = True
+            self.server.close()
+
+
+Forward = Callable[[Client, Request], bool]
+
+
+class ClientLoop:
+    """Serves the requests of a connection in order."""
+
+    def __init__(self, heads: HeadParser, forward: Forward, settings: ClientSettings) -> None:
+        self._heads = heads
+        self._forward = forward
+        self._settings = settings
+        self.stopping = False  # finish the request at hand, take no other
+
+    def serve(self, client: Client) -> None:
+        """Serve until the connection ends; closes it. Raises nothing."""
+        stream = client.stream
+        request: Request | None = None
+        try:
+            for _ in range(self._settings.keep_alive_requests):
+                request = None
+                head = self._read_head(stream)
+                if not head:
+                    break
+                request = self._heads.request(head)
+                if not self._forward(client, request) or self.stopping:
+                    break
+        except LBError as error:
+            self._answer(client, request, error)
+        except (OSError, CutError):
+            pass  # the client left, or must see that its response is cut
+        except Exception:
+            log.exception("a request from %s failed", client.address.decode())
+        finally:
+            stream.close()
+
+    def _read_head(self, stream: Stream) -> bytes:
+        """Return the next request's head; empty if the client ended its connection instead."""
+        data = stream.buffer
+        if not data:
+            stream.arm(self._settings.keep_alive_seconds)
+            stream.parked = True
+            try:
+                data = stream.receive_later()
+            except StreamTimeoutError:
+                return b""
+            finally:
+                stream.parked = False
+        end = data.find(b"\r\n\r\n")
+        if end < 0 or data.startswith(b"\r\n") or end > self._settings.header_bytes:
+            return self._read_long_head(stream, data)
+        stream.buffer = data[end + 4 :]
+        return data[: end + 4]
+
+    def _read_long_head(self, stream: Stream, data: bytes) -> bytes:
+        """Read a head that did not come in one piece, within its time and size."""
+        settings = self._settings
+        stream.arm(settings.header_seconds)
+        while True:
+            # RFC 9112 §2.2: an empty line before the request line is overlooked; one is enough.
+            head = data.removeprefix(b"\r\n")
+            end = head.find(b"\r\n\r\n")
+            line = head.find(b"\r\n", 0, settings.request_line_bytes + 2)
+            if line < 0 and len(head) > settings.request_line_bytes:
+                raise ClientError(f"the request line is longer than {settings.request_line_bytes} bytes", 414)
+            if max(end, len(head) - 4 if end < 0 else 0) > settings.header_bytes:
+                raise ClientError(f"the head is larger than {settings.header_bytes} bytes", 431)
+            if end >= 0:
+                stream.buffer = head[end + 4 :]
+                return head[: end + 4]
+            try:
+                more = stream.receive_later()
+            except StreamTimeoutError:
+                raise ClientError("the request's head came too slowly", 408) from None
+            if not more:
+                return b""  # gone in the middle of its head: nobody to answer
+            data += more
+
+    def _answer(self, client: Client, request: Request | None, error: LBError) -> None:
+        """Answer for the balancer itself, then close so that the answer arrives."""
+        if isinstance(error, ClientGoneError):
+            return
+        retry_after = self._settings.retry_after_seconds if isinstance(error, NoEligibleServerError) else 0
+        head = request is not None and request.method == b"HEAD"
+        stream = client.stream
+        try:
+            stream.arm(_LINGER_SECONDS)
+            stream.send_all(
+                own_response(error.status, str(error), head=head, retry_after_seconds=retry_after)
+            )
+            stream.shutdown_write()
+            for _ in range(_LINGER_BYTES // 65536):
+                if not stream.receive():
+                    break
+        except OSError:
+            pass  # it did not wait for the answer

@@ -1,0 +1,125 @@
+"""Connections to the servers: made, kept alive, taken again last in first out."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import time
+from _socket import socket as RawSocket  # noqa: N812 (unpatched, and a class to us)
+from functools import partial
+
+from lb.errors import ServerConnectError, ServerTimeoutError
+from lb.model import ServerId
+from lb.proxy.stream import Deadlines, Stream, StreamTimeoutError
+
+#: How long the addresses of a name are used before it is looked up again.
+RESOLVE_SECONDS = 30.0
+
+_Address = tuple[int, tuple[str, int] | str]  # family, socket address
+
+
+class ServerConnections:
+    """The connections of one worker to one server."""
+
+    def __init__(
+        self,
+        server: ServerId,
+        deadlines: Deadlines,
+        *,
+        connect_seconds: float,
+        idle_seconds: float,
+        max_idle: int,
+    ) -> None:
+        self.server = server
+        #: Marks each response with where it came from; ends the head.
+        self.signature = b"\r\nX-Forwarded-Server: %b\r\n\r\n" % _url(server).encode()
+        self._deadlines = deadlines
+        self._connect_seconds = connect_seconds
+        self._idle_seconds = idle_seconds
+        self._max_idle = max_idle
+        self._idle: list[Stream] = []
+        self._addresses: list[_Address] = []
+        self._resolved_at = float("-inf")
+
+    def take(self) -> Stream | None:
+        """Return the kept connection that was used last, or None."""
+        if not self._idle:
+            return None
+        stream = self._idle.pop()
+        stream.parked = False
+        return stream
+
+    def keep(self, stream: Stream) -> None:
+        """Park a connection for the next request."""
+        if len(self._idle) >= self._max_idle or stream.buffer:
+            stream.close()
+            return
+        stream.parked = True
+        stream.watch()
+        stream.arm(self._idle_seconds)
+        self._idle.append(stream)
+
+    def connect(self) -> Stream:
+        """Make a new connection, trying each address; ServerConnectError (502, or 504) if none works."""
+        failure = ServerConnectError(f"{self.server}: no address")
+        for family, address in self._resolve():
+            try:
+                return self._connect(family, address)
+            except StreamTimeoutError:
+                failure = ServerConnectError(f"{self.server}: no connection in {self._connect_seconds:g} s")
+                failure.status = ServerTimeoutError.status
+            except OSError as error:
+                failure = ServerConnectError(f"{self.server}: {error.strerror or error}")
+        raise failure
+
+    def _connect(self, family: int, address: tuple[str, int] | str) -> Stream:
+        sock = RawSocket(family, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        if family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        stream = Stream(sock, self._deadlines)
+        try:
+            code = sock.connect_ex(address)
+            if code == errno.EINPROGRESS:
+                stream.arm(self._connect_seconds)
+                stream.wait_writable()
+                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code:
+                raise OSError(code, os.strerror(code))  # noqa: TRY301 (as connect would)
+        except BaseException:
+            stream.close()
+            raise
+        stream.on_parked_readable = partial(self._parked_ended, stream)
+        return stream
+
+    def _parked_ended(self, stream: Stream) -> None:
+        """Drop a parked connection: the server closed it, spoke out of turn, or it was idle for too long."""
+        if stream in self._idle:
+            self._idle.remove(stream)
+        stream.close()
+
+    def _resolve(self) -> list[_Address]:
+        if self.server.startswith("unix:"):
+            return [(socket.AF_UNIX, self.server.removeprefix("unix:"))]
+        if time.monotonic() - self._resolved_at > RESOLVE_SECONDS:
+            host, _, port = self.server.rpartition(":")
+            try:
+                found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+            except OSError as error:
+                if not self._addresses:  # else go on with those that worked
+                    raise ServerConnectError(f"{self.server}: cannot resolve the name: {error}") from None
+            else:
+                self._addresses = [(family, (addr[0], addr[1])) for family, _, _, _, addr in found]  # type: ignore[misc]
+            self._resolved_at = time.monotonic()
+        return self._addresses
+
+    def close(self) -> None:
+        """Close the parked connections; those in use go on."""
+        self._max_idle = 0
+        while self._idle:
+            self._idle.pop().close()
+
+
+def _url(server: ServerId) -> str:
+    return server if server.startswith("unix:") else f"http://{server}"

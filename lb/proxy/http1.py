@@ -1,0 +1,179 @@
+"""HTTP/1.1 message heads: bytes in, values out. PURE: no I/O.
+
+Strict where leniency makes two readers disagree (RFC 9112 §11.2, request smuggling): a head that this module
+accepts has one meaning. A header block is checked by one pattern and searched by another; only the few fields
+that concern a proxy are looked at, the rest is passed on as it came, byte for byte.
+
+A client repeats its header block with every request, and servers theirs, so blocks found valid are remembered
+with their outcome (browser-like requests: 49 → 33 µs of processor time each).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lb.errors import ClientError, ServerError
+from lb.proxy.headers import (
+    FIELD_NAME,
+    REMOVED_FROM_REQUESTS,
+    REMOVED_FROM_RESPONSES,
+    Fields,
+    read_fields,
+)
+
+# RFC 9112 §3: method SP request-target SP HTTP-version. Targets keep obs-text bytes, which browsers send.
+_REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++) ([!-~\x80-\xff]++) HTTP/1\.([01])")
+# RFC 9112 §4: the reason may be empty, and servers leave out the space before it.
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: [\t \x21-\x7e\x80-\xff]*+)?")
+# RFC 9112 §5: no blank before the colon, no line folding, no control bytes in the value.
+_BLOCK = re.compile(rb"(?:\r\n" + FIELD_NAME + rb":[\t \x21-\x7e\x80-\xff]*+)*+\r\n\r\n")
+
+_FORBIDDEN_TRAILER = re.compile(
+    rb"\r\n(?i:authorization|connection|content-(?:encoding|length|range|type)|cookie|expect|host|keep-alive"
+    rb"|max-forwards|proxy-[\w-]+|set-cookie|te|trailer|transfer-encoding|upgrade|x-forwarded-[\w-]+):[^\r]*+"
+)
+
+if TYPE_CHECKING:
+    from lb.proxy.upload import Upload
+
+#: Header blocks remembered per direction; each takes its own size and a few hundred bytes.
+_REMEMBERED_BLOCKS = 1024
+#: Larger blocks are rare and rarely repeat.
+_REMEMBERED_BYTES = 4096
+
+
+@dataclass(slots=True)
+class Request:
+    """A request, as the client sent it."""
+
+    method: bytes
+    target: bytes
+    minor: int  # of HTTP/1.x
+    fields: Fields
+    body: bytes = b""  # if it arrived whole with the head
+    upload: Upload | None = None  # else what brings it
+
+    @property
+    def body_kept(self) -> bool:
+        """Whether the body can be sent again in full."""
+        return self.upload is None or self.upload.kept
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the client wants to go on after this (RFC 9112 §9.3)."""
+        return not self.fields.close if self.minor else self.fields.keep_alive
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body follows (RFC 9112 §6.3: only these two fields say so)."""
+        return self.fields.chunked or bool(self.fields.content_length)
+
+
+@dataclass(slots=True)
+class ResponseHead:
+    """A response's head, as the server sent it."""
+
+    status_line: bytes  # without the version: b"200 OK"
+    status: int
+    minor: int
+    fields: Fields
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the server's connection may be used again (RFC 9112 §9.3)."""
+        return not self.fields.close if self.minor else self.fields.keep_alive
+
+    def has_body(self, method: bytes) -> bool:
+        """Whether a body may follow (RFC 9112 §6.3, 1 and 2)."""
+        status = self.status
+        return not (method == b"HEAD" or status in (204, 304) or status < 200)
+
+
+class BlockReader:
+    """Checks and reads the header blocks of one direction, remembering those found valid."""
+
+    def __init__(self, removed: frozenset[bytes], header_count: int) -> None:
+        self._removed = removed
+        self._header_count = header_count
+        self._remembered: dict[bytes, Fields] = {}
+
+    def read(self, block: bytes) -> Fields:
+        """Return the block's fields; ClientError if it is malformed or has too many."""
+        fields = self._remembered.get(block)
+        if fields is None:
+            if _BLOCK.fullmatch(block) is None:
+                raise ClientError("malformed header field")
+            if block.count(b"\r\n") - 2 > self._header_count:
+                raise ClientError(f"more than {self._header_count} header fields", 431)
+            fields = read_fields(block, self._removed)
+            if len(block) <= _REMEMBERED_BYTES:
+                if len(self._remembered) >= _REMEMBERED_BLOCKS:
+                    self._remembered.clear()
+                self._remembered[block] = fields
+        return fields
+
+
+class HeadParser:
+    """Parses heads with at most `header_count` fields; remembers the header blocks of one worker."""
+
+    def __init__(self, header_count: int) -> None:
+        self._requests = BlockReader(REMOVED_FROM_REQUESTS, header_count)
+        self._responses = BlockReader(REMOVED_FROM_RESPONSES, header_count)
+
+    def request(self, head: bytes) -> Request:
+        """Parse a whole request head with its empty line; ClientError (400, 431, 501, 505) if not sound."""
+        line_end = head.find(b"\r\n")
+        match = _REQUEST_LINE.fullmatch(head, 0, line_end)
+        if match is None:
+            raise _bad_request_line(head[:line_end])
+        fields = self._requests.read(head[line_end:])
+        method, target, minor = match.groups()
+        if fields.framing_fault or fields.host_fault:
+            raise ClientError(fields.framing_fault or fields.host_fault)
+        if fields.unknown_coding:
+            raise ClientError("a transfer coding other than chunked", 501)  # RFC 9112 §6.1
+        if minor == b"1":
+            if fields.host is None:
+                raise ClientError("no Host in an HTTP/1.1 request")  # RFC 9112 §3.2
+            return Request(method, target, 1, fields)
+        if fields.chunked:
+            raise ClientError("Transfer-Encoding in an HTTP/1.0 request")  # RFC 9112 §6.1
+        return Request(method, target, 0, fields)
+
+    def response(self, head: bytes) -> ResponseHead:
+        """Parse a whole response head with its empty line; ServerError if it is not sound."""
+        line_end = head.find(b"\r\n")
+        match = _STATUS_LINE.fullmatch(head, 0, line_end)
+        if match is None:
+            raise ServerError(f"the server's status line is not HTTP/1: {head[:80]!r}")
+        try:
+            fields = self._responses.read(head[line_end:])
+        except ClientError as error:
+            raise ServerError(f"the server's response head is malformed: {error}") from None
+        minor, status = match.groups()
+        if fields.framing_fault:
+            raise ServerError(f"the server's framing is ambiguous: {fields.framing_fault}")
+        if fields.unknown_coding:
+            raise ServerError("the server used a transfer coding other than chunked")
+        if fields.chunked and minor == b"0":
+            raise ServerError("the server sent Transfer-Encoding with HTTP/1.0")
+        return ResponseHead(head[9:line_end], int(status), 1 if minor == b"1" else 0, fields)
+
+
+def parse_trailers(block: bytes) -> bytes:
+    """Return the trailer lines to forward, each with its CR LF before it; ClientError if malformed.
+
+    `block` starts at the CR LF before the first line and ends with the empty line. Fields that frame, route
+    or authenticate a message have no business in a trailer (RFC 9110 §6.5.1).
+    """
+    if _BLOCK.fullmatch(block) is None:
+        raise ClientError("malformed trailer field")
+    return _FORBIDDEN_TRAILER.sub(b"", block[:-4])
+
+
+def _bad_request_line(line: bytes) -> ClientError:
+    if re.fullmatch(rb"[!-~]+ [^ ]+ HTTP/\d(\.\d)?", line) and not re.search(rb" HTTP/1\.[01]$", line):
+        return ClientError("only HTTP/1.0 and HTTP/1.1 are spoken here", 505)
+    return ClientError("malformed request line")

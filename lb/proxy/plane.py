@@ -1,0 +1,109 @@
+"""The data plane of one worker, put together from its parts."""
+
+from __future__ import annotations
+
+import math
+import socket
+from collections.abc import Collection
+
+import gevent
+
+from lb.config import Config
+from lb.model import ServerId
+from lb.proxy.acceptor import Acceptor
+from lb.proxy.attempt import Attempts, AttemptSettings
+from lb.proxy.client import Client, ClientLoop, ClientSettings
+from lb.proxy.connections import ServerConnections
+from lb.proxy.forward import Forwarder, ForwardSettings
+from lb.proxy.headers import trusts
+from lb.proxy.http1 import HeadParser
+from lb.proxy.relay import Relay
+from lb.proxy.servers import Servers
+from lb.proxy.stream import Deadlines, Stream
+from lb.store.lease_line import LeaseLine
+
+_DRAIN_TURN_SECONDS = 0.02
+
+
+class DataPlane:
+    """Everything between a listening socket and the servers."""
+
+    def __init__(self, config: Config, line: LeaseLine, listener: socket.socket) -> None:
+        self._config = config
+        self._deadlines = Deadlines()
+        self._servers = Servers(self._connections)
+        heads = HeadParser(config.limits.header_count)
+        self._relay = Relay(
+            idle_seconds=config.timeouts.idle_seconds, tunnel_seconds=config.timeouts.tunnel_seconds
+        )
+        attempts = Attempts(line, self._servers, heads, _attempt_settings(config))
+        forwarder = Forwarder(line, attempts, self._relay, _forward_settings(config))
+        self._clients = ClientLoop(heads, forwarder.forward, _client_settings(config))
+        self._acceptor = Acceptor(
+            listener,
+            lambda sock: Stream(sock, self._deadlines),
+            self._serve,
+            max_clients=config.limits.clients,
+        )
+
+    def start(self) -> None:
+        """Begin to accept clients."""
+        self._acceptor.start()
+
+    def stop(self, seconds: float) -> int:
+        """Let requests in flight finish for up to `seconds`, accept no more; return how many were cut."""
+        self._acceptor.stop()
+        self._clients.stopping = self._relay.stopping = True
+        for stream in [stream for stream in self._acceptor.clients if stream.parked and stream.waits]:
+            stream.close()  # between two requests
+        deadline = self._deadlines.now() + seconds
+        while self._acceptor.clients and self._deadlines.now() < deadline:
+            gevent.sleep(_DRAIN_TURN_SECONDS)
+        return len(self._acceptor.clients)
+
+    def keep_only(self, members: Collection[ServerId]) -> None:
+        """Close what is kept open to servers that left the pool."""
+        self._servers.keep_only(members)
+
+    def _serve(self, stream: Stream, address: str) -> None:
+        trusted = trusts(self._config.trusted_proxies, address)
+        self._clients.serve(Client(stream, address, trusted=trusted))
+
+    def _connections(self, server: ServerId) -> ServerConnections:
+        return ServerConnections(
+            server,
+            self._deadlines,
+            connect_seconds=self._config.timeouts.connect_seconds,
+            idle_seconds=self._config.timeouts.idle_seconds,
+            max_idle=self._config.limits.idle_connections_per_server,
+        )
+
+
+def _attempt_settings(config: Config) -> AttemptSettings:
+    return AttemptSettings(
+        response_head_seconds=config.timeouts.response_head_seconds,
+        head_bytes=config.limits.header_bytes,
+        failure_statuses=frozenset(config.retry_on),
+    )
+
+
+def _forward_settings(config: Config) -> ForwardSettings:
+    return ForwardSettings(
+        max_retries=config.max_retries,
+        retry_on=frozenset(config.retry_on),
+        body_bytes=config.limits.body_bytes,
+        replay_bytes=config.limits.replay_bytes,
+        client_body_seconds=config.timeouts.client_body_seconds,
+        response_head_seconds=config.timeouts.response_head_seconds,
+    )
+
+
+def _client_settings(config: Config) -> ClientSettings:
+    return ClientSettings(
+        request_line_bytes=config.limits.request_line_bytes,
+        header_bytes=config.limits.header_bytes,
+        header_seconds=config.timeouts.client_header_seconds,
+        keep_alive_seconds=config.timeouts.keep_alive_seconds,
+        keep_alive_requests=config.limits.keep_alive_requests or 2**62,
+        retry_after_seconds=math.ceil(config.health_check_interval_seconds),
+    )

@@ -1,0 +1,127 @@
+"""Sends a chosen answer to the client: head, body, and what becomes of both connections."""
+
+from __future__ import annotations
+
+from lb.errors import ClientError
+from lb.proxy.attempt import Answer
+from lb.proxy.body import (
+    Body,
+    ChunkedBody,
+    IncompleteBodyError,
+    LengthBody,
+    UntilCloseBody,
+    chunk,
+    last_chunk,
+)
+from lb.proxy.client import Client, CutError
+from lb.proxy.http1 import Request
+from lb.proxy.stream import Stream
+from lb.proxy.tunnel import tunnel
+
+
+class Relay:
+    """Relays answers of servers to clients."""
+
+    def __init__(self, *, idle_seconds: float, tunnel_seconds: float) -> None:
+        self._idle_seconds = idle_seconds
+        self._tunnel_seconds = tunnel_seconds
+        self.stopping = False  # tell clients that their connection ends with this response
+
+    def relay(self, client: Client, request: Request, answer: Answer) -> bool:
+        """Relay; True if the client's connection can take another. CutError if the body breaks off."""
+        if answer.head.status == 101:
+            self._switch(client, answer)
+            return False
+        body = _body(request, answer)
+        rechunk = request.minor == 1 and body is not None and not isinstance(body, LengthBody)
+        keep_alive = (
+            request.keep_alive
+            and not self.stopping
+            and (body is None or rechunk or isinstance(body, LengthBody))
+            and (request.upload is None or request.upload.sent)
+        )
+        try:
+            self._send(client.stream, answer, _head(request, answer, rechunk, keep_alive), body, rechunk)
+        except BaseException:
+            answer.stream.close()
+            raise
+        self._part(request, answer, body)
+        return keep_alive
+
+    def _send(self, client: Stream, answer: Answer, head: bytes, body: Body | None, rechunk: bool) -> None:  # noqa: FBT001
+        client.arm(self._idle_seconds)
+        if body is None:
+            client.send_all(head)
+            return
+        if answer.stream.buffer:  # the head and what came with it go out in one call
+            piece = self._read(answer, body)
+            client.send_all(head + (chunk(piece) if rechunk and piece else piece))
+        else:
+            client.send_all(head)
+        while piece := self._read(answer, body):
+            client.arm(self._idle_seconds)
+            client.send_all(chunk(piece) if rechunk else piece)
+        if rechunk:
+            client.send_all(last_chunk(body.trailers))
+
+    def _read(self, answer: Answer, body: Body) -> bytes:
+        """Read the next piece; a server that stops or lies in the middle cuts the client's connection."""
+        answer.stream.arm(self._idle_seconds)
+        try:
+            return body.read()
+        except (OSError, IncompleteBodyError, ClientError) as error:
+            answer.lease.succeeded = False
+            answer.lease.failed = True
+            raise CutError(f"the response broke off: {error!r}") from error
+
+    def _switch(self, client: Client, answer: Answer) -> None:
+        """Pass the 101 on; from there on both sides speak another protocol (RFC 9110 §7.8)."""
+        fields = answer.head.fields
+        client.stream.parked = False
+        client.stream.send_all(
+            b"HTTP/1.1 %b%b\r\nConnection: upgrade\r\nUpgrade: %b%b"
+            % (answer.head.status_line, fields.forward, fields.upgrade, answer.server.signature)
+        )
+        tunnel(client.stream, answer.stream, idle_seconds=self._tunnel_seconds)
+        answer.stream.close()
+
+    @staticmethod
+    def _part(request: Request, answer: Answer, body: Body | None) -> None:
+        """Keep the server's connection if it is at a clean end, else close it."""
+        clean = (
+            answer.head.keep_alive
+            and not isinstance(body, UntilCloseBody)
+            and (request.upload is None or request.upload.sent)
+        )
+        if clean:
+            answer.server.keep(answer.stream)
+        else:
+            answer.stream.close()
+
+
+def _body(request: Request, answer: Answer) -> Body | None:
+    """Return where the response's body comes from (RFC 9112 §6.3)."""
+    head = answer.head
+    if not head.has_body(request.method):
+        return None
+    if head.fields.chunked:
+        return ChunkedBody(answer.stream)
+    if head.fields.content_length is not None:
+        return LengthBody(answer.stream, head.fields.content_length)
+    return UntilCloseBody(answer.stream)
+
+
+def _head(request: Request, answer: Answer, rechunk: bool, keep_alive: bool) -> bytes:  # noqa: FBT001
+    own = b""
+    if rechunk:
+        own = b"\r\nTransfer-Encoding: chunked"
+    if not keep_alive:
+        own += b"\r\nConnection: close"
+    elif not request.minor:
+        own += b"\r\nConnection: keep-alive"
+    return b"HTTP/1.1 %b%b%b%b" % (
+        answer.head.status_line,
+        answer.head.fields.forward,
+        own,
+        answer.server.signature,
+    )

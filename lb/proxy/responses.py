@@ -1,0 +1,21 @@
+"""The balancer's own responses: what a client gets when no server's response can be forwarded."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+
+def own_response(status: int, reason: str, *, head: bool = False, retry_after_seconds: int = 0) -> bytes:
+    """Return a whole response that closes the connection; without its body for HEAD."""
+    phrase = HTTPStatus(status).phrase
+    body = f"{status} {phrase}: {reason}\n".encode()
+    lines = [
+        f"HTTP/1.1 {status} {phrase}",
+        "Content-Type: text/plain; charset=utf-8",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+    ]
+    if retry_after_seconds:
+        lines.append(f"Retry-After: {retry_after_seconds}")
+    text = "\r\n".join(lines).encode() + b"\r\n\r\n"
+    return text if head else text + body

@@ -1,0 +1,28 @@
+"""The servers as a worker's data plane sees them: an id leads to its connections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from lb.model import ServerId
+from lb.proxy.connections import ServerConnections
+
+
+class Servers:
+    """Connections by server id. An id is an address, so a server never seen before needs no look-up."""
+
+    def __init__(self, make: Callable[[ServerId], ServerConnections]) -> None:
+        self._make = make
+        self._connections: dict[ServerId, ServerConnections] = {}
+
+    def __call__(self, server: ServerId) -> ServerConnections:
+        """Return the connections to a server that was picked."""
+        connections = self._connections.get(server)
+        if connections is None:
+            connections = self._connections[server] = self._make(server)
+        return connections
+
+    def keep_only(self, members: Collection[ServerId]) -> None:
+        """Close what is kept open to servers that left the pool; requests in flight go on."""
+        for server in [server for server in self._connections if server not in members]:
+            self._connections.pop(server).close()

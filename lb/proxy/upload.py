@@ -1,0 +1,112 @@
+"""Sends a request's body to a server while its answer is already awaited.
+
+A body that arrived whole with its head goes out with it and never comes here. A longer one is pumped by a
+greenlet of its own, so that an early answer, a 100 (Continue) or an echoing server cannot deadlock with it.
+"""
+
+from __future__ import annotations
+
+import gevent
+
+from lb.errors import ClientError, ClientGoneError
+from lb.proxy.body import Body, ChunkedBody, IncompleteBodyError, LengthBody, chunk, last_chunk
+from lb.proxy.http1 import Request
+from lb.proxy.stream import Stream, StreamTimeoutError
+
+
+class Upload:
+    """One request's body, over all attempts. What was read is kept for a retry, up to `keep_bytes`."""
+
+    def __init__(  # noqa: PLR0913 (settings by keyword)
+        self,
+        client: Stream,
+        request: Request,
+        *,
+        keep_bytes: int,
+        max_bytes: int,
+        idle_seconds: float,
+        answer_seconds: float,
+    ) -> None:
+        fields = request.fields
+        self._client = client
+        self._body: Body = (
+            ChunkedBody(client) if fields.chunked else LengthBody(client, fields.content_length or 0)
+        )
+        self._chunked = fields.chunked
+        self._keep_bytes = keep_bytes
+        self._max_bytes = max_bytes
+        self._idle_seconds = idle_seconds
+        self._answer_seconds = answer_seconds
+        self._kept: bytearray | None = bytearray()
+        self._read = 0
+        self._pump: gevent.Greenlet[..., None] | None = None
+        self.error: Exception | None = None  # why the client's side ended the body early
+        self.complete = False  # read to its end
+
+    @property
+    def kept(self) -> bool:
+        """Whether everything read so far can be sent again."""
+        return self._kept is not None
+
+    def start(self, server: Stream) -> None:
+        """Begin to send the body to `server`: first what was kept, then what still comes."""
+        self._pump = gevent.spawn(self._run, server)
+
+    def stop(self) -> None:
+        """End the pump; what it has read is kept, nothing is lost between two reads."""
+        if self._pump is not None:
+            self._pump.kill()
+            self._pump = None
+
+    @property
+    def sent(self) -> bool:
+        """Whether the whole body is on its way to the server."""
+        return self._pump is not None and self._pump.ready() and self.complete and self.error is None
+
+    def _run(self, server: Stream) -> None:
+        try:
+            if self._kept:
+                server.send_all(self._frame(bytes(self._kept)))
+            while piece := self._next_piece():
+                server.arm(self._idle_seconds)
+                server.send_all(self._frame(piece))
+            if self._chunked:
+                server.send_all(last_chunk(self._body.trailers))
+            server.arm(self._answer_seconds)
+            self._client.parked = True  # from here on only its leaving is of interest
+            self._client.watch()
+        except IncompleteBodyError:
+            self._fail(server, ClientGoneError("the client left in the middle of its body"))
+        except ClientError as error:
+            self._fail(server, error)
+        except OSError:
+            pass  # the server took no more of it: its answer, or its end, is for the reader to see
+
+    def _next_piece(self) -> bytes:
+        if self.complete:
+            return b""
+        self._client.arm(self._idle_seconds)
+        try:
+            piece = self._body.read()
+        except StreamTimeoutError:
+            raise ClientError("the request's body came too slowly", 408) from None
+        except OSError as error:
+            raise IncompleteBodyError from error
+        self._read += len(piece)
+        if self._max_bytes and self._read > self._max_bytes:
+            raise ClientError(f"the request's body is larger than {self._max_bytes} bytes", 413)
+        if not piece:
+            self.complete = True
+        elif self._kept is not None:
+            self._kept += piece
+            if len(self._kept) > self._keep_bytes:
+                self._kept = None
+        return piece
+
+    def _frame(self, piece: bytes) -> bytes:
+        return chunk(piece) if self._chunked else piece
+
+    def _fail(self, server: Stream, error: Exception) -> None:
+        """Tell the greenlet that awaits the answer, by ending its wait."""
+        self.error = error
+        server.close()

@@ -1,0 +1,284 @@
+"""The lease line: how a worker picks servers in the store without a round trip per request.
+
+Group commit: requests that arrive while a batch is in flight wait for the next one; one script call then
+picks for all of them and carries every release since. An idle line sends at the end of the loop's turn.
+
+When the store does not answer, requests that wait get a local pick after `patience_seconds` and later ones at
+once (degraded), while the line connects again in the background. It then registers the worker's live counts
+as absolute numbers before the next batch: a batch whose reply was lost is neither leaked nor counted twice.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import random
+import time
+from _socket import socket as RawSocket  # noqa: N812 (unpatched, and a class to us)
+from collections.abc import Callable, Collection
+from typing import Any, Protocol
+
+import gevent
+from gevent import get_hub
+from greenlet import getcurrent, greenlet
+
+from lb.errors import StoreError
+from lb.model import ServerId, Snapshot
+from lb.store.lease_wire import LeaseProtocol, LeaseWire, reply_error
+from lb.strategies import STRATEGIES, LocalPool
+
+log = logging.getLogger(__name__)
+
+_FIRST_RECONNECT_SECONDS = 0.01
+_MAX_RECONNECT_SECONDS = 1.0
+_SEEDS = 2**31 - 2
+
+
+class Lease:
+    """One request's claim on one server: counted from `LeaseLine.lease` to `release`, exactly once."""
+
+    __slots__ = ("failed", "server", "succeeded")
+
+    def __init__(self, server: ServerId) -> None:
+        self.server = server
+        self.succeeded = False  # the server answered properly
+        self.failed = False  # the server failed; neither is set when the client left
+
+
+class LeaseEvents(Protocol):
+    """What the line tells its worker; called in the hub, so nothing here may wait."""
+
+    def pool_changed(self, version: int) -> None:
+        """Tell that the store's pool is at `version`."""
+
+    def server_failed(self, server: ServerId, failures: int) -> None:
+        """Tell that a server has this many consecutive failures, fleet-wide."""
+
+    def store_lost(self, reason: str) -> None:
+        """Tell that picks are local from now on."""
+
+    def store_back(self) -> None:
+        """Tell that picks are shared again."""
+
+    def store_empty(self) -> None:
+        """Tell that the store answers but holds no pool."""
+
+
+class _Phase(enum.Enum):
+    IDLE = enum.auto()  # connected, nothing to send
+    SCHEDULED = enum.auto()  # a flush comes at the end of the loop's turn
+    IN_FLIGHT = enum.auto()  # a reply is awaited
+    AWAY = enum.auto()  # no connection; being recovered
+
+
+class LeaseLine:
+    """Leases for one worker. Belongs to one gevent hub; only greenlets of that hub may call it."""
+
+    def __init__(
+        self,
+        dial: Callable[[], RawSocket],
+        protocol: LeaseProtocol,
+        events: LeaseEvents,
+        *,
+        patience_seconds: float = 0.05,
+    ) -> None:
+        hub = get_hub()
+        self._dial = dial
+        self._protocol = protocol
+        self._events = events
+        self._patience_seconds = patience_seconds
+        self._run_callback = hub.loop.run_callback
+        # gevent's Hub.switch looks for hooks first; the bare one does not
+        self._to_hub: Callable[[], ServerId | None] = greenlet.switch.__get__(hub)
+        self._timer: Any = hub.loop.timer(patience_seconds / 2, repeat=patience_seconds / 2)
+        self._phase = _Phase.AWAY
+        self._wire: LeaseWire | None = None
+        self._busy_since = 0.0  # monotonic seconds of the last command, or of the loss
+        self._waiting: list[tuple[greenlet, Collection[ServerId]]] = []
+        self._granting: list[tuple[greenlet, Collection[ServerId]]] = []  # in the order of the batch's picks
+        self._releases: dict[ServerId, list[int]] = {}
+        self._version = 0
+        self._reason = "not connected yet"
+        self._local = LocalPool([], {}, seed=random.randrange(1, _SEEDS))
+        self._strategy = STRATEGIES["round-robin"]
+        self._picks_are_local = True
+        self._reconnect_seconds = 0.0
+        self.held: dict[ServerId, int] = {}  # this worker's requests in flight by server
+        self.degraded_since: float | None = time.time()  # unix seconds; None while picks are shared
+
+    # --- the hot path
+
+    def lease(self, excluded: Collection[ServerId] = ()) -> Lease | None:
+        """Pick a server, none of `excluded`, and count the request; None if no server is eligible."""
+        if self._picks_are_local:
+            server = self._pick_locally(excluded)
+        else:
+            self._waiting.append((getcurrent(), excluded))
+            if self._phase is _Phase.IDLE:
+                self._phase = _Phase.SCHEDULED
+                self._run_callback(self._flush)
+            server = self._to_hub()
+        if not server:
+            return None
+        self.held[server] = self.held.get(server, 0) + 1
+        return Lease(server)
+
+    def release(self, lease: Lease) -> None:
+        """Give a lease back with its outcome."""
+        server = lease.server
+        self.held[server] -= 1
+        release = self._releases.get(server)
+        if release is None:
+            release = self._releases[server] = [0, 0, 0]
+        release[0] += 1
+        if lease.succeeded:
+            release[1] = 1
+            release[2] = 0
+        elif lease.failed:
+            release[2] += 1
+        if self._phase is _Phase.IDLE:
+            self._phase = _Phase.SCHEDULED
+            self._run_callback(self._flush)
+
+    def _flush(self) -> None:
+        if self._phase is not _Phase.SCHEDULED or self._wire is None:
+            return
+        waiting, self._waiting = self._waiting, []
+        releases, self._releases = self._releases, {}
+        # The script picks for those without exclusions first; `sort` is stable, so each kind keeps its order.
+        retries = [excluded for _, excluded in waiting if excluded]
+        if retries:
+            waiting.sort(key=lambda waiter: bool(waiter[1]))
+        self._granting = waiting
+        self._send(self._protocol.lease(self._local.draw(), releases, len(waiting) - len(retries), retries))
+
+    def _send(self, command: bytes) -> None:
+        assert self._wire is not None  # noqa: S101 (for the type checker: callers looked)
+        self._phase = _Phase.IN_FLIGHT
+        self._busy_since = time.monotonic()
+        if not self._timer.active:
+            self._timer.start(self._check_patience)
+        try:
+            self._wire.send(command)
+        except OSError as error:
+            self._lose(str(error))
+
+    def _replied(self, reply: object) -> None:
+        if isinstance(reply, list):
+            self._granted(*reply)
+        elif isinstance(reply, int):
+            self._registered(reply)
+        else:
+            error = reply_error(reply)
+            self._lose(str(error))  # EMPTY is told when registering finds no pool either
+
+    def _granted(self, version: int, failed: list[ServerId | int], *servers: ServerId) -> None:
+        granting, self._granting = self._granting, []
+        if version != self._version:
+            self._version = version
+            self._events.pool_changed(version)
+        for position in range(0, len(failed), 2):
+            self._events.server_failed(ServerId(str(failed[position])), int(failed[position + 1]))
+        for (waiter, _), server in zip(granting, servers, strict=True):
+            waiter.switch(server)
+        self._next()
+
+    def _next(self) -> None:
+        if self._phase is not _Phase.IN_FLIGHT:
+            return  # lost meanwhile
+        if self._waiting or self._releases:
+            self._phase = _Phase.SCHEDULED
+            self._run_callback(self._flush)
+        else:
+            self._phase = _Phase.IDLE
+
+    # --- the store goes away and comes back
+
+    def start(self) -> None:
+        """Connect and register; StoreError if the store does not answer."""
+        self._resume(self._dial())
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Take a newer snapshot: what local picks are made from."""
+        local = LocalPool.of(snapshot.servers)
+        local.connections = self.held
+        local.cursor, local.seed = self._local.cursor, self._local.seed
+        self._local = local
+        self._strategy = STRATEGIES[snapshot.strategy]
+        for server in [server for server, count in self.held.items() if not count]:
+            del self.held[server]  # or the servers that come and go would add up
+
+    def reconnect(self, reason: str) -> None:
+        """Register anew: the store no longer holds this worker's counts."""
+        self._lose(reason)
+
+    def _check_patience(self) -> None:
+        if self._phase is _Phase.IDLE:
+            self._timer.stop()
+        elif time.monotonic() - self._busy_since > self._patience_seconds:
+            self._lose(f"no answer within {self._patience_seconds * 1000:.0f} ms")
+            self._degrade()
+
+    def _lose(self, reason: str) -> None:
+        """Drop the connection and recover in the background; who waits goes on waiting, within patience."""
+        if self._wire is None:
+            return
+        self._wire.close()
+        self._wire = None
+        self._phase = _Phase.AWAY
+        self._reason = reason
+        self._busy_since = time.monotonic()
+        if not self._timer.active:
+            self._timer.start(self._check_patience)
+        self._waiting = self._granting + self._waiting
+        self._granting = []
+        gevent.spawn(self._recover)
+
+    def _degrade(self) -> None:
+        """From now on pick locally, for those who wait and all who come."""
+        self._timer.stop()
+        self._picks_are_local = True
+        if self.degraded_since is None:
+            self.degraded_since = time.time()
+            self._events.store_lost(self._reason)
+        waiting, self._waiting = self._waiting, []
+        for waiter, excluded in waiting:
+            waiter.switch(self._pick_locally(excluded))
+
+    def _pick_locally(self, excluded: Collection[ServerId]) -> ServerId | None:
+        return self._strategy.pick(self._local, excluded)
+
+    def _recover(self) -> None:
+        while True:
+            gevent.sleep(self._reconnect_seconds * random.uniform(0.75, 1.25))
+            self._reconnect_seconds = min(
+                max(self._reconnect_seconds * 2, _FIRST_RECONNECT_SECONDS), _MAX_RECONNECT_SECONDS
+            )
+            try:
+                sock = self._dial()
+            except (OSError, StoreError) as error:
+                log.debug("store still away: %s", error)
+            else:
+                self._resume(sock)
+                return
+
+    def _resume(self, sock: RawSocket) -> None:
+        """Send the live counts; from here on leases and releases queue behind them on the same connection."""
+        self._wire = LeaseWire(sock, self._replied, self._lose)
+        self._releases = {}
+        self._picks_are_local = False
+        self._send(self._protocol.register(self.held))
+
+    def _registered(self, version: int) -> None:
+        if version == 0:
+            self._lose("the store holds no pool")
+            self._degrade()
+            self._events.store_empty()
+            return
+        self._reconnect_seconds = 0.0
+        if self.degraded_since is not None:
+            self.degraded_since = None
+            if self._version:
+                self._events.store_back()
+        self._version = version
+        self._next()
