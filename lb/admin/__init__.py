@@ -5,13 +5,10 @@ Nothing heavy is imported here: a command's module is loaded when the command is
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from importlib import import_module
-
 import click
 
 import lb
-from lb.admin.failures import refusals
+from lb.admin.lazy import LazyGroup
 from lb.admin.options import common_options
 
 #: Name → what `lb-admin --help` says of it. The command is `command` in the module of its name.
@@ -30,37 +27,11 @@ COMMANDS = {
 }
 
 
-class _Commands(click.Group):
-    """Loads a command on its first use, and turns errors into exit statuses."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = import_module(f"lb.admin.{cmd_name}").command
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        near = get_close_matches(args[0], COMMANDS, n=1)
-        if near and args[0] not in COMMANDS:
-            ctx.fail(f"no such command: {args[0]}; did you mean {near[0]}?")
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-    def invoke(self, ctx: click.Context) -> object:
-        with refusals():
-            return super().invoke(ctx)
-
-
 @click.group(
-    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=LazyGroup,
+    package=__name__,
+    summaries=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @common_options
 @click.version_option(lb.__version__, prog_name="lb-admin", message="%(prog)s %(version)s")

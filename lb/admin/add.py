@@ -12,7 +12,7 @@ from lb.api import serialise
 from lb.model import Server, ServerSpec, Source
 
 
-@click.command
+@click.command("add")
 @click.argument("urls", metavar="URL...", nargs=-1, required=True, type=URL)
 @click.option(
     "--weight", type=WEIGHT, default=1, show_default=True, help="Share of the requests, for each of them."

@@ -20,7 +20,7 @@ from lb.model import Admin, ServerId, ServerStatus
 _POLL_SECONDS = 0.2
 
 
-@click.command
+@click.command("drain")
 @click.argument("servers", metavar="SERVER...", nargs=-1, required=True, type=SERVER)
 @click.option("--wait", is_flag=True, help="Return when no worker has a request to them any more.")
 @click.option(

@@ -15,7 +15,7 @@ from lb.model import Event
 _BEGINNING = "0-0"  # before every id of a stream
 
 
-@click.command
+@click.command("events")
 @click.option(
     "--count",
     type=click.IntRange(0, 1000),

@@ -9,7 +9,7 @@ from lb.admin.parameters import SERVER
 from lb.model import ServerId
 
 
-@click.command
+@click.command("remove")
 @click.argument("servers", metavar="SERVER...", nargs=-1, required=True, type=SERVER)
 @operator_command
 def command(operator: Operator, servers: tuple[ServerId, ...]) -> None:

@@ -10,7 +10,7 @@ from lb.api import serialise
 from lb.model import Server, ServerId
 
 
-@click.command
+@click.command("restore")
 @click.argument("servers", metavar="SERVER...", nargs=-1, required=True, type=SERVER)
 @operator_command
 def command(operator: Operator, servers: tuple[ServerId, ...]) -> None:

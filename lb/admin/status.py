@@ -19,7 +19,7 @@ _WORKERS = ("HOST", "WORKERS", "CONNECTIONS", "OLDEST HEARTBEAT", "BEHIND")
 _NUMBERS = frozenset({"WORKERS", "CONNECTIONS", "BEHIND"})
 
 
-@click.command
+@click.command("status")
 @operator_command
 def command(operator: Operator) -> None:
     """Show the whole balancer on one screen.

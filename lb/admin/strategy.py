@@ -9,7 +9,7 @@ from lb.admin.output import NOTHING
 from lb.strategies import STRATEGIES
 
 
-@click.command
+@click.command("strategy")
 @click.argument("name", required=False, type=click.Choice(list(STRATEGIES)))
 @operator_command
 def command(operator: Operator, name: str | None) -> None:

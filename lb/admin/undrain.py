@@ -11,7 +11,7 @@ from lb.api import serialise
 from lb.model import Admin, ServerId
 
 
-@click.command
+@click.command("undrain")
 @click.argument("servers", metavar="SERVER...", nargs=-1, required=True, type=SERVER)
 @operator_command
 def command(operator: Operator, servers: tuple[ServerId, ...]) -> None:

@@ -10,7 +10,7 @@ from lb.api import serialise
 from lb.model import ServerId
 
 
-@click.command
+@click.command("weight")
 @click.argument("server", type=SERVER)
 @click.argument("weight", metavar="N", type=WEIGHT)
 @operator_command

@@ -1,0 +1,80 @@
+"""The group: help, the registry of commands, and how errors end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+import lb
+from lb.admin import COMMANDS
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_registry_says_what_the_command_says(name):
+    command = import_module(f"lb.admin.{name}").command
+
+    assert (name, COMMANDS[name]) == (command.name, command.help.splitlines()[0])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_examples_and_the_common_options(run, name):
+    outcome = run(name, "--help")
+
+    assert outcome.status == 0
+    assert f"\n    lb-admin {name}" in outcome.out
+    assert all(option in outcome.out for option in ("--redis URL", "--config FILE", "--json"))
+
+
+def test_help_lists_every_command(run):
+    out = run("--help").out
+
+    assert all(f"\n  {name} " in out and help_text in out for name, help_text in COMMANDS.items())
+
+
+def test_help_loads_nothing_heavy():
+    """That is what makes it quick, on a busy machine too."""
+    program = (
+        "import sys; from click.testing import CliRunner; from lb.admin import main\n"
+        "assert CliRunner().invoke(main, ['--help']).exit_code == 0\n"
+        "print(*{'redis', 'pydantic', 'rich', 'flask', 'gevent'} & set(sys.modules))"
+    )
+    outcome = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert outcome.stdout.strip() == ""
+
+
+def test_version(run):
+    assert f"lb-admin {lb.__version__}\n" == run("--version").out
+
+
+def test_misspelt_command_is_wrong_usage_and_the_near_one_is_named(run):
+    outcome = run("lsit")
+
+    assert outcome.status == 2
+    assert "did you mean list?" in outcome.err
+
+
+def test_unknown_command_and_option_are_wrong_usage(run):
+    assert [run("xyzzy").status, run("list", "--xyzzy").status] == [2, 2]
+
+
+def test_real_process_fails_with_one_line_and_status_1(start):
+    process = start("remove", "localhost:5001")
+    out, err = process.communicate(timeout=10)
+
+    assert (process.returncode, out) == (1, "")
+    assert err.startswith("lb-admin: error: localhost:5001 is not in the pool")
+    assert len(err.splitlines()) == 1
+
+
+def test_real_process_adds_and_lists(start):
+    assert start("add", "http://localhost:5001").communicate(timeout=10) == (
+        "localhost:5001 added, weight 1\n",
+        "",
+    )
+    out, err = start("list").communicate(timeout=10)
+
+    assert (out.splitlines()[1].split()[0], err) == ("localhost:5001", "")
