@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from lb.processes.control import HUNG_SECONDS, READY
 
 _log = logging.getLogger(__name__)
 
-# Python would put the working directory first on the path; only an uninstalled checkout needs that.
-_PROGRAM = (sys.executable, *(() if Path(__file__).parents[2] == Path.cwd() else ("-P",)), "-m", "lb")
+_CHECKOUT = Path(__file__).parents[2]
+#: How every child is executed: without the working directory on its path, unless `lb` itself is there.
+PROGRAM: tuple[str, ...] = (sys.executable, *(() if Path.cwd() == _CHECKOUT else ("-P",)), "-m", "lb")
 
 #: A child that gives signs of life must give the first within this time.
 START_SECONDS = 30.0
@@ -75,24 +77,25 @@ class Child:
         self._restart_at = self._kill_at = None
         self._killed = False
         try:
-            ours, theirs = socket.socketpair()
-            with theirs:
-                self._process = self._execute(theirs.fileno())
+            self._execute()
         except OSError as error:
             _log.error("cannot start %s: %s", self.role.name, error)
             self._plan_restart(now)
-        else:
-            ours.settimeout(0)
-            self.control = ours
 
-    def _execute(self, control_fd: int) -> subprocess.Popen[bytes]:
-        command = [self.role.name, *self.role.options, "--control-fd", str(control_fd)]
-        return subprocess.Popen(  # noqa: S603 - our own program
-            [*_PROGRAM, *command],
-            stdin=subprocess.DEVNULL,
-            pass_fds=(*self.role.fds, control_fd),
-            process_group=0,  # of its own, so that Ctrl-C reaches the supervisor alone
-        )
+    def _execute(self) -> None:
+        with ExitStack() as undo:
+            ours, theirs = map(undo.enter_context, socket.socketpair())
+            ours.settimeout(0)
+            command = [self.role.name, *self.role.options, "--control-fd", str(theirs.fileno())]
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
+                [*PROGRAM, *command],
+                stdin=subprocess.DEVNULL,
+                pass_fds=(*self.role.fds, theirs.fileno()),
+                process_group=0,  # of its own, so that Ctrl-C reaches the supervisor alone
+            )
+            undo.pop_all()
+            theirs.close()
+            self.control = ours
 
     def hear(self, now: float) -> bool:
         """Take the signs of life that have come in; False once the child has closed its end."""

@@ -28,7 +28,7 @@ def run_embedded(data_dir: Path) -> None:
     The lock passes on to it, so that a store that is still writing its file is waited for, never doubled.
     """
     fd = lock.take(data_dir / "store.lock", "lb store", patience_seconds=PATIENCE_SECONDS)
-    os.set_inheritable(fd, True)  # noqa: FBT003
+    os.set_inheritable(fd, True)
     command = embedded.command(data_dir)
     os.execv(command[0], command)  # noqa: S606 - our own program, no shell wanted
 

@@ -101,6 +101,16 @@ class Balancer:
         assert self._process, "not started"
         return self._process
 
+    def refusal(self) -> str:
+        """Start it, expect it to end by itself with status 1 and nothing left; return what it said."""
+        try:
+            self.start()
+            assert self.wait() == 1, self.log
+            assert self.leftovers() == [], self.log
+            return self.log
+        finally:
+            self._discard()
+
     def start(self) -> None:
         """Start it, and wait for nothing."""
         with self._log_path.open("wb") as log:

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+import select
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lb.processes import child as module
+from lb.processes.child import Child, Role, how_it_ended
+from tests.processes import actor
+from tests.support import eventually
+
+
+@pytest.fixture
+def child(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Child]:
+    """A child that falls silent once it is ready."""
+    monkeypatch.setattr(module, "PROGRAM", (sys.executable, actor.__file__))
+    monkeypatch.setenv(actor.PLAY, json.dumps({"worker": ["mute"]}))
+    monkeypatch.setenv(actor.NOTES, str(tmp_path))
+    child = Child(Role("worker", grace_seconds=2.0))
+    yield child
+    child.kill()
+    eventually(lambda: child.reap(0.0) or not child.running)
+    if child.control:
+        child.control.close()
+
+
+def start_and_end(child: Child, started: float, ended: float) -> None:
+    child.start(started)
+    control = child.control
+    child.kill()
+    eventually(lambda: child.reap(ended))
+    assert control
+    control.close()
+
+
+def become_ready(child: Child, now: float) -> None:
+    child.start(now)
+    assert child.control
+    select.select([child.control], [], [], 10)
+    assert child.hear(now)
+    assert child.ready
+
+
+def test_restarts_come_later_each_time_until_a_child_lived_long(child: Child) -> None:
+    delays = []
+    for _ in range(9):
+        start_and_end(child, 100.0, 101.0)
+        delays.append(child.restart_delay(101.0))
+    assert delays == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0])
+    start_and_end(child, 200.0, 200.0 + module.HEALTHY_SECONDS)
+    assert child.restart_delay(200.0 + module.HEALTHY_SECONDS) == pytest.approx(0.1)
+
+
+def test_a_restart_is_due_after_its_delay(child: Child) -> None:
+    start_and_end(child, 100.0, 101.0)
+    assert child.deadline() == pytest.approx(101.1)
+    assert not child.due(101.05)
+    assert child.due(101.15)
+
+
+def test_failed_starts_are_counted_until_one_gets_ready(child: Child) -> None:
+    start_and_end(child, 100.0, 100.0)
+    assert child.failed_starts == 1
+    become_ready(child, 101.0)
+    assert child.failed_starts == 0
+
+
+def test_a_child_that_falls_silent_is_killed(child: Child, caplog: pytest.LogCaptureFixture) -> None:
+    become_ready(child, 100.0)
+    assert child.deadline() == 100.0 + module.HUNG_SECONDS
+    child.enforce(109.9)
+    assert not child.reap(109.9)
+    child.enforce(110.0)
+    eventually(lambda: child.reap(110.0))
+    assert child.exit_code == -signal.SIGKILL
+    assert "has given no sign of life for 10 s, replacing it" in caplog.text
+    assert child.due(110.2)
+
+
+def test_silence_is_excused_while_the_supervisor_could_not_hear(child: Child) -> None:
+    become_ready(child, 100.0)
+    child.excuse(500.0)
+    child.enforce(500.0)
+    assert child.deadline() == 500.0 + module.HUNG_SECONDS
+
+
+def test_a_child_that_does_not_stop_is_killed_after_its_grace(
+    child: Child, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(actor.PLAY, json.dumps({"worker": ["stubborn"]}))
+    become_ready(child, 100.0)
+    child.stop(100.0)
+    child.stop(101.0)  # asked again, it gets no more time
+    assert child.deadline() == 102.0
+    child.enforce(102.0)
+    eventually(lambda: child.reap(102.0))
+    assert "did not stop within 2 s, killing it" in caplog.text
+
+
+def test_a_program_that_cannot_be_executed_is_tried_again_later(
+    child: Child, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "PROGRAM", ("/no/such/program",))
+    child.start(100.0)
+    assert not child.running
+    assert child.due(100.2)
+    assert "cannot start worker: " in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "words"),
+    [(0, "exit status 0"), (3, "exit status 3"), (-9, "killed by SIGKILL"), (-40, "killed by signal 40")],
+)
+def test_how_it_ended_in_words(exit_code: int, words: str) -> None:
+    assert how_it_ended(exit_code) == words
