@@ -9,12 +9,11 @@ from werkzeug.exceptions import HTTPException
 
 from lb.api import servers, state, strategy
 from lb.api.access import Access
+from lb.api.bodies import READ_LIMIT_BYTES
 from lb.api.context import EXTENSION, Context
 from lb.errors import LBError
 from lb.store.fleet import Fleet
 from lb.store.pool import BackendPool
-
-MAX_BODY_BYTES = 64 * 1024
 
 _log = logging.getLogger(__name__)
 
@@ -22,7 +21,7 @@ _log = logging.getLogger(__name__)
 def create_app(pool: BackendPool, fleet: Fleet, access: Access) -> Flask:
     """Make the API over an open store; `access` says who may use it."""
     app = Flask("lb.api", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = READ_LIMIT_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.merge_slashes = False  # an unknown path is a 404, not a redirect
     app.extensions[EXTENSION] = Context(pool, fleet)

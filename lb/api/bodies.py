@@ -7,9 +7,15 @@ from typing import Annotated, TypeVar
 from flask import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from lb.errors import UsageError
 from lb.model import Admin
+
+MAX_BODY_BYTES = 64 * 1024
+
+#: Where Flask stops reading. It cuts a chunked body there without a word; the byte more tells that it did.
+READ_LIMIT_BYTES = MAX_BODY_BYTES + 1
 
 
 class _Body(BaseModel):
@@ -51,8 +57,11 @@ Form = TypeVar("Form", bound=_Body)
 
 def read_body(request: Request, form: type[Form]) -> Form:
     """Decode the request's JSON body; UsageError names each field that is wrong."""
+    body = request.get_data(cache=False)
+    if len(body) > MAX_BODY_BYTES:
+        raise RequestEntityTooLarge
     try:
-        return form.model_validate_json(request.get_data(cache=False))
+        return form.model_validate_json(body)
     except ValidationError as error:
         raise _usage_error(error, form) from None
 

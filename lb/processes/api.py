@@ -15,7 +15,7 @@ from gevent.pywsgi import WSGIHandler, WSGIServer
 
 from lb.api.access import Access, is_loopback
 from lb.api.app import create_app
-from lb.config import Config
+from lb.config import Config, ListenAddress
 from lb.errors import ConfigError
 from lb.processes.control import BEAT_SECONDS, Control
 from lb.store.client import open_fleet, open_pool
@@ -38,7 +38,7 @@ class _Handler(WSGIHandler):
 
 def run(config: Config, listener: socket.socket, control: Control) -> None:
     """Serve until told to stop or left alone; ConfigError if other machines could come in without a token."""
-    host = listener.getsockname()[0]
+    host, port = listener.getsockname()[:2]
     if config.admin.token is None and not is_loopback(host):
         raise ConfigError(
             [f"admin.listen: {host} can be reached from other machines, so admin.token must be set"]
@@ -47,14 +47,15 @@ def run(config: Config, listener: socket.socket, control: Control) -> None:
     keys = Keys(prefix=config.key_prefix, pool=config.pool)
     app = create_app(open_pool(url, keys), open_fleet(url, keys), Access(config.admin.token, host))
     listener.listen(_BACKLOG)
+    # No logs of its own: they tell of clients' mistakes, and each client is told those.
     server = WSGIServer(
-        listener, app, spawn=Pool(_MAX_CLIENTS), log=None, error_log=_log, handler_class=_Handler
+        listener, app, spawn=Pool(_MAX_CLIENTS), log=None, error_log=None, handler_class=_Handler
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, server.stop, _STOP_SECONDS)
     server.start()
     control.ready()
-    _log.info("admin API on http://%s:%d", *listener.getsockname()[:2])
+    _log.info("admin API on http://%s", ListenAddress(host, port))
     gevent.spawn(_beat, server, control)
     server.serve_forever(_STOP_SECONDS)
 

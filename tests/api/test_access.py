@@ -62,9 +62,7 @@ def test_this_machine_needs_no_token(client, host):
     assert client.get("/servers", headers={"Host": host}).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "host", ["attacker.example", "localhost.attacker.example:8081", "10.0.0.1", "", "[::1", "a@b"]
-)
+@pytest.mark.parametrize("host", ["attacker.example", "localhost.a.example", "10.0.0.1", "", "[::1", "a@b"])
 def test_a_name_that_was_bound_to_this_machine_is_refused(client, host):
     for path in ("/servers", "/health"):
         response = client.get(path, headers={"Host": host})
@@ -78,9 +76,7 @@ def test_the_address_that_it_listens_on_is_a_good_host(pool, fleet):
     assert client.get("/servers", headers={"Host": "10.0.0.1:8081"}).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "origin", ["https://attacker.example", "http://localhost:3000", "null", "http://[", ""]
-)
+@pytest.mark.parametrize("origin", ["https://a.example", "http://localhost:3000", "null", "http://[", ""])
 def test_another_sites_page_may_not_write(client, pool, origin):
     headers = {"Host": "localhost:8081", "Origin": origin}
     for response in (

@@ -66,7 +66,7 @@ def test_server_that_is_there_is_a_conflict(client, add):
         ({"url": "http://a:1", "weight": 0}, "field 'weight': input should be greater than or equal to 1"),
         ({"url": "http://a:1", "wieght": 3}, "unknown field 'wieght', known are: url, weight"),
         ([], "the body must be a JSON object with the fields: url, weight"),
-        (None, "the body must be a JSON object with the fields: url, weight"),
+        ("null", "the body must be a JSON object with the fields: url, weight"),
     ],
 )
 def test_wrong_body_is_refused_with_the_reason(client, pool, body, message):

@@ -1,0 +1,146 @@
+"""The admin API as a process: real sockets, real signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import pytest
+import urllib3
+
+from lb.config import load
+from lb.errors import ConfigError
+from lb.processes.api import run
+from lb.processes.control import READY, Control
+
+TOKEN = "correct-horse-battery"
+
+
+@dataclass
+class Api:
+    process: subprocess.Popen[str]
+    address: tuple[str, int]
+    control: socket.socket
+
+    def send(self, request: bytes) -> bytes:
+        """Send bytes, and return all that comes until the API closes the connection."""
+        with socket.create_connection(self.address, timeout=10) as connection:
+            connection.sendall(request)
+            return b"".join(iter(lambda: connection.recv(65536), b""))
+
+    def get(self, path: str, **headers: str) -> urllib3.BaseHTTPResponse:
+        with urllib3.HTTPConnectionPool(*self.address) as client:
+            return client.request("GET", path, headers=headers, retries=False, timeout=10)
+
+
+@contextmanager
+def started(store_url: str, prefix: str, **environ: str) -> Iterator[Api]:
+    """Run `lb api` as the supervisor does: on a socket and a control line that it inherits."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        ours, theirs = socket.socketpair()
+        stack.enter_context(ours)
+        fds = (listener.fileno(), theirs.fileno())
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lb", "api", "--listen-fd", str(fds[0]), "--control-fd", str(fds[1])],
+            pass_fds=fds,
+            env={**os.environ, "LB_REDIS": store_url, "LB_KEY_PREFIX": prefix, **environ},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        stack.enter_context(process)
+        stack.callback(process.kill)
+        theirs.close()
+        ours.settimeout(10)
+        assert ours.recv(1) == READY
+        yield Api(process, listener.getsockname(), ours)
+
+
+@pytest.fixture
+def api(store_url, keys):
+    with started(store_url, keys.prefix) as process:
+        yield process
+
+
+def test_it_serves_and_beats(api):
+    assert api.get("/health").json() == {"healthy": True, "store": {"reachable": True}}
+    assert api.control.recv(1) == b"."
+
+
+def test_it_stops_cleanly_on_sigterm(api):
+    assert api.get("/servers").json() == []
+    api.process.send_signal(signal.SIGTERM)
+
+    assert api.process.wait(10) == 0
+    assert len(api.process.stderr.read().splitlines()) == 1  # where it listened
+
+
+def test_it_stops_when_its_supervisor_is_gone(api):
+    api.control.close()
+
+    assert api.process.wait(10) == 0
+
+
+def test_what_is_not_http_is_refused_and_the_next_is_served(api):
+    for nonsense in (b"\x16\x03\x01\x00\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"):
+        assert b" 400 " in api.send(nonsense).splitlines()[0]
+
+    assert api.get("/health").status == 200
+    api.process.terminate()
+    assert len(api.process.stderr.read().splitlines()) == 1  # a port scan does not fill the log
+
+
+@pytest.mark.parametrize("path", [b"/%ff%fe", b"/servers/%00", b"http://other/servers", b"*"])
+def test_odd_paths_are_the_clients_fault(api, path):
+    answer = api.send(b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    head, _, body = answer.partition(b"\r\n\r\n")
+
+    assert head.split()[1][:1] == b"4"
+    assert body.startswith(b"{")
+
+
+def test_too_large_body_in_chunks(api):
+    chunk = b"8000\r\n" + b"x" * 0x8000 + b"\r\n"
+    answer = api.send(
+        b"POST /servers HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + 3 * chunk + b"0\r\n\r\n"
+    )
+
+    assert answer.split()[1] == b"413"
+    assert b"<html" not in answer
+
+
+def test_token_is_asked_for(store_url, keys):
+    with started(store_url, keys.prefix, LB_ADMIN_TOKEN=TOKEN) as api:
+        assert api.get("/servers").status == 401
+        assert api.get("/servers", Authorization=f"Bearer {TOKEN}").status == 200
+        assert api.get("/health").status == 200
+
+
+def test_store_that_is_away_is_a_503_at_once(keys):
+    with started("redis://127.0.0.1:1/0", keys.prefix) as api:
+        assert api.get("/health").status == 503
+        assert "cannot be reached" in api.get("/servers").json()["error"]
+
+
+def test_without_a_token_it_does_not_serve_other_machines(store_url):
+    config = load(None, {"LB_REDIS": store_url}, {})
+    with socket.create_server(("0.0.0.0", 0)) as listener:
+        with pytest.raises(ConfigError, match=r"0\.0\.0\.0 can be reached from other machines"):
+            run(config, listener, Control())
+
+
+def test_body_in_chunks(api):
+    answer = api.send(
+        b"PUT /strategy HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+        b'e\r\n{"strategy": "\r\n8\r\nrandom"}\r\n0\r\n\r\n'
+    )
+
+    assert answer.split()[1] == b"200"
