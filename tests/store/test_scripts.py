@@ -1,4 +1,4 @@
-"""The contracts of the Lua files, and of the schema's documents."""
+"""The contracts of the Lua files, and of the schema."""
 
 from __future__ import annotations
 
@@ -62,18 +62,6 @@ def test_no_key_name_is_made_up_in_lua(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(ACTS))
 def test_every_act_compiles_and_its_hash_is_the_stores(name: str, connection: redis.Redis) -> None:
     assert connection.script_load(load(name).text) == load(name).sha
-
-
-def documented() -> str:
-    return (files("lb") / "docs" / "redis.md").read_text()
-
-
-def test_the_guide_lists_every_key() -> None:
-    names = [getattr(Keys(), name) for name in PROPERTIES]
-    names += [Keys().removed_server(ServerId("ID")), Keys().worker(WorkerId("ID"))]
-    names += [Keys().worker_connections(WorkerId("ID"))]
-    suffixes = [name.removeprefix("lb:{default}:") for name in names]
-    assert [suffix for suffix in suffixes if f"`{suffix}`" not in documented()] == []
 
 
 def test_every_key_says_its_type() -> None:
