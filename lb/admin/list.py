@@ -14,6 +14,7 @@ from lb.model import Admin, Health, RemovedServer, Server, ServerStatus
 _SERVERS = ("SERVER", "STATE", "WHY", "SINCE", "WEIGHT", "CONNECTIONS", "FAILURES", "LAST CHECK", "SOURCE")
 _REMOVED = ("SERVER", "WHY", "SINCE", "WEIGHT", "SOURCE")
 _NUMBERS = frozenset({"WEIGHT", "CONNECTIONS", "FAILURES"})
+_PROSE = frozenset({"WHY", "LAST CHECK"})
 
 
 @click.command("list")
@@ -36,12 +37,12 @@ def command(operator: Operator, *, removed: bool) -> None:
         gone = operator.pool.removed()
         operator.show_json(serialise.removed_server(server) for server in gone)
         if not operator.as_json:
-            output.print_table(_REMOVED, map(_removed_row, gone), _NUMBERS)
+            output.print_table(_REMOVED, [_removed_row(server) for server in gone], _NUMBERS, _PROSE)
         return
     servers = operator.pool.list()
     operator.show_json(serialise.server_status(status) for status in servers)
     if not operator.as_json:
-        output.print_table(_SERVERS, map(_row, servers), _NUMBERS)
+        output.print_table(_SERVERS, [_row(status) for status in servers], _NUMBERS, _PROSE)
         if not servers:
             click.echo("the pool is empty; `lb-admin add URL` adds a server", err=True)
 

@@ -11,7 +11,8 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import click
-from rich.console import Console, JustifyMethod
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -20,6 +21,7 @@ from lb.api.serialise import Json
 NOTHING = "-"
 
 _UNLIMITED = 100_000  # columns of a terminal that is none
+_LEAST_PROSE = 16  # columns that running text gets on a narrow terminal
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
@@ -33,12 +35,23 @@ def cell(value: object, style: str = "") -> Text:
     return Text(clean(str(value)) or NOTHING, style)
 
 
-def print_table(headings: Sequence[str], rows: Iterable[Sequence[Text]], numbers: Collection[str]) -> None:
-    """Print rows under headings; columns in `numbers` align to the right, the first is never wrapped."""
+def print_table(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[Text]],
+    numbers: Collection[str],
+    prose: Collection[str] = (),
+) -> None:
+    """Print rows under headings; columns in `numbers` align to the right, those in `prose` may wrap."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for position, heading in enumerate(headings):
-        justify: JustifyMethod = "right" if heading in numbers else "left"
-        table.add_column(heading, justify=justify, no_wrap=position == 0, overflow="fold")
+        widest = max([len(heading), *(row[position].cell_len for row in rows)])
+        wraps = heading in prose
+        table.add_column(
+            heading,
+            justify="right" if heading in numbers else "left",
+            min_width=min(widest, _LEAST_PROSE) if wraps else widest,
+            no_wrap=not wraps,
+        )
     for row in rows:
         table.add_row(*row)
     _print(table)
@@ -54,8 +67,10 @@ def print_facts(facts: Mapping[str, Text]) -> None:
 
 def _print(table: Table) -> None:
     console = Console(file=sys.stdout)
-    if not console.is_terminal:
-        console.width = _UNLIMITED
+    unlimited = console.options.update(width=_UNLIMITED)
+    # A terminal that is too narrow breaks lines by itself; that reads better than columns of single letters.
+    least = Measurement.get(console, unlimited, table).minimum
+    console.width = max(console.width, least) if console.is_terminal else _UNLIMITED
     with console.capture() as captured:
         console.print(table)
     for line in captured.get().splitlines():

@@ -38,8 +38,21 @@ def test_clean_leaves_words_and_takes_control_characters():
 def test_terminal_gets_colours_and_uncut_ids_however_narrow(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "40")
-    output.print_table(("SERVER", "WHY"), [(cell("server.example:5001", "red"), cell("why " * 20))], ())
+    output.print_table(
+        ("SERVER", "WHY"), [(cell("server.example:5001", "red"), cell("why " * 20))], (), {"WHY"}
+    )
     out = capsys.readouterr().out
 
     assert "\x1b[" in out
     assert "server.example:5001" in out
+    assert len(out.splitlines()) > 2  # the prose was wrapped
+
+
+def test_terminal_that_is_too_narrow_breaks_no_column(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "20")
+    output.print_table(("SERVER", "CONNECTIONS"), [(cell("server.example:5001"), cell(7))], {"CONNECTIONS"})
+    headings, row = capsys.readouterr().out.splitlines()
+
+    assert "CONNECTIONS" in headings
+    assert row.endswith("7")
