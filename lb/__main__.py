@@ -98,7 +98,11 @@ def cli() -> None:
 @cli.command()
 @_with_settings
 def run(load: Load) -> None:
-    """Run all that one host needs: store, workers, health-checker, admin API."""
+    """Run everything that one host needs.
+
+    That is the embedded store unless --redis is given, the workers, the health-checker and the admin API.
+    SIGTERM or Ctrl-C lets requests in flight finish, a second one does not.
+    """
     from lb.processes import log, supervisor
 
     log.configure("supervisor")
@@ -108,7 +112,10 @@ def run(load: Load) -> None:
 @cli.command()
 @_with_settings
 def demo(load: Load) -> None:
-    """Try it out: demo servers and the whole balancer, until Ctrl-C."""
+    """Try it out: demo servers and the whole balancer.
+
+    The demo servers are those that the config names, or five on localhost:5001 to 5005. Ctrl-C ends all.
+    """
     from lb.config import parse_server_url
     from lb.processes import log, supervisor
 
@@ -122,7 +129,10 @@ def demo(load: Load) -> None:
 @cli.command()
 @click.argument("file", type=_FILE, default="config.json", envvar="LB_CONFIG")
 def check(file: Path) -> None:
-    """Check a config FILE; exit status 1 and one line for each problem if it is not valid."""
+    """Check a config FILE and report every problem.
+
+    The exit status is 0 if it is valid, else 1 with one line for each problem. Default: config.json.
+    """
     _load(file, {})
     click.echo(f"{file}: valid")
 
@@ -131,7 +141,10 @@ def check(file: Path) -> None:
 @click.argument("file", type=_FILE, required=False)
 @_with_inherited
 def servers(file: Path | None, inherited: Inherited) -> None:
-    """Run the demo servers alone: those on this machine that the config FILE names."""
+    """Run the demo servers alone.
+
+    They are the servers on this machine that the config FILE names; each answers with its own name.
+    """
     _patch()
     from lb.processes import demo_servers, role
 
@@ -164,7 +177,10 @@ def reconcile(inherited: Inherited, load: Load) -> None:
 @_with_inherited
 @_with_settings
 def worker(inherited: Inherited, load: Load) -> None:
-    """Run one worker alone; several can share the port."""
+    """Run one worker alone; several can share the port.
+
+    It waits for the store and puts the servers of the config into the pool first.
+    """
     _patch()
     from lb.processes import role, store, worker
 
