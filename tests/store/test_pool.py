@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from threading import Thread
+
 import pytest
 import redis
 
 from lb.errors import ConflictError, StoreError, UnknownServerError, UsageError
 from lb.model import Admin, Health, ServerId, ServerSpec, Source
+from lb.store.client import connect
 from lb.store.keys import Keys
 from lb.store.pool import BackendPool
 from tests.store.acts import Worker, spec
@@ -237,6 +240,22 @@ def test_following_gives_what_comes_after(two: BackendPool) -> None:
     assert next(stream).detail == "2, was 1"
     two.set_weight(A, 3, "test")
     assert next(stream).detail == "3, was 2"
+
+
+def test_following_outlasts_times_in_which_nothing_happens(
+    two: BackendPool, store_url: str, keys: Keys
+) -> None:
+    """It blocks in pieces shorter than the connection's time-out; "new" is as of the first of them."""
+    seen: list[str] = []
+    with connect(store_url, timeout_seconds=0.02) as impatient:
+        stream = BackendPool(impatient, keys).follow_events()
+        thread = Thread(target=lambda: seen.append(next(stream).kind))
+        thread.start()
+        thread.join(0.1)
+        assert thread.is_alive()
+        two.set_weight(A, 2, "test")
+        thread.join(5)
+    assert seen == ["weight"]
 
 
 def test_the_stream_of_events_is_capped(two: BackendPool, connection: redis.Redis, keys: Keys) -> None:

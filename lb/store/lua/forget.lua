@@ -11,5 +11,9 @@ local function forget(id)
   }) do
     redis.call('HDEL', column, id)
   end
-  if redis.call('HGET', connections, id) == '0' then redis.call('HDEL', connections, id) end
+  if redis.call('HGET', connections, id) == '0' then
+    redis.set_repl(redis.REPL_NONE) -- like all that traffic.lua is about: a replica's count may not be zero
+    redis.call('HDEL', connections, id)
+    redis.set_repl(redis.REPL_ALL)
+  end
 end

@@ -1,4 +1,5 @@
 -- A worker says that it lives, and learns who no longer does.
+--@include traffic
 --@include clock
 -- KEYS: workers worker
 -- ARGV: worker id, pool version that it has applied, seconds after which a silent worker is dead

@@ -1,4 +1,5 @@
 -- One batch of a worker's lease line: gives back what ended, then picks for those who wait.
+--@include traffic
 --@include strategies
 --@include count
 -- KEYS: workers version failures
@@ -33,10 +34,16 @@ for _ = 1, argument() do
 end
 
 local reply = { tonumber(redis.call('GET', version)), failed }
+local uncounted = {} -- picks by server, added up where the next pick does not depend on the count
 local function grant(excluded)
   local id = rule.pick(excluded)
-  if id then count(id, 1) end
   reply[#reply + 1] = id or ''
+  if not id then return end
+  if rule.counted then
+    count(id, 1)
+  else
+    uncounted[id] = (uncounted[id] or 0) + 1
+  end
 end
 
 local none = {}
@@ -46,4 +53,5 @@ for _ = 1, argument() do
   for _ = 1, argument() do excluded[argument()] = true end
   grant(excluded)
 end
+for id, picks in pairs(uncounted) do count(id, picks) end
 return reply

@@ -1,4 +1,5 @@
 -- Takes back everything that a worker held: one that left (silence 0), or one silent for too long.
+--@include traffic
 --@include strategies
 --@include count
 --@include clock
@@ -18,5 +19,6 @@ for i = 1, #held, 2 do
 end
 redis.call('DEL', worker, worker_connections)
 redis.call('ZREM', workers, ARGV[1])
+durable()
 event(ARGV[4], '', ARGV[2], ARGV[1] .. ', ' .. taken .. ' connections taken back')
 return taken

@@ -13,16 +13,17 @@ local function weighted_cycle(ids)
     divisor = gcd(weight[i], divisor)
   end
   local turns = {}
-  for i, id in ipairs(ids) do
+  for i in ipairs(ids) do
     local share = weight[i] / divisor
     for turn = 0, share - 1 do
-      turns[#turns + 1] = { at = (turn + (i - 1) / #ids) / share, index = i, id = id }
+      turns[#turns + 1] = { at = (turn + (i - 1) / #ids) / share, index = i }
     end
   end
   table.sort(turns, function(a, b)
     if a.at ~= b.at then return a.at < b.at end
     return a.index < b.index
   end)
+  for place, turn in ipairs(turns) do turns[place] = ids[turn.index] end
   return turns
 end
 
@@ -34,7 +35,10 @@ local function refresh()
     end
   end
   redis.call('DEL', cycle)
-  for _, turn in ipairs(weighted_cycle(eligible)) do redis.call('RPUSH', cycle, turn.id) end
+  local turns = weighted_cycle(eligible)
+  for first = 1, #turns, 1000 do -- one by one took as long as all the rest
+    redis.call('RPUSH', cycle, unpack(turns, first, math.min(first + 999, #turns)))
+  end
   local current = redis.call('GET', strategy)
   for name, rule in pairs(strategies) do
     if rule.prepare then rule.prepare(name == current and eligible or {}) end

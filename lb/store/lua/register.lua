@@ -1,10 +1,11 @@
 -- Makes the store's counts of one worker what the worker says they are: at its start, after a lost connection,
 -- after it was taken for dead. Absolute numbers, so doing it twice changes nothing.
+--@include traffic
 --@include strategies
 --@include count
 --@include clock
 --@include event
--- KEYS: workers version worker
+-- KEYS: workers version worker cycle
 -- ARGV: worker id, host, pid, unix seconds of its start, then server id and requests in flight for each server
 -- Return: pool version (0 if there is no pool)
 local id = ARGV[1]
@@ -21,5 +22,20 @@ for i = 1, #before, 2 do
 end
 for server, connections_held in pairs(held) do count(server, connections_held) end
 
-if new then event('worker-joined', '', id, '') end
+-- After a restart or a fail-over the counts may be older than what was made from them.
+if rule and rule.prepare then
+  local eligible, seen = {}, {}
+  for _, server in ipairs(redis.call('LRANGE', cycle, 0, -1)) do
+    if not seen[server] then
+      seen[server] = true
+      eligible[#eligible + 1] = server
+    end
+  end
+  rule.prepare(eligible)
+end
+
+if new then
+  durable()
+  event('worker-joined', '', id, '')
+end
 return tonumber(redis.call('GET', version) or 0)
