@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import gevent
-import gevent.event
 from gevent import pywsgi
+from gevent.event import Event
 
 from lb.config import Config, ListenAddress
 from lb.errors import LBError
 from lb.model import ServerSpec
-from lb.processes.control import Control
+from lb.processes.control import BEAT_SECONDS, Control
 from lb.processes.sockets import bind_each, listen
 
 _log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def run(config: Config, control: Control) -> None:
         server.start()
     _log.info("serving as %s", ", ".join(name for name, socks in listeners.items() if socks))
     control.ready()
-    _wait_for_signal()
+    _wait_for_the_end(control)
     gevent.joinall([gevent.spawn(server.stop, timeout=_STOP_SECONDS) for server in servers])
 
 
@@ -74,8 +74,9 @@ def _listen(spec: ServerSpec) -> list[socket.socket]:
     return listeners
 
 
-def _wait_for_signal() -> None:
-    told = gevent.event.Event()
+def _wait_for_the_end(control: Control) -> None:
+    told = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, told.set)
-    told.wait()
+    while not told.wait(BEAT_SECONDS) and not control.lost():
+        control.beat()

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import socket
+import subprocess
+import sys
 from io import BytesIO
+from pathlib import Path
 
+from lb.processes.control import BEAT, READY
 from lb.processes.demo_servers import application
 
 
@@ -25,3 +31,28 @@ def test_it_tells_what_became_of_a_body() -> None:
     body = b"x" * 100_000
     digest = hashlib.sha256(body).hexdigest()
     assert ask(body)[2] == f"server localhost:5001\nreceived 100000 bytes, sha256 {digest}\n"
+
+
+def test_it_gives_signs_of_life_until_its_supervisor_is_gone(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lb", "servers", "--control-fd", str(theirs.fileno())],
+            cwd=tmp_path,
+            env={**os.environ, "LB_SERVERS": url},
+            pass_fds=(theirs.fileno(),),
+        )
+    try:
+        with ours:
+            ours.settimeout(20)
+            signs = b""
+            while READY + 2 * BEAT not in signs:
+                received = ours.recv(16)
+                assert received, "it ended"
+                signs += received
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
