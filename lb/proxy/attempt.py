@@ -9,7 +9,6 @@ from lb.errors import ClientGoneError, ServerError, ServerTimeoutError
 from lb.model import ServerId
 from lb.proxy.client import Client
 from lb.proxy.connections import ServerConnections
-from lb.proxy.headers import forwarded_lines
 from lb.proxy.http1 import HeadParser, Request, ResponseHead
 from lb.proxy.retry import IDEMPOTENT
 from lb.proxy.stream import Stream, StreamTimeoutError
@@ -121,7 +120,7 @@ class Attempts:
     @staticmethod
     def _request_bytes(client: Client, request: Request) -> bytes:
         fields = request.fields
-        own = forwarded_lines(fields, client.address, trusted=client.trusted)
+        own = client.forwarded_lines(fields)
         if fields.chunked:
             own += b"\r\nTransfer-Encoding: chunked"
         if fields.upgrade:
@@ -154,17 +153,16 @@ class Attempts:
 
     def _read_head(self, stream: Stream) -> bytes:
         while True:
-            data = stream.buffer
+            data = stream.buffer or stream.receive_later()
             if not data:
-                data = stream.buffer = stream.receive_later()
-                if not data:
-                    raise ConnectionResetError(0, "closed without an answer")
+                raise ConnectionResetError(0, "closed without an answer")
             end = data.find(b"\r\n\r\n")
             if end >= 0:
                 stream.buffer = data[end + 4 :]
                 return data[: end + 4]
             if len(data) > self._settings.head_bytes:
                 raise ServerError(f"the server's head is larger than {self._settings.head_bytes} bytes")
+            stream.buffer = data
             more = stream.receive_later()
             if not more:
                 raise ConnectionResetError(0, "closed in the middle of the head")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lb.errors import ClientError, ClientGoneError, LBError, NoEligibleServerError
+from lb.proxy.headers import Fields, forwarded_lines
 from lb.proxy.http1 import HeadParser, Request
 from lb.proxy.responses import own_response
 from lb.proxy.stream import Stream, StreamTimeoutError
@@ -44,9 +45,18 @@ class Client:
         self.stream = stream
         self.address = address.encode()
         self.trusted = trusted
+        self._lines_of: Fields | None = None
+        self._lines = b""
         self.gone = False  # it closed its connection while a request was being served
         self.server: Stream | None = None  # the server's connection that serves it now
         stream.on_parked_readable = self._spoke
+
+    def forwarded_lines(self, fields: Fields) -> bytes:
+        """Return the X-Forwarded lines for a request; mostly the same as before."""
+        if fields is not self._lines_of:
+            self._lines_of = fields
+            self._lines = forwarded_lines(fields, self.address, trusted=self.trusted)
+        return self._lines
 
     def _spoke(self) -> None:
         """Notice that the client left while its request is served, and end that; called in the hub."""

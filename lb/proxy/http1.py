@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lb.errors import ClientError, ServerError
 from lb.proxy.headers import (
@@ -38,10 +38,11 @@ _FORBIDDEN_TRAILER = re.compile(
 if TYPE_CHECKING:
     from lb.proxy.upload import Upload
 
-#: Header blocks remembered per direction; each takes its own size and a few hundred bytes.
-_REMEMBERED_BLOCKS = 1024
-#: Larger blocks are rare and rarely repeat.
+#: So many are remembered per direction, and none that is larger: those are rare and rarely repeat.
+_REMEMBERED_TEXTS = 1024
 _REMEMBERED_BYTES = 4096
+
+_Value = TypeVar("_Value")
 
 
 @dataclass(slots=True)
@@ -91,36 +92,24 @@ class ResponseHead:
         return not (method == b"HEAD" or status in (204, 304) or status < 200)
 
 
-class BlockReader:
-    """Checks and reads the header blocks of one direction, remembering those found valid."""
+class _Memory(dict[bytes, _Value]):
+    """A dictionary that forgets everything when it is full: cheaper than knowing what was used last."""
 
-    def __init__(self, removed: frozenset[bytes], header_count: int) -> None:
-        self._removed = removed
-        self._header_count = header_count
-        self._remembered: dict[bytes, Fields] = {}
-
-    def read(self, block: bytes) -> Fields:
-        """Return the block's fields; ClientError if it is malformed or has too many."""
-        fields = self._remembered.get(block)
-        if fields is None:
-            if _BLOCK.fullmatch(block) is None:
-                raise ClientError("malformed header field")
-            if block.count(b"\r\n") - 2 > self._header_count:
-                raise ClientError(f"more than {self._header_count} header fields", 431)
-            fields = read_fields(block, self._removed)
-            if len(block) <= _REMEMBERED_BYTES:
-                if len(self._remembered) >= _REMEMBERED_BLOCKS:
-                    self._remembered.clear()
-                self._remembered[block] = fields
-        return fields
+    def remember(self, text: bytes, value: _Value) -> None:
+        if len(text) <= _REMEMBERED_BYTES:
+            if len(self) >= _REMEMBERED_TEXTS:
+                self.clear()
+            self[text] = value
 
 
 class HeadParser:
-    """Parses heads with at most `header_count` fields; remembers the header blocks of one worker."""
+    """Parses heads with at most `header_count` fields; remembers those that were found valid."""
 
     def __init__(self, header_count: int) -> None:
-        self._requests = BlockReader(REMOVED_FROM_REQUESTS, header_count)
-        self._responses = BlockReader(REMOVED_FROM_RESPONSES, header_count)
+        self._header_count = header_count
+        # A client's requests differ in their first line, a server's responses often in nothing.
+        self._request_blocks: _Memory[Fields] = _Memory()
+        self._responses: _Memory[ResponseHead] = _Memory()
 
     def request(self, head: bytes) -> Request:
         """Parse a whole request head with its empty line; ClientError (400, 431, 501, 505) if not sound."""
@@ -128,12 +117,16 @@ class HeadParser:
         match = _REQUEST_LINE.fullmatch(head, 0, line_end)
         if match is None:
             raise _bad_request_line(head[:line_end])
-        fields = self._requests.read(head[line_end:])
+        block = head[line_end:]
+        fields = self._request_blocks.get(block)
+        if fields is None:
+            fields = self._read_block(block, REMOVED_FROM_REQUESTS)
+            if fields.framing_fault or fields.host_fault:
+                raise ClientError(fields.framing_fault or fields.host_fault)
+            if fields.unknown_coding:
+                raise ClientError("a transfer coding other than chunked", 501)  # RFC 9112 §6.1
+            self._request_blocks.remember(block, fields)
         method, target, minor = match.groups()
-        if fields.framing_fault or fields.host_fault:
-            raise ClientError(fields.framing_fault or fields.host_fault)
-        if fields.unknown_coding:
-            raise ClientError("a transfer coding other than chunked", 501)  # RFC 9112 §6.1
         if minor == b"1":
             if fields.host is None:
                 raise ClientError("no Host in an HTTP/1.1 request")  # RFC 9112 §3.2
@@ -144,12 +137,19 @@ class HeadParser:
 
     def response(self, head: bytes) -> ResponseHead:
         """Parse a whole response head with its empty line; ServerError if it is not sound."""
+        response = self._responses.get(head)
+        if response is None:
+            response = self._read_response(head)
+            self._responses.remember(head, response)
+        return response
+
+    def _read_response(self, head: bytes) -> ResponseHead:
         line_end = head.find(b"\r\n")
         match = _STATUS_LINE.fullmatch(head, 0, line_end)
         if match is None:
             raise ServerError(f"the server's status line is not HTTP/1: {head[:80]!r}")
         try:
-            fields = self._responses.read(head[line_end:])
+            fields = self._read_block(head[line_end:], REMOVED_FROM_RESPONSES)
         except ClientError as error:
             raise ServerError(f"the server's response head is malformed: {error}") from None
         minor, status = match.groups()
@@ -160,6 +160,13 @@ class HeadParser:
         if fields.chunked and minor == b"0":
             raise ServerError("the server sent Transfer-Encoding with HTTP/1.0")
         return ResponseHead(head[9:line_end], int(status), 1 if minor == b"1" else 0, fields)
+
+    def _read_block(self, block: bytes, removed: frozenset[bytes]) -> Fields:
+        if _BLOCK.fullmatch(block) is None:
+            raise ClientError("malformed header field")
+        if block.count(b"\r\n") - 2 > self._header_count:
+            raise ClientError(f"more than {self._header_count} header fields", 431)
+        return read_fields(block, removed)
 
 
 def parse_trailers(block: bytes) -> bytes:

@@ -56,8 +56,8 @@ class DataPlane:
         self._clients.stopping = self._relay.stopping = True
         for stream in [stream for stream in self._acceptor.clients if stream.parked and stream.waits]:
             stream.close()  # between two requests
-        deadline = self._deadlines.now() + seconds
-        while self._acceptor.clients and self._deadlines.now() < deadline:
+        deadline = self._deadlines.now + seconds
+        while self._acceptor.clients and self._deadlines.now < deadline:
             gevent.sleep(_DRAIN_TURN_SECONDS)
         return len(self._acceptor.clients)
 

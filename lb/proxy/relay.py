@@ -33,26 +33,29 @@ class Relay:
             self._switch(client, answer)
             return False
         body = _body(request, answer)
-        rechunk = request.minor == 1 and body is not None and not isinstance(body, LengthBody)
+        bounded = isinstance(body, bytes | LengthBody)
+        rechunk = not bounded and request.minor == 1
         keep_alive = (
             request.keep_alive
             and not self.stopping
-            and (body is None or rechunk or isinstance(body, LengthBody))
+            and (bounded or rechunk)
             and (request.upload is None or request.upload.sent)
         )
+        head = _head(request, answer, rechunk, keep_alive)
+        stream = client.stream
+        stream.arm(self._idle_seconds)
         try:
-            self._send(client.stream, answer, _head(request, answer, rechunk, keep_alive), body, rechunk)
+            if isinstance(body, bytes):
+                stream.send_all(head + body)
+            else:
+                self._send(stream, answer, head, body, rechunk)
         except BaseException:
             answer.stream.close()
             raise
         self._part(request, answer, body)
         return keep_alive
 
-    def _send(self, client: Stream, answer: Answer, head: bytes, body: Body | None, rechunk: bool) -> None:  # noqa: FBT001
-        client.arm(self._idle_seconds)
-        if body is None:
-            client.send_all(head)
-            return
+    def _send(self, client: Stream, answer: Answer, head: bytes, body: Body, rechunk: bool) -> None:  # noqa: FBT001
         if answer.stream.buffer:  # the head and what came with it go out in one call
             piece = self._read(answer, body)
             client.send_all(head + (chunk(piece) if rechunk and piece else piece))
@@ -86,7 +89,7 @@ class Relay:
         answer.stream.close()
 
     @staticmethod
-    def _part(request: Request, answer: Answer, body: Body | None) -> None:
+    def _part(request: Request, answer: Answer, body: Body | bytes) -> None:
         """Keep the server's connection if it is at a clean end, else close it."""
         clean = (
             answer.head.keep_alive
@@ -99,16 +102,18 @@ class Relay:
             answer.stream.close()
 
 
-def _body(request: Request, answer: Answer) -> Body | None:
-    """Return where the response's body comes from (RFC 9112 §6.3)."""
-    head = answer.head
+def _body(request: Request, answer: Answer) -> Body | bytes:
+    """Return where the response's body comes from (RFC 9112 §6.3), or the body itself if it is here."""
+    head, stream = answer.head, answer.stream
     if not head.has_body(request.method):
-        return None
-    if head.fields.chunked:
-        return ChunkedBody(answer.stream)
-    if head.fields.content_length is not None:
-        return LengthBody(answer.stream, head.fields.content_length)
-    return UntilCloseBody(answer.stream)
+        return b""
+    length = head.fields.content_length
+    if length is None:
+        return ChunkedBody(stream) if head.fields.chunked else UntilCloseBody(stream)
+    if len(stream.buffer) < length:
+        return LengthBody(stream, length)
+    body, stream.buffer = stream.buffer[:length], stream.buffer[length:]
+    return body
 
 
 def _head(request: Request, answer: Answer, rechunk: bool, keep_alive: bool) -> bytes:  # noqa: FBT001

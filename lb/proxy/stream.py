@@ -39,14 +39,14 @@ class Deadlines:
     """
 
     def __init__(self) -> None:
-        loop = get_hub().loop
+        self._loop = get_hub().loop
         self.streams: set[Stream] = set()
-        self.now: Callable[[], float] = loop.now  # the loop's own clock, in seconds
-        self._timer = loop.timer(SWEEP_SECONDS, repeat=SWEEP_SECONDS)
+        self.now: float = self._loop.now()  # seconds, as of the last sweep
+        self._timer = self._loop.timer(SWEEP_SECONDS, repeat=SWEEP_SECONDS)
         self._timer.start(self._sweep)
 
     def _sweep(self) -> None:
-        now = self.now()
+        now = self.now = self._loop.now()
         for stream in [stream for stream in self.streams if stream.deadline < now]:
             stream.expire()
 
@@ -213,7 +213,7 @@ class Stream:
 
     def arm(self, seconds: float) -> None:
         """Let waits raise StreamTimeoutError from `seconds` from now on."""
-        self.deadline = self._deadlines.now() + seconds
+        self.deadline = self._deadlines.now + seconds
 
     def expire(self) -> None:
         """End the waits on this stream with StreamTimeoutError; called in the hub."""

@@ -71,6 +71,10 @@ class _Phase(enum.Enum):
     AWAY = enum.auto()  # no connection; being recovered
 
 
+# Reading a member through the class costs 50 ns more, five times per request.
+_IDLE, _SCHEDULED, _IN_FLIGHT, _AWAY = _Phase
+
+
 class LeaseLine:
     """Leases for one worker. Belongs to one gevent hub; only greenlets of that hub may call it."""
 
@@ -91,7 +95,7 @@ class LeaseLine:
         # gevent's Hub.switch looks for hooks first; the bare one does not
         self._to_hub: Callable[[], ServerId | None] = greenlet.switch.__get__(hub)
         self._timer: Any = hub.loop.timer(patience_seconds / 2, repeat=patience_seconds / 2)
-        self._phase = _Phase.AWAY
+        self._phase = _AWAY
         self._wire: LeaseWire | None = None
         self._busy_since = 0.0  # monotonic seconds of the last command, or of the loss
         self._waiting: list[tuple[greenlet, Collection[ServerId]]] = []
@@ -114,8 +118,8 @@ class LeaseLine:
             server = self._pick_locally(excluded)
         else:
             self._waiting.append((getcurrent(), excluded))
-            if self._phase is _Phase.IDLE:
-                self._phase = _Phase.SCHEDULED
+            if self._phase is _IDLE:
+                self._phase = _SCHEDULED
                 self._run_callback(self._flush)
             server = self._to_hub()
         if not server:
@@ -136,12 +140,12 @@ class LeaseLine:
             release[2] = 0
         elif lease.failed:
             release[2] += 1
-        if self._phase is _Phase.IDLE:
-            self._phase = _Phase.SCHEDULED
+        if self._phase is _IDLE:
+            self._phase = _SCHEDULED
             self._run_callback(self._flush)
 
     def _flush(self) -> None:
-        if self._phase is not _Phase.SCHEDULED or self._wire is None:
+        if self._phase is not _SCHEDULED or self._wire is None:
             return
         waiting, self._waiting = self._waiting, []
         releases, self._releases = self._releases, {}
@@ -154,7 +158,7 @@ class LeaseLine:
 
     def _send(self, command: bytes) -> None:
         assert self._wire is not None  # noqa: S101 (for the type checker: callers looked)
-        self._phase = _Phase.IN_FLIGHT
+        self._phase = _IN_FLIGHT
         self._busy_since = time.monotonic()
         if not self._timer.active:
             self._timer.start(self._check_patience)
@@ -184,13 +188,13 @@ class LeaseLine:
         self._next()
 
     def _next(self) -> None:
-        if self._phase is not _Phase.IN_FLIGHT:
+        if self._phase is not _IN_FLIGHT:
             return  # lost meanwhile
         if self._waiting or self._releases:
-            self._phase = _Phase.SCHEDULED
+            self._phase = _SCHEDULED
             self._run_callback(self._flush)
         else:
-            self._phase = _Phase.IDLE
+            self._phase = _IDLE
 
     # --- the store goes away and comes back
 
@@ -213,7 +217,7 @@ class LeaseLine:
         self._lose(reason)
 
     def _check_patience(self) -> None:
-        if self._phase is _Phase.IDLE:
+        if self._phase is _IDLE:
             self._timer.stop()
         elif time.monotonic() - self._busy_since > self._patience_seconds:
             self._lose(f"no answer within {self._patience_seconds * 1000:.0f} ms")
@@ -225,7 +229,7 @@ class LeaseLine:
             return
         self._wire.close()
         self._wire = None
-        self._phase = _Phase.AWAY
+        self._phase = _AWAY
         self._reason = reason
         self._busy_since = time.monotonic()
         if not self._timer.active:

@@ -34,7 +34,7 @@ for _ = 1, argument() do
 end
 
 local reply = { tonumber(redis.call('GET', version)), failed }
-local uncounted = {} -- picks by server, added up where the next pick does not depend on the count
+local picked, uncounted = {}, {} -- added up by server where the next pick does not depend on the count
 local function grant(excluded)
   local id = rule.pick(excluded)
   reply[#reply + 1] = id or ''
@@ -42,6 +42,7 @@ local function grant(excluded)
   if rule.counted then
     count(id, 1)
   else
+    if not uncounted[id] then picked[#picked + 1] = id end
     uncounted[id] = (uncounted[id] or 0) + 1
   end
 end
@@ -53,5 +54,5 @@ for _ = 1, argument() do
   for _ = 1, argument() do excluded[argument()] = true end
   grant(excluded)
 end
-for id, picks in pairs(uncounted) do count(id, picks) end
+for _, id in ipairs(picked) do count(id, uncounted[id]) end
 return reply
