@@ -22,6 +22,7 @@ COMMANDS = {
     "weight": "Set a server's share of the requests.",
     "list": "Show the servers, with their states and live figures.",
     "status": "Show the whole balancer on one screen.",
+    "top": "Watch the whole balancer, live.",
     "strategy": "Show or set the strategy.",
     "events": "Show what happened, and what happens.",
 }

@@ -35,13 +35,13 @@ def cell(value: object, style: str = "") -> Text:
     return Text(clean(str(value)) or NOTHING, style)
 
 
-def print_table(
+def table_of(
     headings: Sequence[str],
     rows: Sequence[Sequence[Text]],
     numbers: Collection[str],
     prose: Collection[str] = (),
-) -> None:
-    """Print rows under headings; columns in `numbers` align to the right, those in `prose` may wrap."""
+) -> Table:
+    """Lay rows out under headings; columns in `numbers` align to the right, those in `prose` may wrap."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for position, heading in enumerate(headings):
         widest = max([len(heading), *(row[position].cell_len for row in rows)])
@@ -54,18 +54,19 @@ def print_table(
         )
     for row in rows:
         table.add_row(*row)
-    _print(table)
+    return table
 
 
-def print_facts(facts: Mapping[str, Text]) -> None:
-    """Print names and values, aligned."""
+def facts_of(facts: Mapping[str, Text]) -> Table:
+    """Lay names and values out, aligned."""
     table = Table.grid(padding=(0, 2, 0, 0))
     for name, value in facts.items():
         table.add_row(cell(name), value)
-    _print(table)
+    return table
 
 
-def _print(table: Table) -> None:
+def print_table(table: Table) -> None:
+    """Print it, in colours on a terminal and plainly elsewhere."""
     console = Console(file=sys.stdout)
     unlimited = console.options.update(width=_UNLIMITED)
     # A terminal that is too narrow breaks lines by itself; that reads better than columns of single letters.

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from lb import config
+from lb.config.values import parse_positive_duration
 from lb.errors import UsageError
 
 
@@ -32,4 +33,6 @@ URL = _Parsed("url", config.parse_server_url)
 SERVER = _Parsed("server", config.normalise_server_id)
 #: "300s", "5m" → float seconds.
 DURATION = _Parsed("duration", config.parse_duration)
+#: The same, and more than nothing.
+INTERVAL = _Parsed("duration", parse_positive_duration)
 WEIGHT = click.IntRange(1, 256)

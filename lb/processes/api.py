@@ -55,7 +55,8 @@ def run(config: Config, listener: socket.socket, control: Control) -> None:
         gevent.signal_handler(number, server.stop, _STOP_SECONDS)
     server.start()
     control.ready()
-    _log.info("admin API on http://%s", ListenAddress(host, port))
+    if control.fileno() is None:  # else the supervisor says so
+        _log.info("admin API on http://%s", ListenAddress(host, port))
     gevent.spawn(_beat, server, control)
     server.serve_forever(_STOP_SECONDS)
 

@@ -4,8 +4,7 @@ import time
 
 import pytest
 
-from lb.admin import output
-from lb.admin.output import ago, cell, clean
+from lb.admin.output import ago, cell, clean, print_table, table_of
 
 
 @pytest.mark.parametrize(
@@ -38,9 +37,8 @@ def test_clean_leaves_words_and_takes_control_characters():
 def test_terminal_gets_colours_and_uncut_ids_however_narrow(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "40")
-    output.print_table(
-        ("SERVER", "WHY"), [(cell("server.example:5001", "red"), cell("why " * 20))], (), {"WHY"}
-    )
+    row = (cell("server.example:5001", "red"), cell("why " * 20))
+    print_table(table_of(("SERVER", "WHY"), [row], (), {"WHY"}))
     out = capsys.readouterr().out
 
     assert "\x1b[" in out
@@ -51,7 +49,8 @@ def test_terminal_gets_colours_and_uncut_ids_however_narrow(monkeypatch, capsys)
 def test_terminal_that_is_too_narrow_breaks_no_column(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "20")
-    output.print_table(("SERVER", "CONNECTIONS"), [(cell("server.example:5001"), cell(7))], {"CONNECTIONS"})
+    table = table_of(("SERVER", "CONNECTIONS"), [(cell("server.example:5001"), cell(7))], {"CONNECTIONS"})
+    print_table(table)
     headings, row = capsys.readouterr().out.splitlines()
 
     assert "CONNECTIONS" in headings

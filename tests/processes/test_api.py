@@ -78,7 +78,7 @@ def test_it_stops_cleanly_on_sigterm(api):
     api.process.send_signal(signal.SIGTERM)
 
     assert api.process.wait(10) == 0
-    assert len(api.process.stderr.read().splitlines()) == 1  # where it listened
+    assert api.process.stderr.read() == ""
 
 
 def test_it_stops_when_its_supervisor_is_gone(api):
@@ -93,7 +93,7 @@ def test_what_is_not_http_is_refused_and_the_next_is_served(api):
 
     assert api.get("/health").status == 200
     api.process.terminate()
-    assert len(api.process.stderr.read().splitlines()) == 1  # a port scan does not fill the log
+    assert api.process.stderr.read() == ""  # a port scan does not fill the log
 
 
 @pytest.mark.parametrize("path", [b"/%ff%fe", b"/servers/%00", b"http://other/servers", b"*"])

@@ -1,0 +1,109 @@
+"""What operators see of servers, workers and the whole, as tables; `list`, `status` and `top` share them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from rich.table import Table
+from rich.text import Text
+
+from lb.admin.output import ago, cell, facts_of, table_of
+from lb.api.overview import Overview
+from lb.model import Admin, Health, RemovedServer, Server, ServerStatus, WorkerStatus
+from lb.store.client import masked
+
+_SERVERS = ("SERVER", "STATE", "WHY", "SINCE", "WEIGHT", "CONNECTIONS", "FAILURES", "LAST CHECK", "SOURCE")
+_REMOVED = ("SERVER", "WHY", "SINCE", "WEIGHT", "SOURCE")
+_HOSTS = ("HOST", "WORKERS", "CONNECTIONS", "OLDEST HEARTBEAT", "BEHIND")
+
+_NUMBERS = frozenset({"WEIGHT", "CONNECTIONS", "FAILURES", "WORKERS", "BEHIND"})
+_PROSE = frozenset({"WHY", "LAST CHECK"})
+
+
+def servers(statuses: Iterable[ServerStatus]) -> Table:
+    """Lay out the pool, a server on a line."""
+    return table_of(_SERVERS, [_row(status) for status in statuses], _NUMBERS, _PROSE)
+
+
+def removed_servers(gone: Iterable[RemovedServer]) -> Table:
+    """Lay out the servers that left the pool."""
+    return table_of(_REMOVED, [_removed_row(server) for server in gone], _NUMBERS, _PROSE)
+
+
+def facts(overview: Overview, store_url: str) -> Table:
+    """Lay out the few figures that tell how the balancer is."""
+    total = len(overview.servers)
+    all_eligible = "green" if overview.eligible == total else "yellow" if overview.eligible else "red"
+    checker = overview.health_checker
+    return facts_of(
+        {
+            "store": cell(f"reachable, {masked(store_url)}", "green"),
+            "strategy": cell(overview.strategy),
+            "pool version": cell(overview.version),
+            "servers": cell(f"{overview.eligible} of {total} eligible", all_eligible),
+            "connections": cell(overview.connections),
+            "workers": cell(len(overview.workers), "" if overview.workers else "red"),
+            "health-checker": cell(checker or "none", "" if checker else "red"),
+        }
+    )
+
+
+def hosts(overview: Overview) -> Table:
+    """Lay out the workers, a host on a line."""
+    workers = sorted(overview.workers, key=_host)
+    rows = [_host_row(host, list(group), overview.version) for host, group in groupby(workers, key=_host)]
+    return table_of(_HOSTS, rows, _NUMBERS)
+
+
+def _row(status: ServerStatus) -> list[Text]:
+    server = status.server
+    return [
+        cell(server.id),
+        _state(server),
+        cell(server.reason),
+        cell(ago(server.since)),
+        cell(server.weight),
+        cell(status.connections),
+        cell(status.failures, "red" if status.failures else ""),
+        _last_check(status),
+        cell(server.source),
+    ]
+
+
+def _state(server: Server) -> Text:
+    if server.admin is Admin.READY:
+        return cell(server.health, "green" if server.health is Health.UP else "red")
+    return cell(f"{server.admin}, {server.health}", "yellow")
+
+
+def _last_check(status: ServerStatus) -> Text:
+    check = status.last_check
+    if check is None:
+        return cell("")
+    text = f"{check.detail} {check.duration_seconds * 1000:.1f} ms, {ago(status.last_check_at)}"
+    return cell(text, "" if check.passed else "red")
+
+
+def _removed_row(server: RemovedServer) -> list[Text]:
+    return [
+        cell(server.id),
+        cell(server.reason),
+        cell(ago(server.at)),
+        cell(server.weight),
+        cell(server.source),
+    ]
+
+
+def _host(worker: WorkerStatus) -> str:
+    return worker.host
+
+
+def _host_row(host: str, workers: Sequence[WorkerStatus], version: int) -> list[Text]:
+    return [
+        cell(host),
+        cell(len(workers)),
+        cell(sum(worker.connections for worker in workers)),
+        cell(ago(min(worker.heartbeat for worker in workers))),
+        cell(sum(worker.version < version for worker in workers)),
+    ]

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support import Valkey, eventually
+
+
+@contextmanager
+def terminal(tmp_path, **environ):
+    """Run `lb-admin top` on a terminal; yields the process and a function that returns all it has drawn."""
+    ours, theirs = pty.openpty()
+    command = [Path(sys.executable).with_name("lb-admin"), "top", "--interval", "100ms"]
+    environ = {**os.environ, "TERM": "xterm", "COLUMNS": "150", "LINES": "30", **environ}
+    drawn = b""
+
+    def read() -> str:
+        nonlocal drawn
+        drawn += os.read(ours, 65536)
+        return drawn.decode(errors="replace")
+
+    with subprocess.Popen(command, env=environ, cwd=tmp_path, stdin=theirs, stdout=theirs) as process:
+        try:
+            yield process, read
+        finally:
+            process.kill()
+            os.close(theirs)
+            os.close(ours)
+
+
+def test_screen_follows_the_pool_until_it_is_interrupted(add, store_url, keys, tmp_path):
+    add("http://localhost:5001")
+    with terminal(tmp_path, LB_REDIS=store_url, LB_KEY_PREFIX=keys.prefix) as (process, screen):
+        eventually(lambda: "localhost:5001" in screen(), seconds=10)
+        add("http://localhost:5002")
+        eventually(lambda: "localhost:5002" in screen(), seconds=10)
+        process.send_signal(signal.SIGINT)
+
+        assert process.wait(10) == 0
+
+
+def test_store_that_goes_away_is_told_and_waited_for(tmp_path):
+    with Valkey(tmp_path) as store, terminal(tmp_path, LB_REDIS=store.url) as (process, screen):
+        eventually(lambda: "reachable" in screen(), seconds=10)
+        store.stop()
+        eventually(lambda: "cannot be reached" in screen(), seconds=10)
+        before = len(screen())
+        store.start()
+        eventually(lambda: "0 of 0 eligible" in screen()[before:], seconds=10)
+
+        assert process.poll() is None
+
+
+def test_without_a_terminal_it_is_refused(run):
+    outcome = run("top")
+
+    assert (outcome.status, outcome.out) == (1, "")
+    assert "`list --json`" in outcome.err
