@@ -39,7 +39,7 @@ class ClientSettings:
 class Client:
     """A client's connection while it is open."""
 
-    __slots__ = ("_lines", "_lines_of", "address", "gone", "server", "stream", "trusted")
+    __slots__ = ("_lines", "_lines_of", "address", "closing", "gone", "server", "stream", "trusted")
 
     def __init__(self, stream: Stream, address: str, *, trusted: bool) -> None:
         self.stream = stream
@@ -47,6 +47,7 @@ class Client:
         self.trusted = trusted
         self._lines_of: Fields | None = None
         self._lines = b""
+        self.closing = False  # its connection ends with the request at hand
         self.gone = False  # it closed its connection while a request was being served
         self.server: Stream | None = None  # the server's connection that serves it now
         stream.on_parked_readable = self._spoke
@@ -87,8 +88,9 @@ class ClientLoop:
         stream = client.stream
         request: Request | None = None
         try:
-            for _ in range(self._settings.keep_alive_requests):
+            for left in range(self._settings.keep_alive_requests, 0, -1):
                 request = None
+                client.closing = left == 1
                 head = self._read_head(stream)
                 if not head:
                     break
@@ -97,8 +99,10 @@ class ClientLoop:
                     break
         except LBError as error:
             self._answer(client, request, error)
-        except (OSError, CutError):
-            pass  # the client left, or must see that its response is cut
+        except CutError:
+            stream.abort()
+        except OSError:
+            pass  # the client left
         except Exception:
             log.exception("a request from %s failed", client.address.decode())
         finally:

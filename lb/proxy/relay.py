@@ -37,7 +37,7 @@ class Relay:
         rechunk = not bounded and request.minor == 1
         keep_alive = (
             request.keep_alive
-            and not self.stopping
+            and not (client.closing or self.stopping)
             and (bounded or rechunk)
             and (request.upload is None or request.upload.sent)
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 from _socket import socket as RawSocket  # noqa: N812 (unpatched, and a class to us)
 from collections.abc import Callable
 from typing import Any, Final
@@ -234,6 +235,12 @@ class Stream:
         """Tell the peer that nothing more comes; what it sends can still be received."""
         with contextlib.suppress(OSError):  # it may be gone already
             self._socket.shutdown(socket.SHUT_WR)
+
+    def abort(self) -> None:
+        """Close with a reset, which no peer can take for the regular end of a message."""
+        if not self.closed:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close()
 
     def close(self) -> None:
         """Close; a greenlet that still waits on it is woken with ConnectionAbortedError."""

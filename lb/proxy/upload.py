@@ -50,6 +50,7 @@ class Upload:
 
     def start(self, server: Stream) -> None:
         """Begin to send the body to `server`: first what was kept, then what still comes."""
+        self.stop()
         self._pump = gevent.spawn(self._run, server)
 
     def stop(self) -> None:
