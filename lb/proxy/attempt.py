@@ -12,7 +12,8 @@ from lb.proxy.connections import ServerConnections
 from lb.proxy.http1 import HeadParser, Request, ResponseHead
 from lb.proxy.retry import IDEMPOTENT
 from lb.proxy.stream import Stream, StreamTimeoutError
-from lb.store.lease_line import Lease, LeaseLine
+from lb.store.lease import Lease
+from lb.store.lease_line import LeaseLine
 
 
 @dataclass(slots=True)

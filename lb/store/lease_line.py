@@ -16,7 +16,7 @@ import random
 import time
 from _socket import socket as RawSocket  # noqa: N812 (unpatched, and a class to us)
 from collections.abc import Callable, Collection
-from typing import Any, Protocol
+from typing import Any
 
 import gevent
 from gevent import get_hub
@@ -24,6 +24,7 @@ from greenlet import getcurrent, greenlet
 
 from lb.errors import StoreError
 from lb.model import ServerId, Snapshot
+from lb.store.lease import Lease, LeaseEvents
 from lb.store.lease_wire import LeaseProtocol, LeaseWire, reply_error
 from lb.strategies import STRATEGIES, LocalPool
 
@@ -32,36 +33,6 @@ log = logging.getLogger(__name__)
 _FIRST_RECONNECT_SECONDS = 0.01
 _MAX_RECONNECT_SECONDS = 1.0
 _SEEDS = 2**31 - 2
-
-
-class Lease:
-    """One request's claim on one server: counted from `LeaseLine.lease` to `release`, exactly once."""
-
-    __slots__ = ("failed", "server", "succeeded")
-
-    def __init__(self, server: ServerId) -> None:
-        self.server = server
-        self.succeeded = False  # the server answered properly
-        self.failed = False  # the server failed; neither is set when the client left
-
-
-class LeaseEvents(Protocol):
-    """What the line tells its worker; called in the hub, so nothing here may wait."""
-
-    def pool_changed(self, version: int) -> None:
-        """Tell that the store's pool is at `version`."""
-
-    def server_failed(self, server: ServerId, failures: int) -> None:
-        """Tell that a server has this many consecutive failures, fleet-wide."""
-
-    def store_lost(self, reason: str) -> None:
-        """Tell that picks are local from now on."""
-
-    def store_back(self) -> None:
-        """Tell that picks are shared again."""
-
-    def store_empty(self) -> None:
-        """Tell that the store answers but holds no pool."""
 
 
 class _Phase(enum.Enum):

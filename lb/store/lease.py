@@ -1,0 +1,37 @@
+"""What a lease is, and what a worker learns from the line that its leases come through."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from lb.model import ServerId
+
+
+class Lease:
+    """One request's claim on one server: counted from `LeaseLine.lease` to `release`, exactly once."""
+
+    __slots__ = ("failed", "server", "succeeded")
+
+    def __init__(self, server: ServerId) -> None:
+        self.server = server
+        self.succeeded = False  # the server answered properly
+        self.failed = False  # the server failed; neither is set when the client left
+
+
+class LeaseEvents(Protocol):
+    """What the line tells its worker; called in the hub, so nothing here may wait."""
+
+    def pool_changed(self, version: int) -> None:
+        """Tell that the store's pool is at `version`."""
+
+    def server_failed(self, server: ServerId, failures: int) -> None:
+        """Tell that a server has this many consecutive failures, fleet-wide."""
+
+    def store_lost(self, reason: str) -> None:
+        """Tell that picks are local from now on."""
+
+    def store_back(self) -> None:
+        """Tell that picks are shared again."""
+
+    def store_empty(self) -> None:
+        """Tell that the store answers but holds no pool."""
