@@ -182,12 +182,12 @@ def worker(inherited: Inherited, load: Load) -> None:
     It waits for the store and puts the servers of the config into the pool first.
     """
     _patch()
-    from lb.processes import role, store, worker
+    from lb.processes import role, sockets, store, worker
 
     config = role.begin("worker", inherited, load)
     if not inherited.supervised:
         store.reconcile(config)
-    worker.run(config, inherited.listener(config.port, "--port"), inherited.control())
+    worker.run(config, inherited.listener(config.port, sockets.CLIENT_SETTING), inherited.control())
 
 
 @cli.command("health-checker")
@@ -210,12 +210,12 @@ def health_checker(inherited: Inherited, load: Load) -> None:
 def api(inherited: Inherited, load: Load) -> None:
     """Run the admin API and dashboard alone."""
     _patch()
-    from lb.processes import api, role, store
+    from lb.processes import api, role, sockets, store
 
     config = role.begin("api", inherited, load)
     if not inherited.supervised:
         store.wait(config)
-    api.run(config, inherited.listener(config.admin.listen, "admin.listen"), inherited.control())
+    api.run(config, inherited.listener(config.admin.listen, sockets.ADMIN_SETTING), inherited.control())
 
 
 def main() -> None:

@@ -51,9 +51,9 @@ def run(config: Config, listener: socket.socket, control: Control) -> None:
     server = WSGIServer(
         listener, app, spawn=Pool(_MAX_CLIENTS), log=None, error_log=None, handler_class=_Handler
     )
+    server.start()  # lets other greenlets run, so none may stop the server before it has started
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, server.stop, _STOP_SECONDS)
-    server.start()
     control.ready()
     if control.fileno() is None:  # else the supervisor says so
         _log.info("admin API on http://%s", ListenAddress(host, port))

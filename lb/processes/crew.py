@@ -14,10 +14,6 @@ from lb.processes import lock, sockets
 from lb.processes.child import Child, Role
 from lb.processes.handover import config_file
 
-#: What a user changes to move a port.
-CLIENT_SETTING = "--port"
-ADMIN_SETTING = '"admin": {"listen": …} in the config'
-
 #: A worker that has asked its clients to leave may need this much longer to say goodbye.
 _FAREWELL_SECONDS = 1.0
 
@@ -50,8 +46,8 @@ def muster(config: Config, *, demo: bool) -> Iterator[Crew]:
     with ExitStack() as stack:
         if config.redis is None:  # the lock protects the embedded store; nothing else is in the directory
             stack.callback(os.close, lock.take(config.data_dir / "lock", "lb run"))
-        client = stack.enter_context(sockets.bind(config.port, CLIENT_SETTING))
-        admin = stack.enter_context(sockets.bind(config.admin.listen, ADMIN_SETTING))
+        client = stack.enter_context(sockets.bind(config.port, sockets.CLIENT_SETTING))
+        admin = stack.enter_context(sockets.bind(config.admin.listen, sockets.ADMIN_SETTING))
         fd = stack.enter_context(config_file(config))
         yield _crew(config, client, admin, fd, demo=demo)
 

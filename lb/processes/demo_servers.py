@@ -17,7 +17,7 @@ from lb.config import Config, ListenAddress
 from lb.errors import LBError
 from lb.model import ServerSpec
 from lb.processes.control import BEAT_SECONDS, Control
-from lb.processes.sockets import bind_each, listen
+from lb.processes.sockets import SERVERS_SETTING, bind_each, listen
 
 _log = logging.getLogger(__name__)
 
@@ -66,9 +66,9 @@ def _digest(stream: Any) -> tuple[int, str]:
 
 
 def _listen(spec: ServerSpec) -> list[socket.socket]:
-    listeners = bind_each(ListenAddress.parse(spec.id), "servers")
+    listeners = bind_each(ListenAddress.parse(spec.id), SERVERS_SETTING)
     for listener in listeners:
-        listen(listener, "servers")
+        listen(listener, SERVERS_SETTING)
     if not listeners:
         _log.warning("%s is not on this machine, leaving it out", spec.id)
     return listeners

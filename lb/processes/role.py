@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ from lb.processes.control import Control
 from lb.processes.handover import read_config
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+_MANY_FILES = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,17 @@ def begin(name: str, inherited: Inherited, load: Callable[[], Config]) -> Config
     """Start as the role `name` and return the configuration: the supervisor's, or what `load` finds."""
     if inherited.supervised:
         _end_with_supervisor(inherited.control())
+    _allow_many_files()
     log.configure(f"{name} {os.getpid()}")
     return load() if inherited.config_fd is None else read_config(inherited.config_fd)
+
+
+def _allow_many_files() -> None:
+    """Use what the system allows of open files: each client takes one or two, and 1024 is a usual limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, _MANY_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _end_with_supervisor(control: Control) -> None:

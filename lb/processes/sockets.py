@@ -11,6 +11,11 @@ from lb.errors import LBError
 #: Connections that wait to be accepted; the system caps it by its own limit (net.core.somaxconn).
 BACKLOG = 4096
 
+#: What a user changes to move a port.
+CLIENT_SETTING = "--port"
+ADMIN_SETTING = '"admin": {"listen": …} in the config'
+SERVERS_SETTING = '"servers" in the config'
+
 _ADVICE = {
     errno.EADDRINUSE: "another process listens there; stop it or choose another with {setting}",
     errno.EACCES: "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE); choose another with {setting}",

@@ -20,8 +20,8 @@ from lb.config import Config
 from lb.errors import LBError
 from lb.processes import sockets
 from lb.processes.child import Child, how_it_ended
-from lb.processes.crew import ADMIN_SETTING, CLIENT_SETTING, Crew, muster
-from lb.store.embedded import socket_path
+from lb.processes.crew import Crew, muster
+from lb.store.embedded import log_path, socket_path
 
 _log = logging.getLogger(__name__)
 
@@ -101,8 +101,8 @@ class Supervisor:
         """Open the ports, then start those who serve them."""
         self._traffic = True
         try:
-            sockets.listen(self._crew.client, CLIENT_SETTING)
-            sockets.listen(self._crew.admin, ADMIN_SETTING)
+            sockets.listen(self._crew.client, sockets.CLIENT_SETTING)
+            sockets.listen(self._crew.admin, sockets.ADMIN_SETTING)
         except LBError as error:
             self._give_up(str(error))
         else:
@@ -149,11 +149,16 @@ class Supervisor:
             if child.exit_code != 0:
                 self._give_up()  # it has said why
         elif child in self._crew.foundation and not self._traffic:
-            self._give_up(f"{child.role.name} ended at its start ({how}), see above")
+            self._give_up(f"{child.role.name} ended at its start ({how}), {self._where_it_says_why(child)}")
         elif not self._announced and all(worker.failed_starts >= FAILED_STARTS for worker in workers):
             self._give_up(f"no worker could start in {FAILED_STARTS} tries ({how}), see above")
         else:
             _log.warning("%s ended (%s), starting another in %.1f s", name, how, child.restart_delay(now))
+
+    def _where_it_says_why(self, child: Child) -> str:
+        return (
+            f"see above, or {log_path(self._config.data_dir)}" if child.role.name == "store" else "see above"
+        )
 
     def _give_up(self, reason: str = "") -> None:
         if reason:
@@ -189,6 +194,8 @@ class Supervisor:
         if config.redis is None:
             path = shlex.quote(str(socket_path(config.data_dir)))
             _say(f"lb: the store can be read with: redis-cli -s {path}")
+        if not config.servers:
+            _say("lb: the config names no servers: `lb-admin add URL` adds one to the pool")
 
 
 def _url(sock: socket.socket) -> str:

@@ -43,6 +43,11 @@ def socket_path(data_dir: Path) -> Path:
     return path
 
 
+def log_path(data_dir: Path) -> Path:
+    """Return the file that the embedded store writes its warnings to."""
+    return data_dir / "store.log"
+
+
 def socket_url(data_dir: Path) -> str:
     """Return the URL of the embedded store."""
     return f"unix://{socket_path(data_dir)}"
@@ -64,6 +69,7 @@ def command(data_dir: Path) -> list[str]:
         "appendfsync": "everysec",
         "save": "",
         "loglevel": "warning",
+        "logfile": str(log_path(data_dir.resolve())),
         "daemonize": "no",
     }
     return [str(binary()), *(word for name, value in options.items() for word in (f"--{name}", value))]

@@ -41,6 +41,19 @@ def test_an_inherited_socket_is_used_as_it_is() -> None:
             assert theirs.getsockname() == ours.getsockname()
 
 
+def test_a_role_may_open_many_files() -> None:
+    """With the usual limit of 1024, a worker could not hold the clients that its settings allow."""
+    program = (
+        "import resource; from lb.config import load; from lb.processes import role\n"
+        "_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))\n"
+        "role.begin('worker', role.Inherited(), lambda: load(None, {}, {}))\n"
+        "soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
+        "assert soft == (65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)), (soft, hard)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+
+
 BEGIN = (
     "import sys, time; from lb.config import load; from lb.processes import role\n"
     "role.begin('api', role.Inherited(control_fd=int(sys.argv[1])), lambda: load(None, {}, {}))\n"
