@@ -120,6 +120,10 @@ class LeaseLine:
             return
         waiting, self._waiting = self._waiting, []
         releases, self._releases = self._releases, {}
+        if not waiting and not any(failures for _, _, failures in releases.values()):
+            self._phase = _IDLE
+            self._write(self._protocol.release(releases))
+            return
         # The script picks for those without exclusions first; `sort` is stable, so each kind keeps its order.
         retries = [excluded for _, excluded in waiting if excluded]
         if retries:
@@ -128,11 +132,14 @@ class LeaseLine:
         self._send(self._protocol.lease(self._local.draw(), releases, len(waiting) - len(retries), retries))
 
     def _send(self, command: bytes) -> None:
-        assert self._wire is not None  # noqa: S101 (for the type checker: callers looked)
         self._phase = _IN_FLIGHT
         self._busy_since = time.monotonic()
         if not self._timer.active:
             self._timer.start(self._check_patience)
+        self._write(command)
+
+    def _write(self, command: bytes) -> None:
+        assert self._wire is not None  # noqa: S101 (for the type checker: callers looked)
         try:
             self._wire.send(command)
         except OSError as error:

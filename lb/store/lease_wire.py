@@ -24,6 +24,8 @@ _READ = 1  # libev's EV_READ and EV_WRITE, as gevent's loop.io takes them
 _WRITE = 2
 _RECEIVE_BYTES = 65536
 
+_NO_REPLY = b"*3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$4\r\nSKIP\r\n"
+
 #: server id → [requests ended, 1 if any succeeded, failures since the last success]
 Releases = Mapping[ServerId, list[int]]
 
@@ -80,6 +82,13 @@ class LeaseProtocol:
             words.append(len(excluded))
             words += excluded
         return self._pack(self._lease_prefix, seed, words)
+
+    def release(self, releases: Releases) -> bytes:
+        """Pack a batch that only gives back, and needs no answer: what it could say, the next batch hears.
+
+        An answer would wake the worker for nothing, which costs a lone request a quarter of its time.
+        """
+        return _NO_REPLY + self.lease(1, releases, 0, ())
 
     def register(self, held: Mapping[ServerId, int]) -> bytes:
         """Pack the absolute counts for register.lua."""
