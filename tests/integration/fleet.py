@@ -8,13 +8,14 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TypeVar
 
 import redis
 
 from lb.errors import StoreError
-from lb.model import Admin, Health, ServerId, ServerSpec, Source
+from lb.model import Admin, Health, ServerId, ServerSpec, Source, WorkerId
 from lb.store.client import open_pool
 from lb.store.keys import Keys
 from tests.integration.balancer import Balancer
@@ -127,14 +128,21 @@ class Fleet:
 
     def load(self, total: int | None = None, connections: int = 40) -> Load:
         """Prepare clients, as many as it takes for each worker to have some."""
-        while True:
-            load = Load(self.url, connections, total)
-            owners = eventually(lambda clients=load.clients: self._owners_of(clients), what="an acceptor")
-            if set(owners.values()) == set(self.balancer.worker_pids()):
-                return load
-            load.close()
-            connections *= 2
-            assert connections < 1000, f"a worker accepts nothing: {Counter(owners.values())}"
+        counts = chain((connections, 2 * connections, 4 * connections), repeat(8 * connections))
+        return eventually(
+            lambda: self._if_spread(Load(self.url, next(counts), total)),
+            seconds=30,
+            what="workers that all accept",
+        )
+
+    def _if_spread(self, load: Load) -> Load | None:
+        owners = eventually(
+            lambda: self._owners_of(load.clients), seconds=20, what="clients that are accepted"
+        )
+        if set(owners.values()) == set(self.balancer.worker_pids()):
+            return load
+        load.close()
+        return None
 
     def _owners_of(self, clients: Iterable[Client]) -> dict[int, int] | None:
         owners = self.owners()
@@ -145,9 +153,18 @@ class Fleet:
         """Delete all that the store holds."""
         self._store.flushall()
 
-    def heard_of(self) -> int:
-        """Count the workers that the store knows."""
-        return int(self._store.zcard(self._keys.workers))
+    def wait_workers(self, count: int) -> None:
+        """Wait until so many workers run and the store knows them, and nobody else."""
+
+        def all_known() -> bool:
+            running = self.balancer.worker_pids()
+            return len(running) == count and sorted(running) == sorted(self._known_pids())
+
+        eventually(all_known, seconds=30, what=f"{count} workers in the store")
+
+    def _known_pids(self) -> list[int]:
+        ids = self._store.zrange(self._keys.workers, 0, -1)
+        return [int(self._store.hget(self._keys.worker(WorkerId(one)), "pid") or 0) for one in ids]
 
     def owners(self) -> dict[int, int]:
         """Map the port of each client's connection to the process id of the worker that accepted it."""

@@ -165,6 +165,10 @@ class Load:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Send no more, and wait until what was sent is answered."""
         self._stop.set()
         self.join()
 
