@@ -44,7 +44,9 @@ KEY_NAME = re.compile(r":\{|\blb:[\w{]")
 
 
 def test_top_level_is_fixed():
-    listed = subprocess.run(["git", "ls-files"], cwd=TOP, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["git", "-c", "safe.directory=*", "ls-files"], cwd=TOP, capture_output=True, text=True, check=True
+    ).stdout
     names = {line.split("/")[0] for line in listed.splitlines()}
     assert {name for name in names if not name.startswith(".")} <= TOP_LEVEL
 
