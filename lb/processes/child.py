@@ -124,12 +124,13 @@ class Child:
             self._killed = True
 
     def reap(self, now: float) -> bool:
-        """Whether the process has ended just now; then its next start is due after a delay, see `due`."""
+        """Whether the process has ended just now; unless it runs once, its next start is due after a delay."""
         if self._process is None or self._process.poll() is None:
             return False
         self.exit_code = self._process.returncode
         self._process = None
-        self._plan_restart(now)
+        if not self.role.once:
+            self._plan_restart(now)
         return True
 
     def _plan_restart(self, now: float) -> None:
@@ -137,7 +138,7 @@ class Child:
             self.failed_starts += 1
         if now - self._started >= HEALTHY_SECONDS:
             self._delay = FIRST_DELAY_SECONDS
-        self._restart_at = None if self.role.once else now + self._delay
+        self._restart_at = now + self._delay
         self._delay = min(2 * self._delay, LONGEST_DELAY_SECONDS)
 
     def due(self, now: float) -> bool:

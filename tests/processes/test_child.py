@@ -112,6 +112,18 @@ def test_a_program_that_cannot_be_executed_is_tried_again_later(
     assert "cannot start worker: " in caplog.text
 
 
+def test_a_child_that_runs_once_is_only_started_again_if_it_never_ran(
+    child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = Child(Role("reconcile", once=True))
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "PROGRAM", ("/no/such/program",))
+        once.start(100.0)
+    assert once.due(100.2)
+    start_and_end(once, 100.2, 101.0)
+    assert not once.due(200.0)
+
+
 @pytest.mark.parametrize(
     ("exit_code", "words"),
     [(0, "exit status 0"), (3, "exit status 3"), (-9, "killed by SIGKILL"), (-40, "killed by signal 40")],

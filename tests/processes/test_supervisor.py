@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from lb.config import load
-from lb.processes import child, supervisor
+from lb.errors import LBError
+from lb.processes import child, sockets, supervisor
 from tests.processes import actor
 from tests.support import eventually
 
@@ -118,6 +119,18 @@ def test_a_store_that_cannot_start_ends_all(stage: Stage, capfd: pytest.CaptureF
 def test_demo_servers_that_cannot_start_end_all(stage: Stage, capfd: pytest.CaptureFixture[str]) -> None:
     assert stage.play(demo=True, servers=["fail"], reconcile=["live"]) == 1
     assert "lb: error: servers ended at its start" in capfd.readouterr().err
+
+
+def test_a_port_that_another_took_meanwhile_ends_all(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def taken(*_: object) -> None:
+        raise LBError("cannot listen on :8080: address already in use")
+
+    monkeypatch.setattr(sockets, "listen", taken)
+    assert stage.play() == 1
+    assert "lb: error: cannot listen on :8080: address already in use\n" in capfd.readouterr().err
+    assert stage.pids("worker") == []
 
 
 def test_it_gives_up_when_no_worker_can_ever_start(
