@@ -53,6 +53,7 @@ class Acceptor:
 
     def stop(self) -> None:
         """Accept no more; those who are in stay. The socket itself stays open for who shares it."""
+        self._full = False  # who leaves from now on makes room for nobody
         self._watcher.close()
         self._pause.close()
         self._listener.close()

@@ -78,23 +78,25 @@ class Attempts:
         # one look just before sending makes it as good as certain.
         if stream is not None and (request.method in IDEMPOTENT or stream.quiet()):
             try:
-                return Answer(lease, server, stream, self._exchange(client, request, stream))
+                return Answer(lease, server, stream, self._exchange(client, request, server, stream))
             except _DeadConnectionError:
                 if request.method not in IDEMPOTENT or not request.body_kept:
                     raise
         elif stream is not None:
             stream.close()
         stream = server.connect()
-        return Answer(lease, server, stream, self._exchange(client, request, stream))
+        return Answer(lease, server, stream, self._exchange(client, request, server, stream))
 
-    def _exchange(self, client: Client, request: Request, stream: Stream) -> ResponseHead:
+    def _exchange(
+        self, client: Client, request: Request, server: ServerConnections, stream: Stream
+    ) -> ResponseHead:
         """Send the request and read the answer's head; the connection is closed if that fails."""
         client.server = stream
         reused = stream.reused
         stream.reused = True
         try:
             stream.arm(self._settings.response_head_seconds)
-            stream.send_all(self._request_bytes(client, request))
+            stream.send_all(self._request_bytes(client, request, server))
             if request.upload is None:
                 client.stream.parked = True
             else:
@@ -119,12 +121,14 @@ class Attempts:
             raise
 
     @staticmethod
-    def _request_bytes(client: Client, request: Request) -> bytes:
+    def _request_bytes(client: Client, request: Request, server: ServerConnections) -> bytes:
         fields = request.fields
         own = client.forwarded_lines(fields)
+        if fields.host is None:
+            own += b"\r\nHost: %b" % server.host
         if fields.chunked:
             own += b"\r\nTransfer-Encoding: chunked"
-        if fields.upgrade:
+        if fields.upgrade and request.minor:  # RFC 9110 §7.8: not from HTTP/1.0
             own += b"\r\nConnection: upgrade\r\nUpgrade: %b" % fields.upgrade
         return b"%b %b HTTP/1.1%b%b\r\n\r\n%b" % (
             request.method,
@@ -138,15 +142,15 @@ class Attempts:
         """Read heads until the final one; interim ones are passed on (RFC 9110 §15.2)."""
         while True:
             head = self._heads.response(self._read_head(stream))
-            if head.status >= 200 or (head.status == 101 and request.fields.upgrade):
+            if head.status >= 200 or (head.status == 101 and request.fields.upgrade and request.minor):
                 return head
             if head.status == 101:
                 raise ServerError("the server switched protocols without being asked")
             if request.minor:
                 self._send_interim(client, head)
 
-    @staticmethod
-    def _send_interim(client: Client, head: ResponseHead) -> None:
+    def _send_interim(self, client: Client, head: ResponseHead) -> None:
+        client.stream.arm(self._settings.response_head_seconds)
         try:
             client.stream.send_all(b"HTTP/1.1 %b%b\r\n\r\n" % (head.status_line, head.fields.forward))
         except OSError:

@@ -10,7 +10,7 @@ from lb.errors import ClientError, ClientGoneError, LBError, NoEligibleServerErr
 from lb.proxy.headers import Fields, forwarded_lines
 from lb.proxy.http1 import HeadParser, Request
 from lb.proxy.responses import own_response
-from lb.proxy.stream import Stream, StreamTimeoutError
+from lb.proxy.stream import RECEIVE_BYTES, Stream, StreamTimeoutError
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +65,8 @@ class Client:
             said = self.stream.peek()
         except OSError:
             said = b""
+        if said is None:
+            return  # only its deadline has passed
         self.stream.stop_watching()
         if said == b"" and self.server is not None:
             self.gone = True
@@ -81,6 +83,8 @@ class ClientLoop:
         self._heads = heads
         self._forward = forward
         self._settings = settings
+        #: A head that is no longer than this exceeds neither limit.
+        self._short_bytes = min(settings.request_line_bytes, settings.header_bytes)
         self.stopping = False  # finish the request at hand, take no other
 
     def serve(self, client: Client) -> None:
@@ -96,6 +100,8 @@ class ClientLoop:
                     break
                 request = self._heads.request(head)
                 if not self._forward(client, request) or self.stopping:
+                    if request.upload is not None and not request.upload.complete:
+                        _linger(stream)  # it is still sending: the answer came early
                     break
         except LBError as error:
             self._answer(client, request, error)
@@ -121,7 +127,7 @@ class ClientLoop:
             finally:
                 stream.parked = False
         end = data.find(b"\r\n\r\n")
-        if end < 0 or data.startswith(b"\r\n") or end > self._settings.header_bytes:
+        if end < 0 or data.startswith(b"\r\n") or end > self._short_bytes:
             return self._read_long_head(stream, data)
         stream.buffer = data[end + 4 :]
         return data[: end + 4]
@@ -162,9 +168,15 @@ class ClientLoop:
             stream.send_all(
                 own_response(error.status, str(error), head=head, retry_after_seconds=retry_after)
             )
-            stream.shutdown_write()
-            for _ in range(_LINGER_BYTES // 65536):
-                if not stream.receive():
-                    break
+            _linger(stream)
         except OSError:
             pass  # it did not wait for the answer
+
+
+def _linger(stream: Stream) -> None:
+    """Take what the client still sends, for a while, so that it sees the answer."""
+    stream.arm(_LINGER_SECONDS)
+    stream.shutdown_write()
+    for _ in range(_LINGER_BYTES // RECEIVE_BYTES):
+        if not stream.receive():
+            break

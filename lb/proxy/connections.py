@@ -34,6 +34,8 @@ class ServerConnections:
         self.server = server
         #: Marks each response with where it came from; ends the head.
         self.signature = b"\r\nX-Forwarded-Server: %b\r\n\r\n" % _url(server).encode()
+        #: What a request that names no host asks for, as HTTP/1.0 allows.
+        self.host = b"localhost" if server.startswith("unix:") else server.encode()
         self._deadlines = deadlines
         self._connect_seconds = connect_seconds
         self._idle_seconds = idle_seconds

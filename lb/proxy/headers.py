@@ -35,6 +35,8 @@ _SPECIAL = re.compile(
 # RFC 9110 §7.2 and RFC 3986 §3.2: host and port, without user information.
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]++\]|[A-Za-z0-9\-._~%!$&'()*+,;=]*+)(?::\d{0,5})?")
 _DIGITS = re.compile(rb"\d{1,18}")
+# RFC 9112 §6.1 and §6.3, 4: chunked once and last, else the body has no certain end.
+_UNKNOWN_CODING = re.compile(rb"(?!chunked[ \t,])" + FIELD_NAME + rb"[ \t]*,[ \t]*chunked")
 
 
 @dataclass(slots=True)
@@ -106,8 +108,12 @@ def _apply_connection(fields: Fields, tokens: list[bytes]) -> None:
     fields.keep_alive = b"keep-alive" in tokens
     if b"upgrade" not in tokens:
         fields.upgrade = b""
-    for name in set(tokens) - {b"close", b"keep-alive", b"upgrade"} - HOP_BY_HOP - PROTECTED:
-        fields.forward = re.sub(rb"\r\n(?i:" + re.escape(name) + rb"):[^\r]*+", b"", fields.forward)
+    nominated = set(tokens) - {b"close"} - HOP_BY_HOP - PROTECTED
+    if nominated:  # one pass, however many are named: a search for each took 400 ms for a head of 28 KB
+        lines = fields.forward.split(b"\r\n")
+        fields.forward = b"\r\n".join(
+            line for line in lines if line.partition(b":")[0].lower() not in nominated
+        )
 
 
 def _apply_framing(fields: Fields, lengths: list[bytes], codings: list[bytes]) -> None:
@@ -117,10 +123,10 @@ def _apply_framing(fields: Fields, lengths: list[bytes], codings: list[bytes]) -
         fields.chunked = coding == b"chunked"
         if lengths:
             fields.framing_fault = "both Content-Length and Transfer-Encoding"
-        elif not fields.chunked and re.fullmatch(FIELD_NAME + rb"(?:[ \t]*,[ \t]*chunked)?", coding):
+        elif not fields.chunked and _UNKNOWN_CODING.fullmatch(coding):
             fields.unknown_coding = True
         elif not fields.chunked:
-            fields.framing_fault = "malformed or repeated Transfer-Encoding"
+            fields.framing_fault = "Transfer-Encoding is malformed, repeated or does not end with chunked"
     if not lengths:
         return
     # RFC 9110 §8.6: the same number again is one number; anything else is an error.

@@ -64,12 +64,7 @@ class Request:
     @property
     def keep_alive(self) -> bool:
         """Whether the client wants to go on after this (RFC 9112 §9.3)."""
-        return not self.fields.close if self.minor else self.fields.keep_alive
-
-    @property
-    def has_body(self) -> bool:
-        """Whether a body follows (RFC 9112 §6.3: only these two fields say so)."""
-        return self.fields.chunked or bool(self.fields.content_length)
+        return not self.fields.close and (self.minor == 1 or self.fields.keep_alive)
 
 
 @dataclass(slots=True)
@@ -84,7 +79,7 @@ class ResponseHead:
     @property
     def keep_alive(self) -> bool:
         """Whether the server's connection may be used again (RFC 9112 §9.3)."""
-        return not self.fields.close if self.minor else self.fields.keep_alive
+        return not self.fields.close and (self.minor == 1 or self.fields.keep_alive)
 
     def has_body(self, method: bytes) -> bool:
         """Whether a body may follow (RFC 9112 §6.3, 1 and 2)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lb.errors import ClientError
+from lb.errors import ClientError, ServerError
 from lb.proxy.attempt import Answer
 from lb.proxy.body import (
     Body,
@@ -30,7 +30,10 @@ class Relay:
     def relay(self, client: Client, request: Request, answer: Answer) -> bool:
         """Relay; True if the client's connection can take another. CutError if the body breaks off."""
         if answer.head.status == 101:
-            self._switch(client, answer)
+            try:
+                self._switch(client, request, answer)
+            finally:
+                answer.stream.close()
             return False
         body = _body(request, answer)
         bounded = isinstance(body, bytes | LengthBody)
@@ -49,6 +52,11 @@ class Relay:
                 stream.send_all(head + body)
             else:
                 self._send(stream, answer, head, body, rechunk)
+        except CutError:
+            answer.stream.close()
+            if not client.gone and (request.upload is None or request.upload.error is None):
+                answer.lease.succeeded, answer.lease.failed = False, True
+            raise
         except BaseException:
             answer.stream.close()
             raise
@@ -73,20 +81,20 @@ class Relay:
         try:
             return body.read()
         except (OSError, IncompleteBodyError, ClientError) as error:
-            answer.lease.succeeded = False
-            answer.lease.failed = True
             raise CutError(f"the response broke off: {error!r}") from error
 
-    def _switch(self, client: Client, answer: Answer) -> None:
+    def _switch(self, client: Client, request: Request, answer: Answer) -> None:
         """Pass the 101 on; from there on both sides speak another protocol (RFC 9110 §7.8)."""
+        if request.upload is not None and not request.upload.sent:
+            raise ServerError("the server switched protocols before it had the whole request")
         fields = answer.head.fields
         client.stream.parked = False
+        client.stream.arm(self._idle_seconds)
         client.stream.send_all(
             b"HTTP/1.1 %b%b\r\nConnection: upgrade\r\nUpgrade: %b%b"
             % (answer.head.status_line, fields.forward, fields.upgrade, answer.server.signature)
         )
         tunnel(client.stream, answer.stream, idle_seconds=self._tunnel_seconds)
-        answer.stream.close()
 
     @staticmethod
     def _part(request: Request, answer: Answer, body: Body | bytes) -> None:

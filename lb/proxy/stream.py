@@ -8,8 +8,10 @@ switches straight to the waiting greenlet. Time-outs are a deadline on the strea
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import struct
+import time
 from _socket import socket as RawSocket  # noqa: N812 (unpatched, and a class to us)
 from collections.abc import Callable
 from typing import Any, Final
@@ -20,7 +22,7 @@ from greenlet import getcurrent, greenlet
 _READ: Final = 1  # libev's EV_READ and EV_WRITE, as gevent's loop.io takes them
 _WRITE: Final = 2
 
-#: How often deadlines are looked at: a time-out comes up to this much late.
+#: How often deadlines are looked at: a time-out comes up to twice this much late, and never early.
 SWEEP_SECONDS = 0.25
 
 #: One receive; also what a slow reader can make a worker hold for it, per direction.
@@ -40,14 +42,14 @@ class Deadlines:
     """
 
     def __init__(self) -> None:
-        self._loop = get_hub().loop
         self.streams: set[Stream] = set()
-        self.now: float = self._loop.now()  # seconds, as of the last sweep
-        self._timer = self._loop.timer(SWEEP_SECONDS, repeat=SWEEP_SECONDS)
+        self.now = time.monotonic() + SWEEP_SECONDS  # as of the next sweep, so that no wait ends early
+        self._timer = get_hub().loop.timer(SWEEP_SECONDS, repeat=SWEEP_SECONDS)
         self._timer.start(self._sweep)
 
     def _sweep(self) -> None:
-        now = self.now = self._loop.now()
+        now = time.monotonic()  # the loop's own clock jumps when the machine's is set
+        self.now = now + SWEEP_SECONDS
         for stream in [stream for stream in self.streams if stream.deadline < now]:
             stream.expire()
 
@@ -88,7 +90,7 @@ class Stream:
         self._writer_waits: greenlet | None = None
         self.send = sock.send
         self.buffer = b""  # received, not consumed
-        self.deadline = _NEVER  # in the loop's time; waits past it raise StreamTimeoutError
+        self.deadline = _NEVER  # monotonic seconds; waits past it raise StreamTimeoutError
         self.reused = False  # it has carried a request before
         self.parked = False  # nobody reads; what comes is for `on_parked_readable`
         self.on_parked_readable: Callable[[], None] | None = None
@@ -98,8 +100,8 @@ class Stream:
 
     def wait_readable(self) -> None:
         """Wait until there is something to receive, the peer closed, or the deadline."""
-        self._reader_waits = getcurrent()
         self.watch()
+        self._reader_waits = getcurrent()
         try:
             self._to_hub()
         except BaseException:
@@ -122,8 +124,10 @@ class Stream:
         self._reader.stop()
 
     def watch(self) -> None:
-        """See to it that a parked stream notices what comes."""
+        """See to it that a parked stream notices what comes; ConnectionAbortedError if it is closed."""
         if not self._reading:
+            if self.closed:
+                raise ConnectionAbortedError(errno.ECONNABORTED, "closed while in use")
             self._reading = True
             self._reader.start(self._readable)
 
@@ -216,12 +220,19 @@ class Stream:
         """Let waits raise StreamTimeoutError from `seconds` from now on."""
         self.deadline = self._deadlines.now + seconds
 
+    def disarm(self) -> None:
+        """Let waits last."""
+        self.deadline = _NEVER
+
     def expire(self) -> None:
         """End the waits on this stream with StreamTimeoutError; called in the hub."""
-        self.deadline = _NEVER
-        self._interrupt(StreamTimeoutError())
-        if self.parked and self.on_parked_readable is not None:
+        if self._reader_waits is not None or self._writer_waits is not None:
+            self.deadline = _NEVER
+            self._interrupt(StreamTimeoutError())
+        elif self.parked and self.on_parked_readable is not None:
+            self.deadline = _NEVER
             self.on_parked_readable()
+        # else it is busy with another stream: the deadline stands for its next wait on this one
 
     def _interrupt(self, error: Exception) -> None:
         reader, self._reader_waits = self._reader_waits, None
@@ -248,6 +259,7 @@ class Stream:
             return
         self._deadlines.streams.discard(self)
         self.on_parked_readable = None
+        self._reading = False  # a greenlet that comes to wait now is told
         self._reader.close()
         if self._writer is not None:
             self._writer.close()

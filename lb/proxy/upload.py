@@ -42,6 +42,7 @@ class Upload:
         self._pump: gevent.Greenlet[..., None] | None = None
         self.error: Exception | None = None  # why the client's side ended the body early
         self.complete = False  # read to its end
+        self.sent = False  # the whole body is on its way to the server of this attempt
 
     @property
     def kept(self) -> bool:
@@ -51,6 +52,7 @@ class Upload:
     def start(self, server: Stream) -> None:
         """Begin to send the body to `server`: first what was kept, then what still comes."""
         self.stop()
+        self.sent = False
         self._pump = gevent.spawn(self._run, server)
 
     def stop(self) -> None:
@@ -59,21 +61,19 @@ class Upload:
             self._pump.kill()
             self._pump = None
 
-    @property
-    def sent(self) -> bool:
-        """Whether the whole body is on its way to the server."""
-        return self._pump is not None and self._pump.ready() and self.complete and self.error is None
-
     def _run(self, server: Stream) -> None:
         try:
             if self._kept:
                 server.send_all(self._frame(bytes(self._kept)))
+            server.disarm()  # nobody can expect its answer before it has the request: the client's turn
             while piece := self._next_piece():
                 server.arm(self._idle_seconds)
                 server.send_all(self._frame(piece))
+                server.disarm()
+            server.arm(self._answer_seconds)
             if self._chunked:
                 server.send_all(last_chunk(self._body.trailers))
-            server.arm(self._answer_seconds)
+            self.sent = True
             self._client.parked = True  # from here on only its leaving is of interest
             self._client.watch()
         except IncompleteBodyError:
