@@ -105,6 +105,11 @@ class Timeouts(Section):
     keep_alive_seconds: fields.Duration = Field(
         default=75.0, description="How long a client's connection may wait for its next request."
     )
+    store_seconds: fields.Duration = Field(
+        default=0.1,
+        description="How long requests wait for the store to pick, once; then workers pick on their own until "
+        "it answers again.",
+    )
     tunnel_seconds: fields.Duration = Field(
         default=3600.0,
         description="Silence in both directions of an upgraded connection, such as a WebSocket.",

@@ -61,7 +61,12 @@ class Worker:
         protocol = LeaseProtocol(
             self.id, keys_of(config), host=socket.gethostname(), pid=os.getpid(), started=time.time()
         )
-        self._line = LeaseLine(partial(dial, connect(url_of(config))), protocol, self)
+        self._line = LeaseLine(
+            partial(dial, connect(url_of(config))),
+            protocol,
+            self,
+            patience_seconds=config.timeouts.store_seconds,
+        )
         self._plane = DataPlane(config, self._line, listener)
 
     def start(self) -> None:

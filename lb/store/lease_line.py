@@ -55,7 +55,7 @@ class LeaseLine:
         protocol: LeaseProtocol,
         events: LeaseEvents,
         *,
-        patience_seconds: float = 0.05,
+        patience_seconds: float,
     ) -> None:
         hub = get_hub()
         self._dial = dial
@@ -195,11 +195,16 @@ class LeaseLine:
         self._lose(reason)
 
     def _check_patience(self) -> None:
+        if self._overdue() and self._wire is not None:
+            self._wire.poll()  # it may have come while this process had no turn
         if self._phase is _IDLE:
             self._timer.stop()
-        elif time.monotonic() - self._busy_since > self._patience_seconds:
+        elif self._overdue():
             self._lose(f"no answer within {self._patience_seconds * 1000:.0f} ms")
             self._degrade()
+
+    def _overdue(self) -> bool:
+        return self._phase is not _IDLE and time.monotonic() - self._busy_since > self._patience_seconds
 
     def _lose(self, reason: str) -> None:
         """Drop the connection and recover in the background; who waits goes on waiting, within patience."""

@@ -145,6 +145,10 @@ class LeaseWire:
         if not self._unsent:
             self._writer.stop()
 
+    def poll(self) -> None:
+        """Take what has arrived without waiting for the loop to say so."""
+        self._readable()
+
     def _readable(self) -> None:
         try:
             data = self._socket.recv(_RECEIVE_BYTES)
