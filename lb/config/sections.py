@@ -107,8 +107,8 @@ class Timeouts(Section):
     )
     store_seconds: fields.Duration = Field(
         default=0.1,
-        description="How long requests wait for the store to pick, once; then workers pick on their own until "
-        "it answers again.",
+        description="How long requests wait for the store to pick, once; then workers pick on their own "
+        "until it answers again.",
     )
     tunnel_seconds: fields.Duration = Field(
         default=3600.0,

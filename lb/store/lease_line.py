@@ -204,7 +204,8 @@ class LeaseLine:
             self._degrade()
 
     def _overdue(self) -> bool:
-        return self._phase is not _IDLE and time.monotonic() - self._busy_since > self._patience_seconds
+        awaited = self._phase is _IN_FLIGHT or self._phase is _AWAY
+        return awaited and time.monotonic() - self._busy_since > self._patience_seconds
 
     def _lose(self, reason: str) -> None:
         """Drop the connection and recover in the background; who waits goes on waiting, within patience."""
