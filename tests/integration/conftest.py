@@ -13,6 +13,7 @@ import pytest
 
 from tests.integration.balancer import Balancer
 from tests.integration.fleet import Fleet, ok
+from tests.integration.raw import RawServer, Script
 from tests.integration.servers import Behaviour, HttpServer, servers
 
 #: The original's config.json, but for its ports.
@@ -29,6 +30,9 @@ HARSH: dict[str, Any] = {
 
 #: Puts servers of such behaviour into the pool.
 Serve = Callable[..., list[HttpServer]]
+
+#: Puts a server into the pool that plays a script on each of its connections.
+Play = Callable[[Script], None]
 
 
 @pytest.fixture(scope="session")
@@ -73,6 +77,19 @@ def serve(plane: Fleet) -> Iterator[Serve]:
             started = [stack.enter_context(HttpServer(behaviour)) for behaviour in behaviours or (ok,)]
             plane.add(*started)
             return started
+
+        yield start
+        plane.wait_idle()
+        plane.reset()
+
+
+@pytest.fixture
+def play(plane: Fleet) -> Iterator[Play]:
+    """Put a server into the plane's pool that plays a script on each connection."""
+    with ExitStack() as stack:
+
+        def start(script: Script) -> None:
+            plane.add(stack.enter_context(RawServer(script)))
 
         yield start
         plane.wait_idle()

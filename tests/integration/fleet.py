@@ -20,6 +20,7 @@ from lb.store.client import open_pool
 from lb.store.keys import Keys
 from tests.integration.balancer import Balancer
 from tests.integration.load import Client, Load, Response
+from tests.integration.raw import RawServer
 from tests.integration.servers import Behaviour, HttpServer, Request, response
 from tests.support import eventually
 
@@ -80,7 +81,7 @@ class Fleet:
         ]
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
 
-    def add(self, *servers: HttpServer) -> None:
+    def add(self, *servers: HttpServer | RawServer) -> None:
         """Put servers into the pool."""
         for server in servers:
             self.pool.add(ServerSpec(server_id(server), f"http://{server_id(server)}"), Source.ADMIN, "test")
@@ -195,7 +196,7 @@ class Fleet:
             server.requests.clear()
 
 
-def server_id(server: HttpServer) -> ServerId:
+def server_id(server: HttpServer | RawServer) -> ServerId:
     """Return the id that a server has by the name localhost."""
     return ServerId(f"localhost:{server.port}")
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
+from typing import NoReturn
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +152,22 @@ def _read(stream: io.BufferedReader) -> Request | None:
     if (request.header("Transfer-Encoding") or "").lower() == "chunked":
         body = b"".join(_chunks(stream))
     else:
-        body = stream.read(int(request.header("Content-Length") or 0))
+        body = _exactly(stream, int(request.header("Content-Length") or 0))
     return Request(line[0], line[1], tuple(headers), body)
 
 
+def _exactly(stream: io.BufferedReader, size: int) -> bytes:
+    data = stream.read(size)
+    return data if len(data) == size else _cut()
+
+
+def _cut() -> NoReturn:
+    raise ConnectionAbortedError("the client left within its body")
+
+
 def _chunks(stream: io.BufferedReader) -> Iterator[bytes]:
-    while size := int(stream.readline().partition(b";")[0], 16):
-        yield stream.read(size)
+    while size := int(stream.readline().partition(b";")[0] or _cut(), 16):
+        yield _exactly(stream, size)
         stream.readline()
     while stream.readline().strip():  # trailers
         pass
