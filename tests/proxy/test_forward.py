@@ -1,0 +1,296 @@
+"""What a client sees when things fail: each line of the contract, on real sockets and the real store."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+
+import gevent
+import pytest
+
+from tests.proxy.rig import (
+    GET,
+    OK,
+    SHORT,
+    SHORT_SECONDS,
+    Balancer,
+    Peer,
+    answering,
+    playing,
+    recording,
+    refused_port,
+    until,
+)
+
+Make = Callable[..., Balancer]
+
+POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+PUT = b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+UNAVAILABLE = b"HTTP/1.1 503 No\r\nContent-Length: 4\r\n\r\nbusy"
+
+
+def reset_at_once(peer: Peer) -> None:
+    peer.message()
+    peer.reset()
+
+
+def close_at_once(peer: Peer) -> None:
+    peer.message()
+    peer.close()
+
+
+def half_a_head(peer: Peer) -> None:
+    peer.message()
+    peer.send(b"HTTP/1.1 200 OK\r\nContent-Le")
+    peer.reset()
+
+
+def garbage(peer: Peer) -> None:
+    peer.message()
+    peer.send(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+
+
+def two_lengths(peer: Peer) -> None:
+    peer.message()
+    peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok")
+
+
+def endless_head(peer: Peer) -> None:
+    peer.message()
+    while True:
+        peer.send(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 65536)
+
+
+def silence(peer: Peer) -> None:
+    peer.message()
+    peer.ended()
+
+
+def trickled_head(peer: Peer) -> None:
+    peer.message()
+    while True:
+        peer.send(b"HTTP/1.1 200 OK"[:1])
+        gevent.sleep(0.05)
+
+
+FAILING = [reset_at_once, close_at_once, half_a_head, garbage, two_lengths, endless_head]
+
+
+def test_a_request_is_forwarded_and_answered(balancer: Make) -> None:
+    requests: list[bytes] = []
+    with playing(recording(requests, b"HTTP/1.1 200 Fine\r\nX-a: 1\r\nContent-Length: 2\r\n\r\nok")) as server:
+        made = balancer(server)
+        response = made.ask(b"POST /p?q HTTP/1.1\r\nHost: h:1\r\nX-B:  2 \r\nContent-Length: 3\r\n\r\nabc")
+    assert response == (
+        b"HTTP/1.1 200 Fine\r\nX-a: 1\r\nContent-Length: 2\r\nX-Forwarded-Server: http://%b\r\n\r\nok"
+        % server.id.encode()
+    )
+    assert requests == [
+        b"POST /p?q HTTP/1.1\r\nHost: h:1\r\nX-B:  2 \r\nContent-Length: 3\r\nX-Forwarded-For: 127.0.0.1"
+        b"\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: h:1\r\n\r\nabc"
+    ]
+
+
+def test_a_server_that_refuses_is_passed_over_for_every_method(balancer: Make) -> None:
+    with playing(answering()) as server, refused_port() as refusing:
+        made = balancer(refusing, server, passiveHealth={"failures": 0})
+        for request in (GET, POST, PUT):
+            for _ in range(2):
+                assert made.ask(request).endswith(b"ok")
+        assert made.failures(refusing) >= 3
+
+
+def test_if_all_refuse_the_client_gets_502(balancer: Make) -> None:
+    with refused_port() as one, refused_port() as another:
+        response = balancer(one, another).ask()
+    assert response.startswith(b"HTTP/1.1 502 Bad Gateway\r\n")
+    assert b"\r\nConnection: close\r\n" in response
+
+
+def test_no_connection_in_time_is_504(balancer: Make) -> None:
+    """A server whose queue of connections is full does not take more."""
+    with socket.socket() as listener, socket.socket() as queued:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        queued.connect(listener.getsockname())
+        port = listener.getsockname()[1]
+        response = balancer(f"127.0.0.1:{port}", timeouts={"connect": SHORT}).ask(POST)
+    assert response.startswith(b"HTTP/1.1 504 ")
+
+
+@pytest.mark.parametrize("failing", FAILING, ids=lambda script: script.__name__)
+def test_a_server_that_fails_before_its_head_is_passed_over_if_the_method_is_idempotent(
+    balancer: Make, failing: Callable[[Peer], None]
+) -> None:
+    with playing(failing) as bad, playing(answering()) as good:
+        made = balancer(bad, good)
+        assert made.ask(PUT).endswith(b"ok")
+        assert bad.connections == good.connections == 1
+        assert made.failures(bad.id) == 1
+        assert made.failures(good.id) == 0
+
+
+@pytest.mark.parametrize("failing", FAILING, ids=lambda script: script.__name__)
+def test_other_methods_are_sent_once_and_get_502(balancer: Make, failing: Callable[[Peer], None]) -> None:
+    with playing(failing) as bad, playing(answering()) as good:
+        made = balancer(bad, good)
+        assert made.ask(POST).startswith(b"HTTP/1.1 502 ")
+        assert not good.connections
+
+
+@pytest.mark.parametrize("silent", [silence, trickled_head], ids=lambda script: script.__name__)
+def test_a_server_that_falls_silent_is_504_and_nobody_else_is_asked(
+    balancer: Make, silent: Callable[[Peer], None]
+) -> None:
+    with playing(silent) as bad, playing(answering()) as good:
+        made = balancer(bad, good, timeouts={"responseHead": SHORT})
+        began = time.monotonic()
+        assert made.ask().startswith(b"HTTP/1.1 504 ")
+        assert SHORT_SECONDS <= time.monotonic() - began < SHORT_SECONDS + 1
+        assert not good.connections
+        assert made.failures(bad.id) == 1
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_an_answer_that_says_try_again_goes_to_another_server(balancer: Make, status: int) -> None:
+    with playing(answering(UNAVAILABLE.replace(b"503", b"%d" % status))) as bad, playing(answering()) as good:
+        made = balancer(bad, good)
+        with made.client() as client:
+            assert client.ask(PUT).endswith(b"\r\n\r\nok")
+            client.send(b"GET / HTTP/1.0\r\n\r\n")
+            assert client.rest().count(b"HTTP/1.1 ") == 1
+        assert made.failures(bad.id) >= 1
+
+
+def test_an_answer_that_says_try_again_is_final_for_other_methods(balancer: Make) -> None:
+    with playing(answering(UNAVAILABLE)) as bad, playing(answering()) as good:
+        assert balancer(bad, good).ask(POST).endswith(b"\r\n\r\nbusy")
+        assert not good.connections
+
+
+def test_if_all_say_try_again_the_last_answer_is_the_clients(balancer: Make) -> None:
+    with playing(answering(UNAVAILABLE)) as one, playing(answering(UNAVAILABLE)) as another:
+        made = balancer(one, another)
+        with made.client() as client:
+            assert client.ask().endswith(b"\r\n\r\nbusy")
+            assert client.ask(POST).endswith(b"\r\n\r\nbusy")  # the connection is at a clean place
+        assert 2 <= one.connections + another.connections <= 3
+
+
+def test_max_retries_limits_the_attempts(balancer: Make) -> None:
+    with playing(close_at_once) as one, playing(close_at_once) as two, playing(answering()) as three:
+        assert balancer(one, two, three, maxRetries=1).ask().startswith(b"HTTP/1.1 502 ")
+        assert not three.connections
+
+
+def test_no_server_is_503_with_retry_after(balancer: Make) -> None:
+    response = balancer(healthCheckInterval="2s").ask()
+    assert response.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nRetry-After: 2\r\n" in response
+
+
+def test_a_kept_connection_is_used_again_and_replaced_when_it_died(balancer: Make) -> None:
+    def once(peer: Peer) -> None:
+        peer.message()
+        peer.send(OK)
+        peer.close()
+
+    with playing(answering()) as lasting, playing(once) as ending:
+        made = balancer(lasting)
+        for _ in range(3):
+            assert made.ask().endswith(b"ok")
+        assert lasting.connections == 1
+        made.pool.reconcile([], "round-robin", "")
+        other = balancer(ending)
+        for request in (GET, POST, GET, POST):
+            assert other.ask(request).endswith(b"ok")
+        assert ending.connections == 4
+
+
+@pytest.mark.parametrize("method", [b"GET", b"DELETE"])
+def test_a_kept_connection_that_dies_under_an_idempotent_request_is_replaced(
+    balancer: Make, method: bytes
+) -> None:
+    def dies_at_the_second(peer: Peer) -> None:
+        peer.message()
+        peer.send(OK)
+        peer.message()
+        peer.reset()
+
+    with playing(dies_at_the_second, answering()) as server:
+        made = balancer(server, maxRetries=0)
+        for _ in range(2):
+            assert made.ask(method + b" / HTTP/1.1\r\nHost: a\r\n\r\n").endswith(b"ok")
+        assert server.connections == 2
+        assert made.failures(server.id) == 0
+
+
+def test_a_kept_connection_that_dies_under_another_request_is_502(balancer: Make) -> None:
+    def dies_at_the_second(peer: Peer) -> None:
+        peer.message()
+        peer.send(OK)
+        peer.message()
+        peer.reset()
+
+    with playing(dies_at_the_second, answering()) as server:
+        made = balancer(server)
+        made.ask()
+        assert made.ask(POST).startswith(b"HTTP/1.1 502 ")
+        assert server.connections == 1
+
+
+def test_a_client_that_leaves_while_it_waits_ends_the_servers_connection(balancer: Make) -> None:
+    left: list[bool] = []
+
+    def waits(peer: Peer) -> None:
+        peer.message()
+        left.append(peer.ended())
+
+    with playing(waits) as server:
+        made = balancer(server)
+        with made.client() as client:
+            client.send(GET)
+            until(lambda: made.connections() == 1)
+        until(lambda: left == [True])
+        assert made.failures(server.id) == 0
+
+
+def test_a_client_that_leaves_long_after_its_keep_alive_time_is_still_noticed(balancer: Make) -> None:
+    left: list[bool] = []
+
+    def waits(peer: Peer) -> None:
+        peer.message()
+        left.append(peer.ended())
+
+    with playing(waits) as server:
+        made = balancer(server, timeouts={"keepAlive": "50ms"})
+        with made.client() as client:
+            client.send(GET)
+            until(lambda: server.connections == 1)
+            gevent.sleep(0.2)  # nothing happens, and that is the point
+        until(lambda: left == [True])
+
+
+def test_the_upstream_gets_a_host_if_the_client_named_none(balancer: Make) -> None:
+    requests: list[bytes] = []
+    with playing(recording(requests)) as server:
+        assert balancer(server).ask(b"GET / HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+    assert b"\r\nHost: " + server.id.encode() + b"\r\n" in requests[0]
+
+
+def test_a_trusted_client_may_speak_for_those_behind_it(balancer: Make) -> None:
+    requests: list[bytes] = []
+    request = (
+        b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Proto: https"
+        b"\r\nX-Forwarded-Host: shop\r\n\r\n"
+    )
+    with playing(recording(requests)) as server:
+        balancer(server).ask(request)
+        balancer(server, trustedProxies=["127.0.0.0/8"]).ask(request)
+    plain, trusted = requests
+    assert b"9.9.9.9" not in plain
+    assert b"https" not in plain
+    assert b"shop" not in plain
+    assert b"\r\nX-Forwarded-For: 9.9.9.9, 127.0.0.1\r\n" in trusted
+    assert b"\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop\r\n" in trusted
