@@ -99,6 +99,7 @@ class Attempts:
             stream.send_all(self._request_bytes(client, request, server))
             if request.upload is None:
                 client.stream.parked = True
+                client.stream.watch()  # it may have left while it was not parked yet
             else:
                 request.upload.start(stream)
             return self._read_answer(client, request, stream)
