@@ -194,6 +194,28 @@ def test_a_killed_store_costs_no_request_and_exactness_resumes(fleet: Fleet, loa
 
 
 @pytest.mark.slow
+def test_a_store_that_hangs_costs_no_request_and_exactness_resumes(fleet: Fleet, load: Load) -> None:
+    """What it was told before, it does when it goes on: nothing of that may be left in the counts."""
+    times_back = fleet.balancer.log.count(BACK)
+    [sleeper] = fleet.balancer.pids("store")
+    os.kill(sleeper, signal.SIGSTOP)
+    try:
+        more(load, 1000)  # without an answer of the store
+    finally:
+        os.kill(sleeper, signal.SIGCONT)
+    eventually(
+        lambda: fleet.balancer.log.count(BACK) == times_back + 4,
+        seconds=20,
+        what="four workers that are back",
+    )
+    more(load)
+    load.stop()
+    assert load.errors == []
+    fleet.wait_idle()
+    assert_exact(fleet)
+
+
+@pytest.mark.slow
 def test_requests_that_hang_while_the_store_dies_are_counted_by_the_next(fleet: Fleet) -> None:
     with held_by_workers(fleet) as (clients, release):
         truth = dict.fromkeys(fleet.ids, len(clients) // 5)

@@ -8,8 +8,9 @@ from contextlib import ExitStack
 import pytest
 
 from lb.model import Admin
+from tests.integration.balancer import Balancer
 from tests.integration.fleet import Fleet, hanging
-from tests.integration.load import Client, shares
+from tests.integration.load import Client, Load, shares
 from tests.integration.servers import Request, response
 from tests.support import eventually
 
@@ -31,6 +32,18 @@ def test_ten_thousand_requests_over_four_workers_are_two_thousand_for_each_of_fi
     truth = dict.fromkeys(fleet.ids, 2000)
     assert shares(load.outcomes) == truth
     assert fleet.served() == truth
+
+
+@pytest.mark.slow
+def test_two_hosts_that_share_a_store_are_one(fleet: Fleet) -> None:
+    config = {"servers": [f"http://{server}" for server in fleet.ids]}
+    with Balancer(config, workers=2, arguments=["--redis", fleet.balancer.store_url]) as other:
+        here, there = fleet.load(total=501, connections=8), Load(other.url, total=499, connections=8)
+        with here, there:
+            here.join()
+            there.join()
+    assert here.errors == there.errors == []
+    assert shares(here.outcomes + there.outcomes) == dict.fromkeys(fleet.ids, 200)
 
 
 def test_weights_are_exact_over_full_cycles(fleet: Fleet) -> None:
