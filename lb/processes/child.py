@@ -124,7 +124,7 @@ class Child:
             self._killed = True
 
     def reap(self, now: float) -> bool:
-        """Whether the process has ended just now; unless it runs once, its next start is due after a delay."""
+        """Whether the process has ended just now; if it is not to run once, its next start is due later."""
         if self._process is None or self._process.poll() is None:
             return False
         self.exit_code = self._process.returncode

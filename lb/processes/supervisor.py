@@ -73,10 +73,10 @@ class Supervisor:
                 child.excuse(now)
         for child in self._crew.children:
             child.enforce(now)
-        if self._stopping:
-            self._stop_next(now)
-        else:
+        if not self._stopping:
             self._go_on(now)
+        if self._stopping:  # perhaps only since just now
+            self._stop_next(now)
 
     def _next_deadline(self) -> float | None:
         watched = (child for child in self._crew.children if child.running or not self._stopping)
