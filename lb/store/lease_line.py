@@ -68,7 +68,7 @@ class LeaseLine:
         self._timer: Any = hub.loop.timer(patience_seconds / 2, repeat=patience_seconds / 2)
         self._phase = _AWAY
         self._wire: LeaseWire | None = None
-        self._busy_since = 0.0  # monotonic seconds of the last command, or of the loss
+        self._busy_since = 0.0  # monotonic seconds: no batch has succeeded since; 0 if nothing is owed
         self._waiting: list[tuple[greenlet, Collection[ServerId]]] = []
         self._granting: list[tuple[greenlet, Collection[ServerId]]] = []  # in the order of the batch's picks
         self._releases: dict[ServerId, list[int]] = {}
@@ -133,7 +133,7 @@ class LeaseLine:
 
     def _send(self, command: bytes) -> None:
         self._phase = _IN_FLIGHT
-        self._busy_since = time.monotonic()
+        self._busy_since = self._busy_since or time.monotonic()
         if not self._timer.active:
             self._timer.start(self._check_patience)
         self._write(command)
@@ -156,6 +156,7 @@ class LeaseLine:
 
     def _granted(self, version: int, failed: list[ServerId | int], *servers: ServerId) -> None:
         granting, self._granting = self._granting, []
+        self._busy_since = self._reconnect_seconds = 0.0
         if version != self._version:
             self._version = version
             self._events.pool_changed(version)
@@ -215,7 +216,7 @@ class LeaseLine:
         self._wire = None
         self._phase = _AWAY
         self._reason = reason
-        self._busy_since = time.monotonic()
+        self._busy_since = self._busy_since or time.monotonic()
         if not self._timer.active:
             self._timer.start(self._check_patience)
         self._waiting = self._granting + self._waiting
@@ -225,6 +226,7 @@ class LeaseLine:
     def _degrade(self) -> None:
         """From now on pick locally, for those who wait and all who come."""
         self._timer.stop()
+        self._busy_since = 0.0
         self._picks_are_local = True
         if self.degraded_since is None:
             self.degraded_since = time.time()
@@ -263,10 +265,13 @@ class LeaseLine:
             self._degrade()
             self._events.store_empty()
             return
-        self._reconnect_seconds = 0.0
         if self.degraded_since is not None:
             self.degraded_since = None
             if self._version:
                 self._events.store_back()
-        self._version = version
+        if version != self._version:
+            self._version = version
+            self._events.pool_changed(version)
+        if not self._waiting:
+            self._busy_since = 0.0
         self._next()
