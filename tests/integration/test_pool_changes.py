@@ -78,17 +78,17 @@ def test_a_weight_counts_from_the_next_request_on(fleet: Fleet, load: Load) -> N
 
 
 def test_another_strategy_decides_the_next_request(fleet: Fleet) -> None:
-    """With ten requests stuck at each of two servers, only round-robin would still pick them."""
+    """With more stuck at two servers than the clients send at once, only round-robin still picks them."""
     stuck, free = fleet.ids[:2], fleet.ids[2:]
     with hanging() as hang, ExitStack() as stack:
         for server in fleet.servers[:2]:
             server.behaviour = hang
         for server in fleet.ids[2:]:
             fleet.admin("drain", server)
-        for _ in range(20):
+        for _ in range(2 * (CLIENTS + 1)):
             client = stack.enter_context(Client(fleet.url))
             client.send(client.head())
-        fleet.wait_counts(dict.fromkeys(stuck, 10))
+        fleet.wait_counts(dict.fromkeys(stuck, CLIENTS + 1))
         fleet.admin("strategy", "least-connections")
         for server in fleet.ids[2:]:
             fleet.admin("undrain", server)
@@ -99,7 +99,7 @@ def test_another_strategy_decides_the_next_request(fleet: Fleet) -> None:
 
 
 def burst(fleet: Fleet, total: int) -> list[Outcome]:
-    with fleet.load(total, connections=CLIENTS) as load:
+    with Load(fleet.url, CLIENTS, total) as load:
         load.join()
     assert load.errors == []
     return load.outcomes
