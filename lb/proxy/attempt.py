@@ -153,23 +153,21 @@ class Attempts:
     def _send_interim(self, client: Client, head: ResponseHead) -> None:
         client.stream.arm(self._settings.response_head_seconds)
         try:
-            client.stream.send_all(b"HTTP/1.1 %b%b\r\n\r\n" % (head.status_line, head.fields.forward))
+            client.stream.send_all(head.forward + b"\r\n\r\n")
         except OSError:
             raise ClientGoneError("the client left before the answer") from None
 
     def _read_head(self, stream: Stream) -> bytes:
-        while True:
-            data = stream.buffer or stream.receive_later()
-            if not data:
-                raise ConnectionResetError(0, "closed without an answer")
-            end = data.find(b"\r\n\r\n")
-            if end >= 0:
-                stream.buffer = data[end + 4 :]
-                return data[: end + 4]
+        data = stream.buffer or stream.receive_later()
+        if not data:
+            raise ConnectionResetError(0, "closed without an answer")
+        while (end := data.find(b"\r\n\r\n")) < 0:
             if len(data) > self._settings.head_bytes:
                 raise ServerError(f"the server's head is larger than {self._settings.head_bytes} bytes")
             stream.buffer = data
             more = stream.receive_later()
             if not more:
                 raise ConnectionResetError(0, "closed in the middle of the head")
-            stream.buffer = data + more
+            data += more
+        stream.buffer = data[end + 4 :]
+        return data[: end + 4]

@@ -71,15 +71,11 @@ class Request:
 class ResponseHead:
     """A response's head, as the server sent it."""
 
-    status_line: bytes  # without the version: b"200 OK"
     status: int
-    minor: int
+    minor: int  # of HTTP/1.x
     fields: Fields
-
-    @property
-    def keep_alive(self) -> bool:
-        """Whether the server's connection may be used again (RFC 9112 §9.3)."""
-        return not self.fields.close and (self.minor == 1 or self.fields.keep_alive)
+    forward: bytes  # status line and fields to pass on, without the last line's end
+    keep_alive: bool  # whether the server's connection may be used again (RFC 9112 §9.3)
 
     def has_body(self, method: bytes) -> bool:
         """Whether a body may follow (RFC 9112 §6.3, 1 and 2)."""
@@ -154,7 +150,13 @@ class HeadParser:
             raise ServerError("the server used a transfer coding other than chunked")
         if fields.chunked and minor == b"0":
             raise ServerError("the server sent Transfer-Encoding with HTTP/1.0")
-        return ResponseHead(head[9:line_end], int(status), 1 if minor == b"1" else 0, fields)
+        return ResponseHead(
+            int(status),
+            int(minor),
+            fields,
+            forward=b"HTTP/1.1 %b%b" % (head[9:line_end], fields.forward),
+            keep_alive=not fields.close and (minor == b"1" or fields.keep_alive),
+        )
 
     def _read_block(self, block: bytes, removed: frozenset[bytes]) -> Fields:
         if _BLOCK.fullmatch(block) is None:

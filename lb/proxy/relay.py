@@ -87,12 +87,11 @@ class Relay:
         """Pass the 101 on; from there on both sides speak another protocol (RFC 9110 §7.8)."""
         if request.upload is not None and not request.upload.sent:
             raise ServerError("the server switched protocols before it had the whole request")
-        fields = answer.head.fields
         client.stream.parked = False
         client.stream.arm(self._idle_seconds)
         client.stream.send_all(
-            b"HTTP/1.1 %b%b\r\nConnection: upgrade\r\nUpgrade: %b%b"
-            % (answer.head.status_line, fields.forward, fields.upgrade, answer.server.signature)
+            b"%b\r\nConnection: upgrade\r\nUpgrade: %b%b"
+            % (answer.head.forward, answer.head.fields.upgrade, answer.server.signature)
         )
         tunnel(client.stream, answer.stream, idle_seconds=self._tunnel_seconds)
 
@@ -132,9 +131,4 @@ def _head(request: Request, answer: Answer, rechunk: bool, keep_alive: bool) -> 
         own += b"\r\nConnection: close"
     elif not request.minor:
         own += b"\r\nConnection: keep-alive"
-    return b"HTTP/1.1 %b%b%b%b" % (
-        answer.head.status_line,
-        answer.head.fields.forward,
-        own,
-        answer.server.signature,
-    )
+    return answer.head.forward + own + answer.server.signature

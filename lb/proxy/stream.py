@@ -66,6 +66,7 @@ class Stream:
         "_reader",
         "_reader_waits",
         "_reading",
+        "_recv",
         "_socket",
         "_to_hub",
         "_writer",
@@ -88,6 +89,7 @@ class Stream:
         self._reader_waits: greenlet | None = None
         self._writer: Any = None  # made at the first write that must wait
         self._writer_waits: greenlet | None = None
+        self._recv = sock.recv
         self.send = sock.send
         self.buffer = b""  # received, not consumed
         self.deadline = _NEVER  # monotonic seconds; waits past it raise StreamTimeoutError
@@ -98,23 +100,14 @@ class Stream:
 
     # --- reading
 
-    def wait_readable(self) -> None:
-        """Wait until there is something to receive, the peer closed, or the deadline."""
-        self.watch()
-        self._reader_waits = getcurrent()
-        try:
-            self._to_hub()
-        except BaseException:
-            self._reader_waits = None
-            raise
-
     def _readable(self) -> None:
         waiting = self._reader_waits
         if waiting is not None:
             self._reader_waits = None
             waiting.switch()
         elif self.parked and self.on_parked_readable is not None:
-            self.on_parked_readable()
+            if not self.quiet():  # else the event was of what has been received by now
+                self.on_parked_readable()
         else:  # data before anyone asks for it: the kernel keeps it, the watcher would spin
             self.stop_watching()
 
@@ -134,23 +127,28 @@ class Stream:
     def receive_later(self, size: int = RECEIVE_BYTES) -> bytes:
         """Wait, then receive: for answers, which are never there at once. Empty at the end of the stream."""
         while True:
-            self.wait_readable()
+            if not self._reading:
+                self.watch()
+            self._reader_waits = getcurrent()
             try:
-                return self._socket.recv(size)
+                self._to_hub()
+                return self._recv(size)
             except BlockingIOError:
                 continue
+            finally:
+                self._reader_waits = None
 
     def receive(self, size: int = RECEIVE_BYTES) -> bytes:
         """Receive, and wait only if there is nothing yet: for bodies. Empty at the end of the stream."""
         try:
-            return self._socket.recv(size)
+            return self._recv(size)
         except BlockingIOError:
             return self.receive_later(size)
 
     def peek(self) -> bytes | None:
         """Look whether the peer sent something: its first byte, empty if it closed, None if neither."""
         try:
-            return self._socket.recv(1, socket.MSG_PEEK)
+            return self._recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return None
 

@@ -138,7 +138,7 @@ def test_closing_wakes_reader_and_writer(pair: Pair) -> None:
             greenlet.get(timeout=1)
 
 
-@pytest.mark.parametrize("act", ["receive", "receive_later", "wait_readable"])
+@pytest.mark.parametrize("act", ["receive", "receive_later"])
 def test_waiting_on_a_closed_stream_is_an_error_and_no_wait(pair: Pair, act: str) -> None:
     stream, theirs = pair
     theirs.sendall(b"x")
