@@ -36,6 +36,7 @@ TESTED_ELSEWHERE = {
     "lb/errors.py": "tests/api/test_app.py",
     "lb/model.py": "tests/store/test_pool.py",
     "lb/store/keys.py": "tests/store/test_guide.py",
+    "lb/store/lease.py": "tests/store/test_lease_line.py",
     "lb/store/views.py": "tests/store/test_pool.py",
 }
 

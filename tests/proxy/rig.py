@@ -85,6 +85,13 @@ class Peer:
         data, self._read = self._read[:size], self._read[size:]
         return data
 
+    def line(self) -> bytes:
+        """Read a line, without its end."""
+        line = b""
+        while not line.endswith(b"\r\n"):
+            line += self.exactly(1) or b"\r\n"
+        return line[:-2]
+
     def message(self) -> bytes:
         """Read a head, and a body of known length."""
         head = self.head()

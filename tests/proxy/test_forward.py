@@ -11,7 +11,6 @@ import pytest
 
 from tests.proxy.rig import (
     GET,
-    OK,
     SHORT,
     SHORT_SECONDS,
     Balancer,
@@ -193,56 +192,6 @@ def test_no_server_is_503_with_retry_after(balancer: Make) -> None:
     assert b"\r\nRetry-After: 2\r\n" in response
 
 
-def test_a_kept_connection_is_used_again_and_replaced_when_it_died(balancer: Make) -> None:
-    def once(peer: Peer) -> None:
-        peer.message()
-        peer.send(OK)
-        peer.close()
-
-    with playing(answering()) as lasting, playing(once) as ending:
-        made = balancer(lasting)
-        for _ in range(3):
-            assert made.ask().endswith(b"ok")
-        assert lasting.connections == 1
-        made.pool.reconcile([], "round-robin", "")
-        other = balancer(ending)
-        for request in (GET, POST, GET, POST):
-            assert other.ask(request).endswith(b"ok")
-        assert ending.connections == 4
-
-
-@pytest.mark.parametrize("method", [b"GET", b"DELETE"])
-def test_a_kept_connection_that_dies_under_an_idempotent_request_is_replaced(
-    balancer: Make, method: bytes
-) -> None:
-    def dies_at_the_second(peer: Peer) -> None:
-        peer.message()
-        peer.send(OK)
-        peer.message()
-        peer.reset()
-
-    with playing(dies_at_the_second, answering()) as server:
-        made = balancer(server, maxRetries=0)
-        for _ in range(2):
-            assert made.ask(method + b" / HTTP/1.1\r\nHost: a\r\n\r\n").endswith(b"ok")
-        assert server.connections == 2
-        assert made.failures(server.id) == 0
-
-
-def test_a_kept_connection_that_dies_under_another_request_is_502(balancer: Make) -> None:
-    def dies_at_the_second(peer: Peer) -> None:
-        peer.message()
-        peer.send(OK)
-        peer.message()
-        peer.reset()
-
-    with playing(dies_at_the_second, answering()) as server:
-        made = balancer(server)
-        made.ask()
-        assert made.ask(POST).startswith(b"HTTP/1.1 502 ")
-        assert server.connections == 1
-
-
 def test_a_client_that_leaves_while_it_waits_ends_the_servers_connection(balancer: Make) -> None:
     left: list[bool] = []
 
@@ -273,27 +222,3 @@ def test_a_client_that_leaves_long_after_its_keep_alive_time_is_still_noticed(ba
             until(lambda: server.connections == 1)
             gevent.sleep(0.2)  # nothing happens, and that is the point
         until(lambda: left == [True])
-
-
-def test_the_upstream_gets_a_host_if_the_client_named_none(balancer: Make) -> None:
-    requests: list[bytes] = []
-    with playing(recording(requests)) as server:
-        assert balancer(server).ask(b"GET / HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
-    assert b"\r\nHost: " + server.id.encode() + b"\r\n" in requests[0]
-
-
-def test_a_trusted_client_may_speak_for_those_behind_it(balancer: Make) -> None:
-    requests: list[bytes] = []
-    request = (
-        b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Proto: https"
-        b"\r\nX-Forwarded-Host: shop\r\n\r\n"
-    )
-    with playing(recording(requests)) as server:
-        balancer(server).ask(request)
-        balancer(server, trustedProxies=["127.0.0.0/8"]).ask(request)
-    plain, trusted = requests
-    assert b"9.9.9.9" not in plain
-    assert b"https" not in plain
-    assert b"shop" not in plain
-    assert b"\r\nX-Forwarded-For: 9.9.9.9, 127.0.0.1\r\n" in trusted
-    assert b"\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop\r\n" in trusted

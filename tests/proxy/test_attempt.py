@@ -1,0 +1,128 @@
+"""One attempt: kept connections that died, what is sent, interim answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import gevent
+import pytest
+
+from tests.proxy.rig import GET, OK, Balancer, Peer, answering, playing, recording
+
+Make = Callable[..., Balancer]
+
+
+POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def test_a_kept_connection_is_used_again_and_replaced_when_it_died(balancer: Make) -> None:
+    def once(peer: Peer) -> None:
+        peer.message()
+        peer.send(OK)
+        peer.close()
+
+    with playing(answering()) as lasting, playing(once) as ending:
+        made = balancer(lasting)
+        for _ in range(3):
+            assert made.ask().endswith(b"ok")
+        assert lasting.connections == 1
+        made.pool.reconcile([], "round-robin", "")
+        other = balancer(ending)
+        for request in (GET, POST, GET, POST):
+            assert other.ask(request).endswith(b"ok")
+        assert ending.connections == 4
+
+
+@pytest.mark.parametrize("method", [b"GET", b"DELETE"])
+def test_a_kept_connection_that_dies_under_an_idempotent_request_is_replaced(
+    balancer: Make, method: bytes
+) -> None:
+    def dies_at_the_second(peer: Peer) -> None:
+        peer.message()
+        peer.send(OK)
+        peer.message()
+        peer.reset()
+
+    with playing(dies_at_the_second, answering()) as server:
+        made = balancer(server, maxRetries=0)
+        for _ in range(2):
+            assert made.ask(method + b" / HTTP/1.1\r\nHost: a\r\n\r\n").endswith(b"ok")
+        assert server.connections == 2
+        assert made.failures(server.id) == 0
+
+
+def test_a_kept_connection_that_dies_under_another_request_is_502(balancer: Make) -> None:
+    def dies_at_the_second(peer: Peer) -> None:
+        peer.message()
+        peer.send(OK)
+        peer.message()
+        peer.reset()
+
+    with playing(dies_at_the_second, answering()) as server:
+        made = balancer(server)
+        made.ask()
+        assert made.ask(POST).startswith(b"HTTP/1.1 502 ")
+        assert server.connections == 1
+
+
+def test_the_upstream_gets_a_host_if_the_client_named_none(balancer: Make) -> None:
+    requests: list[bytes] = []
+    with playing(recording(requests)) as server:
+        assert balancer(server).ask(b"GET / HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+    assert b"\r\nHost: " + server.id.encode() + b"\r\n" in requests[0]
+
+
+def test_a_trusted_client_may_speak_for_those_behind_it(balancer: Make) -> None:
+    requests: list[bytes] = []
+    request = (
+        b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Proto: https"
+        b"\r\nX-Forwarded-Host: shop\r\n\r\n"
+    )
+    with playing(recording(requests)) as server:
+        balancer(server).ask(request)
+        balancer(server, trustedProxies=["127.0.0.0/8"]).ask(request)
+    plain, trusted = requests
+    assert b"9.9.9.9" not in plain
+    assert b"https" not in plain
+    assert b"shop" not in plain
+    assert b"\r\nX-Forwarded-For: 9.9.9.9, 127.0.0.1\r\n" in trusted
+    assert b"\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop\r\n" in trusted
+
+
+def test_interim_answers_are_passed_on_as_they_come(balancer: Make) -> None:
+    def interim(peer: Peer) -> None:
+        while peer.message():
+            peer.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + CONTINUE + OK)
+
+    with playing(interim) as server:
+        made = balancer(server)
+        with made.client() as client:
+            client.send(GET)
+            assert client.head() == b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+            assert client.head() == CONTINUE
+            assert client.message().startswith(b"HTTP/1.1 200 ")
+        assert made.ask(b"GET / HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 ")  # 1.0 knows none
+
+
+def test_interim_answers_without_end_are_a_silence(balancer: Make) -> None:
+    def interim(peer: Peer) -> None:
+        peer.message()
+        while True:
+            peer.send(CONTINUE)
+            gevent.sleep(0.02)
+
+    with playing(interim) as server:
+        made = balancer(server, timeouts={"responseHead": "200ms"})
+        with made.client() as client:
+            client.send(GET)
+            assert client.rest().replace(CONTINUE, b"").startswith(b"HTTP/1.1 504 ")
+
+
+def test_a_switch_that_nobody_asked_for_is_502(balancer: Make) -> None:
+    switch = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
+    with playing(answering(switch)) as server:
+        made = balancer(server, maxRetries=0)
+        asking = b"GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"  # not for 1.0 to ask
+        for request in (GET, asking):
+            assert made.ask(request).startswith(b"HTTP/1.1 502 ")

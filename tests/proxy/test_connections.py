@@ -1,0 +1,208 @@
+"""Connections to servers: made, kept, taken again, dropped."""
+
+from __future__ import annotations
+
+import gc
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gevent
+import gevent.socket
+import pytest
+
+from lb.errors import ServerConnectError
+from lb.model import ServerId
+from lb.proxy import connections
+from lb.proxy.connections import ServerConnections
+from lb.proxy.stream import Deadlines
+from tests.proxy.rig import ScriptedServer, playing, refused_port, until
+
+Make = Callable[..., ServerConnections]
+
+
+@pytest.fixture
+def make(deadlines: Deadlines) -> Make:
+    def make(server: str, **settings: Any) -> ServerConnections:
+        defaults = {"connect_seconds": 1.0, "idle_seconds": 10.0, "max_idle": 4}
+        return ServerConnections(ServerId(server), deadlines, **{**defaults, **settings})
+
+    return make
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with playing(lambda peer: peer.ended()) as server:
+        yield server
+
+
+def test_the_connection_used_last_is_taken_first(make: Make, server: ScriptedServer) -> None:
+    to = make(server.id)
+    first, second, third = to.connect(), to.connect(), to.connect()
+    assert to.take() is None
+    for stream in (second, first, third):
+        to.keep(stream)
+    assert [to.take(), to.take(), to.take(), to.take()] == [third, first, second, None]
+
+
+def test_a_kept_connection_that_the_server_ends_is_dropped(make: Make, server: ScriptedServer) -> None:
+    to = make(server.id)
+    kept, other = to.connect(), to.connect()
+    to.keep(kept)
+    to.keep(other)
+    until(lambda: server.connections == 2)
+    server.peers[1].close()
+    until(lambda: other.closed)
+    assert to.take() is kept
+    assert to.take() is None
+
+
+@pytest.mark.parametrize(
+    "end", [lambda peer: peer.send(b"HTTP/1.1 408 X\r\n\r\n"), lambda peer: peer.reset()]
+)
+def test_a_server_that_speaks_out_of_turn_or_resets_is_dropped(
+    make: Make, server: ScriptedServer, end: Any
+) -> None:
+    to = make(server.id)
+    stream = to.connect()
+    to.keep(stream)
+    until(lambda: server.connections == 1)
+    end(server.peers[0])
+    until(lambda: stream.closed)
+    assert to.take() is None
+
+
+def test_a_connection_with_unread_bytes_is_not_kept(make: Make, server: ScriptedServer) -> None:
+    to = make(server.id)
+    stream = to.connect()
+    stream.buffer = b"HTTP/1.1 200 OK"
+    to.keep(stream)
+    assert stream.closed
+    assert to.take() is None
+
+
+def test_idle_connections_expire(make: Make, server: ScriptedServer) -> None:
+    to = make(server.id, idle_seconds=0.05)
+    stream = to.connect()
+    to.keep(stream)
+    until(lambda: stream.closed)
+    assert to.take() is None
+
+
+def test_no_more_than_so_many_are_kept(make: Make, server: ScriptedServer) -> None:
+    to = make(server.id, max_idle=1)
+    kept, surplus = to.connect(), to.connect()
+    to.keep(kept)
+    to.keep(surplus)
+    assert surplus.closed
+    assert to.take() is kept
+
+
+def test_a_refused_connection_is_told_with_its_reason(make: Make) -> None:
+    with refused_port() as server, pytest.raises(ServerConnectError, match="Connection refused") as caught:
+        make(server).connect()
+    assert caught.value.status == 502
+
+
+def test_a_connection_that_takes_too_long_is_504(make: Make, deadlines: Deadlines) -> None:
+    with socket.socket() as listener, socket.socket() as queued:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        queued.connect(listener.getsockname())
+        began = time.monotonic()
+        with pytest.raises(ServerConnectError, match=r"no connection in 0\.1 s") as caught:
+            make(f"127.0.0.1:{listener.getsockname()[1]}", connect_seconds=0.1).connect()
+        assert 0.1 <= time.monotonic() - began < 0.5
+    assert caught.value.status == 504
+    assert not deadlines.streams
+
+
+def lookup(monkeypatch: pytest.MonkeyPatch, *answers: list[str] | OSError) -> list[str]:
+    """Have names looked up in a table, answer by answer; returns the names asked for."""
+    asked: list[str] = []
+    left = list(answers)
+
+    def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
+        asked.append(host)
+        answer = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(answer, OSError):
+            raise answer
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in answer]
+
+    monkeypatch.setattr(connections.socket, "getaddrinfo", getaddrinfo)
+    return asked
+
+
+def test_all_addresses_of_a_name_are_tried(
+    make: Make, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = server.id.rpartition(":")[2]
+    asked = lookup(monkeypatch, ["127.0.0.2", "127.0.0.1"])
+    to = make(f"twice.example:{port}")
+    for _ in range(2):
+        assert to.connect().socket.getpeername()[0] == "127.0.0.1"
+    assert asked == ["twice.example"]
+
+
+def test_a_name_without_an_address_is_an_error_of_its_server(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lookup(monkeypatch, socket.gaierror(-2, "Name or service not known"), [])
+    to = make("nowhere.example:80")
+    with pytest.raises(ServerConnectError, match=r"nowhere\.example:80.*Name or service not known"):
+        to.connect()
+    with pytest.raises(ServerConnectError, match="no address"):
+        to.connect()
+
+
+def test_a_name_is_looked_up_again_and_its_old_addresses_serve_while_that_fails(
+    make: Make, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "RESOLVE_SECONDS", 0.0)
+    port = server.id.rpartition(":")[2]
+    asked = lookup(monkeypatch, ["127.0.0.1"], socket.gaierror(-3, "Temporary failure"))
+    to = make(f"name.example:{port}")
+    assert to.connect()
+    assert to.connect()
+    assert len(asked) == 2
+
+
+def test_unix_sockets(make: Make, tmp_path: Path, deadlines: Deadlines) -> None:
+    path = tmp_path / "s"
+    listener = gevent.socket.socket(gevent.socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+    to = make(f"unix:{path}")
+    stream = to.connect()
+    accepted, _ = listener.accept()
+    accepted.sendall(b"x")
+    assert stream.receive() == b"x"
+    assert to.signature == b"\r\nX-Forwarded-Server: unix:%b\r\n\r\n" % str(path).encode()
+    accepted.close()
+    listener.close()
+    with pytest.raises(ServerConnectError, match=r"unix:.*Connection refused"):
+        to.connect()
+
+
+def test_a_closed_set_closes_what_comes_back(make: Make, server: ScriptedServer) -> None:
+    to = make(server.id)
+    kept, used = to.connect(), to.connect()
+    to.keep(kept)
+    to.close()
+    assert kept.closed
+    assert not used.closed
+    to.keep(used)
+    assert used.closed
+
+
+def test_failed_connections_leave_no_descriptor(make: Make, deadlines: Deadlines) -> None:
+    """A socket that is only collected would warn, and warnings are errors here."""
+    with refused_port() as server:
+        for _ in range(3):
+            with pytest.raises(ServerConnectError):
+                make(server).connect()
+    assert not deadlines.streams
+    gc.collect()
+    gevent.sleep(0)

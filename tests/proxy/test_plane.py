@@ -1,0 +1,61 @@
+"""The data plane as a whole: how it stops, and what it does when the pool changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import gevent
+import pytest
+
+from tests.proxy.rig import GET, OK, Balancer, Peer, playing, until
+
+Make = Callable[..., Balancer]
+
+
+def test_stopping_lets_requests_finish_and_takes_no_other(balancer: Make) -> None:
+    def slow(peer: Peer) -> None:
+        peer.message()
+        gevent.sleep(0.1)
+        peer.send(OK)
+
+    with playing(slow) as server:
+        made = balancer(server)
+        with made.client() as busy, made.client() as idle:
+            busy.send(GET)
+            until(lambda: made.connections() == 1)
+            assert made.plane.stop(5) == 0
+            assert b"\r\nConnection: close\r\n" in busy.message()
+            assert busy.rest() == b""
+            assert idle.ended()
+        with pytest.raises(OSError, match="refused"):
+            gevent.socket.create_connection(made.address)
+
+
+def test_stopping_cuts_what_takes_too_long_and_tells_how_many(balancer: Make) -> None:
+    with playing(lambda peer: peer.ended()) as server:
+        made = balancer(server)
+        with made.client() as client:
+            client.send(GET)
+            until(lambda: made.connections() == 1)
+            assert made.plane.stop(0.05) == 1
+
+
+def test_a_server_that_left_the_pool_finishes_its_requests_and_is_let_go(balancer: Make) -> None:
+    answers = gevent.event.Event()
+    ended: list[bool] = []
+
+    def waits(peer: Peer) -> None:
+        peer.message()
+        answers.wait()
+        peer.send(OK)
+        ended.append(peer.ended())
+
+    with playing(waits) as server:
+        made = balancer(server)
+        with made.client() as client:
+            client.send(GET)
+            until(lambda: made.connections() == 1)
+            made.plane.keep_only([])
+            answers.set()
+            assert client.message().endswith(b"ok")
+        until(lambda: ended == [True])

@@ -1,0 +1,218 @@
+"""Answers on their way to a client: framing, ends, and what becomes of both connections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import gevent
+import pytest
+
+from lb.proxy.body import chunk, last_chunk
+from tests.proxy.rig import GET, OK, SHORT, Balancer, Peer, answering, playing, until
+
+Make = Callable[..., Balancer]
+
+OLD_GET = b"GET / HTTP/1.0\r\n\r\n"
+LARGE = bytes(range(256)) * 16384  # 4 MiB
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def saying(*pieces: bytes, reset: bool = False) -> Callable[[Peer], None]:
+    def script(peer: Peer) -> None:
+        peer.message()
+        for piece in pieces:
+            peer.send(piece)
+            gevent.sleep(0.005)
+        if reset:
+            peer.reset()
+        else:
+            peer.close()
+
+    return script
+
+
+def test_a_large_body_comes_whole_and_the_connections_go_on(balancer: Make) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(LARGE) + LARGE
+    with playing(answering(answer)) as server, balancer(server).client() as client:
+        for _ in range(3):
+            assert client.ask().endswith(LARGE)
+        assert server.connections == 1
+
+
+def test_a_chunked_body_is_framed_anew_with_its_trailers(balancer: Make) -> None:
+    answer = CHUNKED + b"3;x\r\nabc\r\n" + last_chunk(b"\r\nX-Sum: 1\r\nSet-Cookie: a=b")
+    with playing(answering(answer)) as server, balancer(server).client() as client:
+        for _ in range(2):
+            client.send(GET)
+            head = client.head()
+            assert b"\r\nTransfer-Encoding: chunked\r\n" in head
+            assert client.exactly(21) == b"3\r\nabc\r\n0\r\nX-Sum: 1\r\n"
+            assert client.exactly(2) == b"\r\n"
+        assert server.connections == 1
+
+
+def test_pieces_arrive_as_they_are_sent(balancer: Make) -> None:
+    go_on = gevent.event.Event()
+
+    def trickle(peer: Peer) -> None:
+        peer.message()
+        peer.send(CHUNKED + chunk(b"one"))
+        go_on.wait()
+        peer.send(chunk(b"two") + last_chunk(b""))
+
+    with playing(trickle) as server, balancer(server).client() as client:
+        client.send(GET)
+        client.head()
+        assert client.exactly(8) == b"3\r\none\r\n"
+        go_on.set()
+        assert client.exactly(13) == b"3\r\ntwo\r\n0\r\n\r\n"
+
+
+def test_a_body_that_ends_with_the_connection_is_chunked_for_1_1(balancer: Make) -> None:
+    with playing(saying(b"HTTP/1.1 200 OK\r\n\r\nab", b"cd")) as server:
+        made = balancer(server)
+        with made.client() as client:
+            for _ in range(2):
+                client.send(GET)
+                assert b"\r\nTransfer-Encoding: chunked\r\n" in client.head()
+                assert client.exactly(19) == b"2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n"
+        with made.client() as old:
+            old.send(OLD_GET)
+            head, _, body = old.rest().partition(b"\r\n\r\n")
+            assert (b"chunked" in head, body) == (False, b"abcd")
+
+
+def test_a_chunked_body_ends_with_the_connection_for_1_0(balancer: Make) -> None:
+    with playing(answering(CHUNKED + chunk(b"abc") + last_chunk(b""))) as server:
+        with balancer(server).client() as client:
+            client.send(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+            head, _, body = client.rest().partition(b"\r\n\r\n")
+            assert (b"chunked" in head, body) == (False, b"abc")
+            assert b"\r\nConnection: close" in head
+
+
+@pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
+def test_answers_without_a_body(balancer: Make, status: bytes) -> None:
+    with playing(answering(b"HTTP/1.1 %b\r\nX: 1\r\n\r\n" % status)) as server:
+        with balancer(server).client() as client:
+            for _ in range(2):
+                assert client.ask().startswith(b"HTTP/1.1 " + status)
+            assert server.connections == 1
+
+
+def test_the_answer_to_head_has_a_length_and_no_body(balancer: Make) -> None:
+    with playing(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n")) as server:
+        with balancer(server).client() as client:
+            for _ in range(2):
+                client.send(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
+                assert b"\r\nContent-Length: 50\r\n" in client.head()
+            assert server.connections == 1
+
+
+BROKEN = {
+    "too short": saying(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nabc"),
+    "reset": saying(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nabc", reset=True),
+    "chunk cut": saying(CHUNKED + b"5\r\nabc"),
+    "no last chunk": saying(CHUNKED + chunk(b"abc")),
+    "bad chunk": saying(CHUNKED + chunk(b"abc"), b"xyz\r\n"),
+    "reset without a length": saying(b"HTTP/1.1 200 OK\r\n\r\nabc", reset=True),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.parametrize("request_bytes", [GET, OLD_GET])
+def test_a_body_that_breaks_off_is_never_ended_for_the_client(
+    balancer: Make, name: str, request_bytes: bytes
+) -> None:
+    with playing(BROKEN[name]) as server, playing(answering()) as other:
+        made = balancer(server, other)
+        with made.client() as client:
+            client.send(request_bytes)
+            client.head()
+            with pytest.raises(ConnectionResetError):
+                pytest.fail(f"taken for complete: {client.rest()!r}")
+        assert made.failures(server.id) == 1
+        assert not other.connections
+
+
+def test_a_body_that_falls_silent_is_cut(balancer: Make) -> None:
+    def silent(peer: Peer) -> None:
+        peer.message()
+        peer.send(CHUNKED + chunk(b"abc"))
+        peer.ended()
+
+    with playing(silent) as server:
+        made = balancer(server, timeouts={"idle": SHORT})
+        with made.client() as client:
+            client.send(GET)
+            with pytest.raises(ConnectionResetError):
+                client.rest()
+        assert made.failures(server.id) == 1
+
+
+def test_more_than_was_promised_is_not_given_to_the_next_client(balancer: Make) -> None:
+    forged = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
+    with playing(answering(OK + forged), answering()) as server:
+        made = balancer(server)
+        for _ in range(2):
+            assert made.ask().endswith(b"\r\n\r\nok")
+        assert server.connections == 2
+
+
+def test_a_server_that_closes_is_not_kept(balancer: Make) -> None:
+    with playing(answering(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))) as server:
+        with balancer(server).client() as client:
+            for _ in range(2):
+                response = client.ask()
+                assert b"Connection" not in response  # its own matter
+            assert server.connections == 2
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_body_is_no_failure_of_the_server(balancer: Make) -> None:
+    ended: list[bool] = []
+
+    def waits(peer: Peer) -> None:
+        peer.message()
+        peer.send(CHUNKED + chunk(b"abc"))
+        ended.append(peer.ended())
+
+    with playing(waits) as server:
+        made = balancer(server)
+        with made.client() as client:
+            client.send(GET)
+            client.head()
+            client.exactly(8)
+        until(lambda: ended == [True])
+        assert made.failures(server.id) == 0
+
+
+def test_a_client_that_takes_nothing_is_cut_and_no_failure_of_the_server(balancer: Make) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (20 * len(LARGE))
+    with playing(saying(answer, *[LARGE] * 20)) as server:
+        made = balancer(server, timeouts={"idle": SHORT})
+        with made.client() as client:
+            client.send(GET)
+            until(lambda: made.clients() == 1)
+            until(lambda: made.clients() == 0)
+        assert made.failures(server.id) == 0
+
+
+def test_a_slow_reader_holds_the_server_back(balancer: Make) -> None:
+    sent = 0
+
+    def pours(peer: Peer) -> None:
+        nonlocal sent
+        peer.message()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 200000000\r\n\r\n")
+        while True:
+            peer.send(LARGE[:65536])
+            sent += 65536
+
+    with playing(pours) as server, balancer(server).client() as client:
+        client.send(GET)
+        client.head()
+        before = -1
+        while before < sent:
+            before = sent
+            gevent.sleep(0.05)
+        assert sent < 40_000_000  # what the kernel's buffers hold

@@ -1,0 +1,25 @@
+"""Servers by id."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from lb.proxy.connections import ServerConnections
+from lb.proxy.servers import Servers
+from lb.proxy.stream import Deadlines
+from tests.proxy.rig import playing
+
+
+def test_servers_that_leave_the_pool_are_forgotten(deadlines: Deadlines) -> None:
+    make = partial(ServerConnections, deadlines=deadlines, connect_seconds=1, idle_seconds=10, max_idle=4)
+    servers = Servers(make)
+    with playing(lambda peer: peer.ended()) as server:
+        to = servers(server.id)
+        assert servers(server.id) is to
+        stream = to.connect()
+        to.keep(stream)
+        servers.keep_only([server.id])
+        assert not stream.closed
+        servers.keep_only([])
+        assert stream.closed
+        assert servers(server.id) is not to

@@ -1,0 +1,209 @@
+"""Bodies of requests on their way to a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import gevent
+import pytest
+
+from lb.proxy.body import chunk, last_chunk
+from tests.proxy.rig import OK, SHORT, Balancer, Peer, answering, playing, until
+
+Make = Callable[..., Balancer]
+
+LARGE = bytes(range(256)) * 8192  # 2 MiB
+
+
+def head(method: bytes, length: int) -> bytes:
+    return b"%b / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (method, length)
+
+
+CHUNKED = b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def chunks(peer: Peer) -> bytes:
+    """Read a chunked request; return its data and its trailers."""
+    assert b"\r\nTransfer-Encoding: chunked\r\n" in peer.head()
+    data = b""
+    while size := int(peer.line(), 16):
+        data += peer.exactly(size)
+        assert peer.exactly(2) == b"\r\n"
+    while line := peer.line():
+        data += b"|" + line
+    return data
+
+
+def test_a_large_body_arrives_whole_and_the_connections_go_on(balancer: Make) -> None:
+    received: list[bytes] = []
+
+    def taking(peer: Peer) -> None:
+        while request := peer.message():
+            received.append(request.partition(b"\r\n\r\n")[2])
+            peer.send(OK)
+
+    with playing(taking) as server, balancer(server).client() as client:
+        for _ in range(2):
+            assert client.ask(head(b"POST", len(LARGE)) + LARGE).endswith(b"ok")
+        assert received == [LARGE, LARGE]
+        assert server.connections == 1
+
+
+def test_chunks_are_framed_anew_and_trailers_come_along(balancer: Make) -> None:
+    received: list[bytes] = []
+
+    def taking(peer: Peer) -> None:
+        while True:
+            received.append(chunks(peer))
+            peer.send(OK)
+
+    with playing(taking) as server, balancer(server).client() as client:
+        for _ in range(2):
+            client.send(CHUNKED + b"3;x=y\r\nabc\r\n")
+            gevent.sleep(0.01)
+            client.send(chunk(b"def") + last_chunk(b"\r\nX-Sum: 1\r\nContent-Length: 9"))
+            assert client.message().endswith(b"ok")
+        assert received == [b"abcdef|X-Sum: 1"] * 2
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize("failing", ["garbage", "reset", "unavailable"])
+def test_a_body_that_is_kept_is_sent_again_whole(balancer: Make, failing: str) -> None:
+    """The first server fails after half of it: what it had is replayed, the rest still comes."""
+    answered = gevent.event.Event()
+    received: list[bytes] = []
+
+    def bad(peer: Peer) -> None:
+        peer.head()
+        peer.exactly(500)
+        if failing == "garbage":
+            peer.send(b"garbage\r\n\r\n")
+        elif failing == "unavailable":
+            peer.send(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")
+        else:
+            peer.reset()
+        answered.set()
+
+    def good(peer: Peer) -> None:
+        received.append(peer.message().partition(b"\r\n\r\n")[2])
+        peer.send(OK)
+
+    with playing(bad) as first, playing(good) as second:
+        made = balancer(first, second)
+        with made.client() as client:
+            client.send(head(b"PUT", 1000) + LARGE[:500])
+            answered.wait()
+            until(lambda: second.connections == 1)
+            client.send(LARGE[500:1000])
+            assert client.message().endswith(b"ok")
+        assert received == [LARGE[:1000]]
+
+
+def test_a_body_too_large_to_keep_is_sent_once(balancer: Make) -> None:
+    def bad(peer: Peer) -> None:
+        peer.message()
+        peer.reset()
+
+    with playing(bad) as first, playing(answering()) as second:
+        made = balancer(first, second, limits={"replayBytes": 1000})
+        assert made.ask(head(b"PUT", len(LARGE)) + LARGE).startswith(b"HTTP/1.1 502 ")
+        assert not second.connections
+
+
+@pytest.mark.parametrize("sent", [b"", b"abc"])
+def test_a_client_that_drips_its_body_is_408_and_no_failure_of_the_server(
+    balancer: Make, sent: bytes
+) -> None:
+    """Also if the server would be late at the same moment: it had no request to answer."""
+    with playing(answering()) as server:
+        made = balancer(server, timeouts={"clientBody": SHORT, "responseHead": SHORT, "idle": SHORT})
+        with made.client() as client:
+            client.send(head(b"POST", 10) + sent)
+            assert client.rest().startswith(b"HTTP/1.1 408 ")
+        assert made.failures(server.id) == 0
+
+
+def test_a_slow_body_may_take_longer_than_an_answer(balancer: Make) -> None:
+    with playing(answering()) as server:
+        made = balancer(server, timeouts={"clientBody": "1s", "responseHead": "100ms"})
+        with made.client() as client:
+            client.send(head(b"POST", 6) + b"abc")
+            gevent.sleep(0.3)
+            client.send(b"def")
+            assert client.message().endswith(b"ok")
+
+
+@pytest.mark.parametrize(
+    "framing", [head(b"PUT", 10) + b"abc", CHUNKED + b"5\r\nabc", CHUNKED + b"3\r\nabc\r\n"]
+)
+@pytest.mark.parametrize("end", [Peer.close, Peer.reset])
+def test_a_client_that_leaves_in_its_body_never_completes_it(
+    balancer: Make, framing: bytes, end: Callable[[Peer], None]
+) -> None:
+    seen: list[bytes] = []
+
+    def taking(peer: Peer) -> None:
+        peer.head()
+        try:
+            seen.append(peer.rest())
+        except ConnectionError:
+            seen.append(b"")
+
+    with playing(taking) as server, playing(answering()) as other:
+        made = balancer(server, other)
+        client = made.client()
+        client.send(framing)
+        until(lambda: server.connections == 1)
+        gevent.sleep(0.01)
+        end(client)
+        until(lambda: seen)
+        assert not seen[0].endswith(b"0\r\n\r\n")
+        assert made.failures(server.id) == 0
+        assert not other.connections
+
+
+def test_an_early_answer_arrives_though_the_body_is_not_read(balancer: Make) -> None:
+    def early(peer: Peer) -> None:
+        peer.head()
+        peer.send(b"HTTP/1.1 413 No\r\nContent-Length: 3\r\n\r\nbig")
+        peer.ended()
+
+    with playing(early) as server:
+        made = balancer(server)
+        with made.client() as client:
+            client.send(head(b"POST", 50_000_000) + LARGE[:600_000])
+            response = client.rest()
+        assert response.startswith(b"HTTP/1.1 413 ")
+        assert b"\r\nConnection: close\r\n" in response
+        assert response.endswith(b"big")
+        assert server.connections == 1
+        assert made.failures(server.id) == 0
+
+
+def test_a_server_that_takes_no_more_of_a_body_is_504(balancer: Make) -> None:
+    def stalls(peer: Peer) -> None:
+        peer.head()
+        gevent.sleep(10)
+
+    with playing(stalls) as server:
+        made = balancer(server, timeouts={"clientBody": SHORT, "responseHead": SHORT})
+        with made.client() as client:
+            client.send(head(b"POST", 50_000_000))
+            sending = gevent.spawn(lambda: [client.send(LARGE) for _ in range(20)])
+            assert client.message().startswith(b"HTTP/1.1 504 ")
+            sending.kill()
+
+
+def test_a_client_may_wait_for_100_continue(balancer: Make) -> None:
+    def continues(peer: Peer) -> None:
+        request = peer.head()
+        assert b"\r\nExpect: 100-continue" in request
+        peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert peer.exactly(3) == b"abc"
+        peer.send(OK)
+
+    with playing(continues) as server, balancer(server).client() as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+        assert client.head().startswith(b"HTTP/1.1 100 ")
+        client.send(b"abc")
+        assert client.message().endswith(b"ok")
