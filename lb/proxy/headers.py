@@ -33,7 +33,7 @@ _SPECIAL = re.compile(
     rb"|x-forwarded-(?:for|proto|host|server))):[\t ]*+([^\r]*+)"
 )
 # RFC 9110 §7.2 and RFC 3986 §3.2: host and port, without user information.
-_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]++\]|[A-Za-z0-9\-._~%!$&'()*+,;=]*+)(?::\d{0,5})?")
+HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]++\]|[A-Za-z0-9\-._~%!$&'()*+,;=]*+)(?::\d{0,5})?")
 _DIGITS = re.compile(rb"\d{1,18}")
 # RFC 9112 §6.1 and §6.3, 4: chunked once and last, else the body has no certain end.
 _UNKNOWN_CODING = re.compile(rb"(?!chunked[ \t,])" + FIELD_NAME + rb"[ \t]*,[ \t]*chunked")
@@ -90,7 +90,7 @@ def _note(fields: Fields, name: bytes, value: bytes) -> None:
     if name == b"host":
         if fields.host is not None:
             fields.host_fault = "more than one Host"
-        elif not _HOST.fullmatch(value):
+        elif not HOST.fullmatch(value):
             fields.host_fault = "malformed Host"
         fields.host = value
     elif name == b"upgrade":

@@ -22,6 +22,9 @@ from lb.proxy.headers import (
     Fields,
     read_fields,
 )
+from lb.proxy.target import REFUSED_METHODS, origin_form
+
+_SLASH = ord("/")
 
 # RFC 9112 §3: method SP request-target SP HTTP-version. Targets keep obs-text bytes, which browsers send.
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++) ([!-~\x80-\xff]++) HTTP/1\.([01])")
@@ -118,6 +121,8 @@ class HeadParser:
                 raise ClientError("a transfer coding other than chunked", 501)  # RFC 9112 §6.1
             self._request_blocks.remember(block, fields)
         method, target, minor = match.groups()
+        if target[0] != _SLASH or method in REFUSED_METHODS:
+            target, fields = origin_form(method, target, fields)
         if minor == b"1":
             if fields.host is None:
                 raise ClientError("no Host in an HTTP/1.1 request")  # RFC 9112 §3.2

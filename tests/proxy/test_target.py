@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+
+from lb.errors import ClientError
+from lb.proxy.http1 import HeadParser
+
+
+def parse(line: bytes, host: bytes = b"claimed.example"):
+    return HeadParser(100).request(b"%b HTTP/1.1\r\nA: 1\r\nhost: %b\r\nB: 2\r\n\r\n" % (line, host))
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "host"),
+    [
+        (b"http://real.example/a?b=c", b"/a?b=c", b"real.example"),
+        (b"HTTP://real.example:8080/a", b"/a", b"real.example:8080"),
+        (b"https://real.example/", b"/", b"real.example"),
+        (b"http://real.example", b"/", b"real.example"),
+        (b"http://real.example?b", b"/?b", b"real.example"),
+        (b"http://[::1]:80/", b"/", b"[::1]:80"),
+    ],
+)
+def test_an_absolute_target_becomes_a_path_and_the_host(target, path, host):
+    """RFC 9112 §3.2.2: the Host that came with it does not count."""
+    request = parse(b"GET " + target)
+    assert (request.target, request.fields.host) == (path, host)
+    assert request.fields.forward == b"\r\nHost: %b\r\nA: 1\r\nB: 2" % host
+
+
+def test_the_remembered_block_is_not_changed_by_an_absolute_target():
+    heads = HeadParser(100)
+    rest = b" HTTP/1.1\r\nHost: claimed.example\r\n\r\n"
+    assert heads.request(b"GET http://real.example/" + rest).fields.host == b"real.example"
+    assert heads.request(b"GET /" + rest).fields.host == b"claimed.example"
+
+
+def test_options_of_the_whole_server():
+    assert parse(b"OPTIONS *").target == b"*"
+    assert parse(b"OPTIONS http://real.example").target == b"*"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"GET *",
+        b"GET path",
+        b"GET ftp://real.example/",
+        b"GET http:///path",
+        b"GET http://user@real.example/",
+        b"GET http://a b/",
+        b"GET real.example:443",
+        b"GET ?query",
+    ],
+)
+def test_targets_of_no_known_form_are_refused(line):
+    with pytest.raises(ClientError) as caught:
+        parse(line)
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize("line", [b"CONNECT real.example:443", b"TRACE /", b"CONNECT /"])
+def test_methods_that_are_not_for_servers_are_refused(line):
+    with pytest.raises(ClientError) as caught:
+        parse(line)
+    assert caught.value.status == 501
