@@ -1,0 +1,93 @@
+"""What a worker does beside the traffic: heartbeats, dead workers, failed servers, an emptied store."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import gevent
+import pytest
+import redis
+
+from lb.config import Config
+from lb.model import Health, ServerId, WorkerId
+from lb.processes.worker import SILENCE_SECONDS, Worker
+from lb.store.fleet import Fleet
+from lb.store.keys import Keys
+from lb.store.pool import BackendPool
+from tests.proxy.rig import until
+from tests.store.acts import Worker as OtherWorker
+from tests.store.acts import spec
+
+A, B = ServerId("localhost:5001"), ServerId("localhost:5002")
+
+
+@pytest.fixture
+def worker(pool: BackendPool, keys: Keys, store_url: str) -> Iterator[Worker]:
+    """A worker that has joined, over a pool of two servers."""
+    pool.reconcile([spec(A), spec(B)], "round-robin", "test")
+    config = Config.model_validate(
+        {"redis": store_url, "keyPrefix": keys.prefix, "passiveHealth": {"failures": 3}}
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        worker = Worker(config, listener)
+        worker.start()
+        yield worker
+        worker.finish()
+
+
+def health_of(pool: BackendPool, server: ServerId) -> Health:
+    return next(status.server.health for status in pool.list() if status.server.id == server)
+
+
+def kinds(pool: BackendPool) -> list[str]:
+    return [event.kind for event in pool.events()]
+
+
+def test_a_worker_joins_and_leaves(worker: Worker, fleet: Fleet, pool: BackendPool) -> None:
+    until(lambda: [known.id for known in fleet.workers()] == [worker.id])
+    worker.finish()
+    assert fleet.workers() == []
+    assert kinds(pool)[-2:] == ["worker-joined", "worker-left"]
+
+
+def test_a_beat_tells_the_version_that_is_applied(worker: Worker, fleet: Fleet, pool: BackendPool) -> None:
+    until(fleet.workers)
+    worker.beat()
+    assert fleet.workers()[0].version == pool.version()
+
+
+def test_a_beat_takes_back_what_a_dead_worker_held(
+    worker: Worker, fleet: Fleet, pool: BackendPool, connection: redis.Redis, keys: Keys
+) -> None:
+    other = OtherWorker(connection, keys, "other-1")
+    other.lease(picks=3)
+    until(lambda: len(fleet.workers()) == 2)
+    connection.zincrby(keys.workers, -SILENCE_SECONDS - 1, other.id)
+    worker.beat()
+    assert [known.id for known in fleet.workers()] == [worker.id]
+    assert [status.connections for status in pool.list()] == [0, 0]
+
+
+def test_a_worker_that_was_taken_for_dead_joins_again(worker: Worker, fleet: Fleet) -> None:
+    until(fleet.workers)
+    fleet.reap(worker.id, by="test", silence_seconds=0)
+    worker.beat()
+    until(lambda: [known.id for known in fleet.workers()] == [WorkerId(worker.id)])
+
+
+def test_a_server_is_marked_down_at_the_limit_and_not_before(worker: Worker, pool: BackendPool) -> None:
+    worker.server_failed(A, 2)
+    gevent.sleep(0)
+    assert health_of(pool, A) is Health.UP
+    worker.server_failed(A, 3)
+    until(lambda: health_of(pool, A) is Health.DOWN)
+
+
+def test_an_emptied_store_is_refilled(
+    worker: Worker, pool: BackendPool, connection: redis.Redis, keys: Keys
+) -> None:
+    connection.delete(*connection.scan_iter(f"{keys.prefix}:*"))
+    worker.beat()  # notices that it is unknown, registers, and finds no pool
+    until(lambda: [status.server.id for status in pool.list()] == [A, B])
+    until(lambda: "refilled" in kinds(pool))
