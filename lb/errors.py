@@ -81,6 +81,12 @@ class ServerConnectError(ServerError):
     """No connection to the server; nothing was sent, so any method may go to another server."""
 
 
+class ExhaustedError(LBError):
+    """The balancer is out of descriptors, ports or memory: no fault of a server."""
+
+    status = 503
+
+
 class ServerTimeoutError(ServerError):
     """The server did not connect or answer in time."""
 

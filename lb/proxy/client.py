@@ -20,6 +20,13 @@ _LINGER_BYTES = 1 << 20
 _LINGER_SECONDS = 2.0
 
 
+_REASONS = {
+    502: "no server gave a usable answer",
+    503: "no server is available now",
+    504: "the server did not answer in time",
+}
+
+
 class CutError(Exception):
     """The response had begun and cannot be completed: the connection is cut so that the client can tell."""
 
@@ -166,11 +173,16 @@ class ClientLoop:
         try:
             stream.arm(_LINGER_SECONDS)
             stream.send_all(
-                own_response(error.status, str(error), head=head, retry_after_seconds=retry_after)
+                own_response(error.status, _reason(error), head=head, retry_after_seconds=retry_after)
             )
             _linger(stream)
         except OSError:
             pass  # it did not wait for the answer
+
+
+def _reason(error: LBError) -> str:
+    """Tell a client what is wrong with its request, and of our servers no more than it must know."""
+    return str(error) if isinstance(error, ClientError) else _REASONS.get(error.status, "try again")
 
 
 def _linger(stream: Stream) -> None:

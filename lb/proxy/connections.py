@@ -9,12 +9,17 @@ import time
 from _socket import socket as RawSocket  # noqa: N812 (unpatched, and a class to us)
 from functools import partial
 
-from lb.errors import ServerConnectError, ServerTimeoutError
+from lb.errors import ExhaustedError, LBError, ServerConnectError, ServerTimeoutError
 from lb.model import ServerId
 from lb.proxy.stream import Deadlines, Stream, StreamTimeoutError
 
 #: How long the addresses of a name are used before it is looked up again.
 RESOLVE_SECONDS = 30.0
+
+#: Errors of connect(2) and socket(2) that say nothing of the server.
+_OUR_OWN = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN}
+)
 
 _Address = tuple[int, tuple[str, int] | str]  # family, socket address
 
@@ -63,8 +68,8 @@ class ServerConnections:
         self._idle.append(stream)
 
     def connect(self) -> Stream:
-        """Make a new connection, trying each address; ServerConnectError (502, or 504) if none works."""
-        failure = ServerConnectError(f"{self.server}: no address")
+        """Make a new connection, trying each address; if none works, ServerConnectError or ExhaustedError."""
+        failure: LBError = ServerConnectError(f"{self.server}: no address")
         for family, address in self._resolve():
             try:
                 return self._connect(family, address)
@@ -72,7 +77,8 @@ class ServerConnections:
                 failure = ServerConnectError(f"{self.server}: no connection in {self._connect_seconds:g} s")
                 failure.status = ServerTimeoutError.status
             except OSError as error:
-                failure = ServerConnectError(f"{self.server}: {error.strerror or error}")
+                kind = ExhaustedError if error.errno in _OUR_OWN else ServerConnectError
+                failure = kind(f"{self.server}: {error.strerror or error}")
         raise failure
 
     def _connect(self, family: int, address: tuple[str, int] | str) -> Stream:

@@ -14,7 +14,6 @@ import enum
 import logging
 import random
 import time
-from _socket import socket as RawSocket  # noqa: N812 (unpatched, and a class to us)
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -25,7 +24,7 @@ from greenlet import getcurrent, greenlet
 from lb.errors import StoreError
 from lb.model import ServerId, Snapshot
 from lb.store.lease import Lease, LeaseEvents
-from lb.store.lease_wire import LeaseProtocol, LeaseWire, reply_error
+from lb.store.lease_wire import LeaseProtocol, LeaseSocket, LeaseWire, reply_error
 from lb.strategies import STRATEGIES, LocalPool
 
 log = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ class LeaseLine:
 
     def __init__(
         self,
-        dial: Callable[[], RawSocket],
+        dial: Callable[[], LeaseSocket],
         protocol: LeaseProtocol,
         events: LeaseEvents,
         *,
@@ -252,7 +251,7 @@ class LeaseLine:
                 self._resume(sock)
                 return
 
-    def _resume(self, sock: RawSocket) -> None:
+    def _resume(self, sock: LeaseSocket) -> None:
         """Send the live counts; from here on leases and releases queue behind them on the same connection."""
         self._wire = LeaseWire(sock, self._replied, self._lose)
         self._releases = {}

@@ -7,11 +7,12 @@ a redis-py call costs more than forwarding a request (170-230 µs against 30 µs
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 from _socket import socket as RawSocket  # noqa: N812 (unpatched, and a class to us)
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import hiredis
 import redis
@@ -26,6 +27,9 @@ _READ = 1  # libev's EV_READ and EV_WRITE, as gevent's loop.io takes them
 _WRITE = 2
 _RECEIVE_BYTES = 65536
 
+LeaseSocket: TypeAlias = RawSocket | ssl.SSLSocket
+_WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
 _NO_REPLY = b"*3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$4\r\nSKIP\r\n"
 
 #: server id → [requests ended, 1 if any succeeded, failures since the last success]
@@ -39,24 +43,27 @@ def _bulk(value: str | int) -> bytes:
     return b"$%d\r\n%b\r\n" % (len(data), data)
 
 
-def dial(client: redis.Redis) -> RawSocket:
-    """Open a connection of its own, with the scripts loaded, and return its raw non-blocking socket."""
+def dial(client: redis.Redis) -> LeaseSocket:
+    """Open a connection of its own, with the scripts loaded, and return its non-blocking socket."""
     try:
         connection: Any = client.connection_pool.make_connection()
         connection.connect()
         for name in ("lease", "register"):
             connection.send_command("SCRIPT", "LOAD", scripts.load(name).text)
             connection.read_response()
-        descriptor = connection._sock.detach()
     except redis.RedisError as error:
         raise StoreUnavailableError(f"cannot connect to the store: {error}") from error
-    # The interpreter's bare socket: gevent's would start and stop a watcher around each call.
-    raw = RawSocket(fileno=descriptor)
-    raw.setblocking(False)
-    if raw.family != socket.AF_UNIX:
+    sock: LeaseSocket
+    if isinstance(connection._sock, ssl.SSLSocket):
+        sock, connection._sock = connection._sock, None  # from here on ours alone
+    else:
+        # The interpreter's bare socket: gevent's would start and stop a watcher around each call.
+        sock = RawSocket(fileno=connection._sock.detach())
+    sock.setblocking(False)
+    if sock.family != socket.AF_UNIX:
         # Given up is given up: the kernel must not deliver a batch after the counts were registered anew.
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    return raw
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return sock
 
 
 class LeaseProtocol:
@@ -116,7 +123,7 @@ class LeaseWire:
     """A non-blocking connection that sends whole commands and calls back with each reply, in the hub."""
 
     def __init__(
-        self, sock: RawSocket, on_reply: Callable[[object], None], on_lost: Callable[[str], None]
+        self, sock: LeaseSocket, on_reply: Callable[[object], None], on_lost: Callable[[str], None]
     ) -> None:
         loop = get_hub().loop
         self._socket = sock
@@ -124,6 +131,7 @@ class LeaseWire:
         self._on_lost = on_lost
         self._replies = hiredis.Reader(encoding="utf-8")
         self._unsent = b""
+        self._closed = False
         self._writer = loop.io(sock.fileno(), _WRITE)
         self._reader = loop.io(sock.fileno(), _READ)
         self._reader.start(self._readable)
@@ -135,7 +143,7 @@ class LeaseWire:
             return
         try:
             sent = self._socket.send(command)
-        except BlockingIOError:
+        except _WOULD_BLOCK:
             sent = 0
         if sent < len(command):
             self._unsent = command[sent:]
@@ -144,7 +152,7 @@ class LeaseWire:
     def _writable(self) -> None:
         try:
             self._unsent = self._unsent[self._socket.send(self._unsent) :]
-        except BlockingIOError:
+        except _WOULD_BLOCK:
             return
         except OSError as error:
             self._on_lost(str(error))
@@ -157,9 +165,15 @@ class LeaseWire:
         self._readable()
 
     def _readable(self) -> None:
+        self._receive()
+        # TLS holds back what is left of a record, and the descriptor will not tell.
+        while isinstance(self._socket, ssl.SSLSocket) and not self._closed and self._socket.pending():
+            self._receive()
+
+    def _receive(self) -> None:
         try:
             data = self._socket.recv(_RECEIVE_BYTES)
-        except BlockingIOError:
+        except _WOULD_BLOCK:
             return
         except OSError as error:
             self._on_lost(str(error))
@@ -179,6 +193,7 @@ class LeaseWire:
         self._reader.close()
         self._writer.close()
         self._socket.close()
+        self._closed = True
 
 
 def reply_error(reply: object) -> StoreError | None:

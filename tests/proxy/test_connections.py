@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +15,7 @@ import gevent
 import gevent.socket
 import pytest
 
-from lb.errors import ServerConnectError
+from lb.errors import ExhaustedError, ServerConnectError, ServerError
 from lb.model import ServerId
 from lb.proxy import connections
 from lb.proxy.connections import ServerConnections
@@ -206,3 +208,16 @@ def test_failed_connections_leave_no_descriptor(make: Make, deadlines: Deadlines
     assert not deadlines.streams
     gc.collect()
     gevent.sleep(0)
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.EADDRNOTAVAIL])
+def test_running_out_of_our_own_means_is_no_failure_of_the_server(
+    monkeypatch: pytest.MonkeyPatch, make: Make, code: int
+) -> None:
+    def exhausted(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(connections, "RawSocket", exhausted)
+    with pytest.raises(ExhaustedError) as caught:
+        make("127.0.0.1:1").connect()
+    assert (caught.value.status, isinstance(caught.value, ServerError)) == (503, False)
