@@ -47,24 +47,31 @@ def assert_exact(fleet: Fleet) -> None:
 # --- a server
 
 
+#: Its responses go out whole: one of which a part was sent when the server died could only be cut.
+SERVER = """
+import signal, sys
+from tests.integration.servers import HttpServer
+server = HttpServer()
+server.port = int(sys.argv[1])
+server.start()
+signal.pause()
+"""
+
+
 class ServerProcess:
     """A server that can be killed: a process of its own."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
-            self.id = ServerId(f"127.0.0.1:{free.getsockname()[1]}")
+            self._port = free.getsockname()[1]
+        self.id = ServerId(f"127.0.0.1:{self._port}")
         self.url = f"http://{self.id}"
-        self._config = home / "server.json"
-        self._config.write_text(json.dumps({"servers": [self.url]}))
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, and wait until it accepts."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "lb", "servers", str(self._config)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        root = Path(__file__).parents[2]
+        self._process = subprocess.Popen([sys.executable, "-c", SERVER, str(self._port)], cwd=root)
         eventually(self._accepts, seconds=20, what="a server that accepts")
 
     def kill(self) -> None:
@@ -74,15 +81,14 @@ class ServerProcess:
             self._process.wait()
 
     def _accepts(self) -> bool:
-        host, _, port = self.id.rpartition(":")
         with socket.socket() as probe:
-            return probe.connect_ex((host, int(port))) == 0
+            return probe.connect_ex(("127.0.0.1", self._port)) == 0
 
 
 @pytest.fixture
-def mortal(fleet: Fleet, tmp_path: Path) -> Iterator[ServerProcess]:
+def mortal(fleet: Fleet) -> Iterator[ServerProcess]:
     """A sixth server."""
-    server = ServerProcess(tmp_path)
+    server = ServerProcess()
     try:
         server.start()
         fleet.pool.add(ServerSpec(server.id, server.url), Source.ADMIN, "test")
