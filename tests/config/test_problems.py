@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from lb.config import from_json, settings, to_json
 from lb.errors import ConfigError
+from lb.strategies import STRATEGIES
 
 
 def problems_in(values: object) -> list[str]:
@@ -58,7 +59,7 @@ def problems_in(values: object) -> list[str]:
         (
             {"lbAlgo": "roundrobin"},
             (
-                'lbAlgo: expected one of least-connections, random, round-robin; got "roundrobin"; '
+                f'lbAlgo: expected one of {", ".join(sorted(STRATEGIES))}; got "roundrobin"; '
                 'did you mean "round-robin"?'
             ),
         ),

@@ -71,4 +71,4 @@ def test_drawing_never_gets_stuck() -> None:
 
 
 def test_strategies_are_registered_by_the_names_that_the_config_uses() -> None:
-    assert list(STRATEGIES) == ["round-robin", "random", "least-connections"]
+    assert {"round-robin", "random", "least-connections"} <= set(STRATEGIES)

@@ -125,7 +125,7 @@ def test_no_strategy_picks_when_all_are_excluded(
     assert Worker(connection, keys, "w1").lease(excluding=[IDS, IDS[1:]]) == ["", IDS[0]]
 
 
-@every_strategy
+@pytest.mark.parametrize("name", ["round-robin", "random", "least-connections"])
 def test_two_workers_share_the_load_fairly(
     pool: BackendPool, connection: redis.Redis, keys: Keys, name: str
 ) -> None:
