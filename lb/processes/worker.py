@@ -80,9 +80,13 @@ class Worker:
         self._plane.start()
 
     def beat(self) -> None:
-        """Say that this worker lives, and take back what dead ones held."""
+        """Say that this worker lives, take back what dead ones held, and follow the pool.
+
+        Leases tell of the pool too, but a worker without traffic must not go on, or refill the store, from
+        an old snapshot.
+        """
         try:
-            known, dead = self._fleet.heartbeat(self.id, self._snapshot.version, SILENCE_SECONDS)
+            known, version, dead = self._fleet.heartbeat(self.id, self._snapshot.version, SILENCE_SECONDS)
             for worker in dead:
                 taken = self._fleet.reap(worker, by=self.id, silence_seconds=SILENCE_SECONDS)
                 if taken >= 0:
@@ -90,7 +94,9 @@ class Worker:
         except StoreError as error:
             _log.debug("no heartbeat: %s", error)  # the lease line tells when the store is lost
             return
-        if not known:
+        if known:
+            self.pool_changed(version)
+        else:
             self._line.reconnect("the store does not know this worker")
 
     def finish(self) -> None:

@@ -19,14 +19,16 @@ class Fleet:
 
     def heartbeat(
         self, worker: WorkerId, version: int, silence_seconds: float
-    ) -> tuple[bool, list[WorkerId]]:
-        """Say that a worker lives and at which pool version; learn whether it is known, and who is dead.
+    ) -> tuple[bool, int, list[WorkerId]]:
+        """Say that a worker lives, at which pool version; learn if it is known, the pool's version, the dead.
 
         A worker that is not known holds no connections in the store's eyes: it must register. Dead are those
         not heard of for `silence_seconds`; anyone may `reap` them.
         """
-        known, *dead = self._session.run("heartbeat", worker, version, silence_seconds, **self._own(worker))
-        return bool(known), [WorkerId(worker) for worker in dead]
+        known, newest, *dead = self._session.run(
+            "heartbeat", worker, version, silence_seconds, **self._own(worker)
+        )
+        return bool(known), newest, [WorkerId(worker) for worker in dead]
 
     def reap(self, worker: WorkerId, by: str, silence_seconds: float, kind: str = "worker-lost") -> int:
         """Take back all connections of a worker that was silent for so long; returns how many it held.

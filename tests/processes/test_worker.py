@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from lb.config import Config
-from lb.model import Health, ServerId, WorkerId
+from lb.model import Health, ServerId, Source, WorkerId
 from lb.processes.worker import SILENCE_SECONDS, Worker
 from lb.store.fleet import Fleet
 from lb.store.keys import Keys
@@ -19,7 +19,7 @@ from tests.proxy.rig import until
 from tests.store.acts import Worker as OtherWorker
 from tests.store.acts import spec
 
-A, B = ServerId("localhost:5001"), ServerId("localhost:5002")
+A, B, C = (ServerId(f"localhost:{port}") for port in (5001, 5002, 5003))
 
 
 @pytest.fixture
@@ -55,6 +55,21 @@ def test_a_beat_tells_the_version_that_is_applied(worker: Worker, fleet: Fleet, 
     until(fleet.workers)
     worker.beat()
     assert fleet.workers()[0].version == pool.version()
+
+
+def test_a_worker_without_traffic_puts_back_what_was_added_last(
+    worker: Worker, fleet: Fleet, pool: BackendPool, connection: redis.Redis, keys: Keys
+) -> None:
+    def follows() -> bool:
+        worker.beat()
+        return fleet.workers()[0].version == pool.version()
+
+    until(fleet.workers)
+    pool.add(spec(C), Source.ADMIN, "test")
+    until(follows)
+    connection.delete(*connection.scan_iter(f"{keys.prefix}:*"))
+    worker.beat()
+    until(lambda: [status.server.id for status in pool.list()] == [A, B, C])
 
 
 def test_a_beat_takes_back_what_a_dead_worker_held(

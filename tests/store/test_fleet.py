@@ -30,10 +30,10 @@ def connections(pool: BackendPool) -> dict[ServerId, int]:
 def test_a_worker_must_register_before_it_is_known(
     two: BackendPool, fleet: Fleet, connection: redis.Redis, keys: Keys
 ) -> None:
-    assert fleet.heartbeat(W1, 1, 3) == (False, [])
+    assert fleet.heartbeat(W1, 1, 3) == (False, two.version(), [])
     assert fleet.workers() == []
     Worker(connection, keys, W1)
-    assert fleet.heartbeat(W1, 7, 3) == (True, [])
+    assert fleet.heartbeat(W1, 7, 3) == (True, two.version(), [])
 
 
 def test_a_worker_is_described_by_what_it_said(
@@ -57,7 +57,7 @@ def test_a_lost_workers_connections_are_taken_back(
     alive.lease(picks=1)
     silence(connection, keys, W1, 10)
 
-    assert fleet.heartbeat(W2, 1, 3) == (True, [W1])
+    assert fleet.heartbeat(W2, 1, 3) == (True, two.version(), [W1])
     assert fleet.reap(W1, W2, 3) == 4
     assert connections(two) == {A: 1, B: 0}
     assert fleet.reap(W1, W2, 3) == -1
@@ -95,7 +95,7 @@ def test_a_reaped_worker_is_told_and_comes_back_with_its_counts(
     fleet.reap(W1, W2, 3)
     with pytest.raises(Exception, match="UNREGISTERED"):
         worker.lease(picks=1)
-    assert fleet.heartbeat(W1, 1, 3) == (False, [])
+    assert fleet.heartbeat(W1, 1, 3) == (False, two.version(), [])
     for _ in range(2):
         worker.register({A: 2, B: 1})
         assert connections(two) == {A: 2, B: 1}

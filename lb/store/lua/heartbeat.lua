@@ -1,10 +1,12 @@
--- A worker says that it lives, and learns who no longer does.
+-- A worker says that it lives, and learns who no longer does, and where the pool is: without traffic no lease
+-- tells it.
 --@include traffic
 --@include clock
--- KEYS: workers worker
+-- KEYS: workers version worker
 -- ARGV: worker id, pool version that it has applied, seconds after which a silent worker is dead
--- Return: {1 or 0 if this worker is unknown (it must register), id of each dead worker …}
-local reply = { 0 }
+-- Return: {1 or 0 if this worker is unknown (it must register), pool version (0 if there is no pool),
+--          id of each dead worker …}
+local reply = { 0, tonumber(redis.call('GET', version) or 0) }
 if redis.call('ZSCORE', workers, ARGV[1]) then
   redis.call('ZADD', workers, now, ARGV[1])
   redis.call('HSET', worker, 'version', ARGV[2])
