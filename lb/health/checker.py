@@ -20,11 +20,12 @@ _log = logging.getLogger(__name__)
 #: As which all health-checkers appear in the events.
 BY = "health-checker"
 
-#: The pool is looked at each interval, and at least so often: a new server does not wait for a long interval.
-LOOK_SECONDS = 1.0
+#: The pool is looked at twice in an interval, and at least so often: a new server does not wait for long.
+LOOKS, LOOK_SECONDS = 2, 1.0
 
-#: The lead lasts for three intervals within these bounds, and is renewed with each look.
-LEASE_INTERVALS = 3
+#: The lead lasts for so many intervals within these bounds, and is renewed with each look. Whoever looks next takes
+#: it when it has run out, which is within three intervals of the last sign of a leader that was killed or hangs.
+LEASE_INTERVALS = 2.4
 SHORTEST_LEASE_SECONDS, LONGEST_LEASE_SECONDS = 1.0, 10.0
 
 #: A server's checks are apart by the interval ± this share, so that not all servers are asked in one burst.
@@ -68,10 +69,11 @@ class Checker:
         self._spawn = spawn
         self._clock = clock
         self._uniform = uniform
-        self._look_seconds = min(self._interval, LOOK_SECONDS)
+        self._look_seconds = min(self._interval / LOOKS, LOOK_SECONDS)
         self._step_seconds = min(self._interval * STEP, LOOK_SECONDS)
         self._look_due = 0.0
         self._leads_until = 0.0
+        self._term: int | None = None  # of the lead, None while another leads
         self._servers: dict[ServerId, Server] = {}
         self._watches: dict[ServerId, _Watch] = {}
         self._in_flight: set[ServerId] = set()
@@ -99,8 +101,11 @@ class Checker:
 
     def _look(self) -> None:
         """Learn who is in the pool, if this checker leads."""
-        if not self._lead():
+        term = self._lead()
+        if term is None or term != self._term:
             self.forget()
+        self._term = term
+        if term is None:
             return
         servers = self._pool.snapshot().servers
         self._servers = {server.id: server for server in servers if server.admin is not Admin.MAINT}
@@ -110,12 +115,12 @@ class Checker:
             for server in self._servers.values()
         }
 
-    def _lead(self) -> bool:
+    def _lead(self) -> int | None:
         lease = min(max(LEASE_INTERVALS * self._interval, SHORTEST_LEASE_SECONDS), LONGEST_LEASE_SECONDS)
         asked = self._clock()
-        leads = self._pool.lead(self._name, lease)
-        self._leads_until = asked + lease if leads else asked
-        return leads
+        term = self._pool.lead(self._name, lease)
+        self._leads_until = asked if term is None else asked + lease
+        return term
 
     def _start(self, server: Server, watch: _Watch) -> None:
         self._in_flight.add(server.id)
@@ -125,7 +130,8 @@ class Checker:
     def _run(self, server: Server, watch: _Watch) -> None:
         try:
             check = self._check(server, self._settings)
-            # Meanwhile the server may have left the pool, or another checker taken the lead.
+            # Meanwhile the server may have left the pool, or another checker taken the lead: the store would
+            # refuse what is sent with an old term, this only saves the way.
             if self._watches.get(server.id) is watch and self._clock() < self._leads_until:
                 self._report(self._servers[server.id], watch, check)
         except StoreError as error:
@@ -134,11 +140,11 @@ class Checker:
             self._in_flight.discard(server.id)
 
     def _report(self, server: Server, watch: _Watch, check: Check) -> None:
-        self._pool.record_check(server.id, check)
+        self._pool.record_check(server.id, check, self._term)
         self._judge(server, watch, check)
         if check.answered or watch.health is Health.UP:
             return
-        if self._pool.remove_unanswered(server.id, self._threshold, BY):
+        if self._pool.remove_unanswered(server.id, self._threshold, BY, self._term):
             _log.warning("server %s is removed: no answer for %g s", server.id, self._threshold)
 
     def _judge(self, server: Server, watch: _Watch, check: Check) -> None:
@@ -151,5 +157,5 @@ class Checker:
             return
         watch.health = health
         reason = f"check: {check.detail}"
-        if self._pool.set_health(server.id, health, reason, BY):
+        if self._pool.set_health(server.id, health, reason, BY, self._term):
             _log.warning("server %s is %s: %s", server.id, health, reason)

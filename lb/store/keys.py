@@ -166,6 +166,11 @@ class Keys:
         return self._name("checker")
 
     @property
+    def checker_term(self) -> str:
+        """String: integer, greater at each change of the leading health-checker."""
+        return self._name("checker:term")
+
+    @property
     def check_results(self) -> str:
         """Hash: server id → passed or failed, and what the last check saw."""
         return self._name("checks:result")

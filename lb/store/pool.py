@@ -156,35 +156,42 @@ class BackendPool:
         records = [self._keys.removed_server(spec.id) for spec in specs]
         self._session.run("reconcile", by, SCHEMA, _strategy(strategy), *servers, further_keys=records)
 
-    # --- health
+    # --- health; with the `term` of a lead that is over these change nothing and raise StoreError
 
-    def record_check(self, server: ServerId, check: Check) -> None:
+    def record_check(self, server: ServerId, check: Check, term: int | None = None) -> None:
         """Note the outcome of a check, and since when the server gives no answer. Flips nothing."""
         milliseconds = f"{check.duration_seconds * 1000:.1f}"
-        self._session.run("record_check", server, views.outcome(check), milliseconds, int(check.answered))
+        outcome, answered = views.outcome(check), int(check.answered)
+        self._session.run("record_check", server, outcome, milliseconds, answered, term or "")
 
-    def set_health(self, server: ServerId, health: Health, reason: str, by: str) -> bool:
+    def set_health(
+        self, server: ServerId, health: Health, reason: str, by: str, term: int | None = None
+    ) -> bool:
         """Flip; False if it was so already or the server is gone. Up clears failures and reason."""
-        return self._session.run("set_health", server, health, reason, by) is not None
+        return self._session.run("set_health", server, health, reason, by, term or "") is not None
 
     def mark_failed(self, server: ServerId, failures: int, by: str) -> bool:
         """Mark down for failures on real traffic. Refused (False) past half of the pool."""
         return self._session.run("mark_failed", server, failures, by) is not None
 
-    def remove_unanswered(self, server: ServerId, threshold_seconds: float, by: str) -> bool:
+    def remove_unanswered(
+        self, server: ServerId, threshold_seconds: float, by: str, term: int | None = None
+    ) -> bool:
         """Take out a server that is down and has not answered for so long.
 
         False if it did answer, or if more than half of the pool would have gone in this way within an hour.
         """
         reason = f"unanswered for {threshold_seconds:g} s"
-        own = self._record(server)
-        return (
-            self._session.run("remove_unanswered", server, threshold_seconds, by, reason, **own) is not None
-        )
+        words = (server, threshold_seconds, by, reason, term or "")
+        return self._session.run("remove_unanswered", *words, **self._record(server)) is not None
 
-    def lead(self, checker: str, seconds: float) -> bool:
-        """Take or renew the health-checkers' leadership for `seconds`; False if another leads."""
-        return self._session.run("lead", checker, int(seconds * 1000)) is not None
+    def lead(self, checker: str, seconds: float) -> int | None:
+        """Take or renew the health-checkers' leadership for `seconds`: its term, None if another leads.
+
+        The term is another, and greater, whenever the lead was lost in between, even to nobody.
+        """
+        term: int | None = self._session.run("lead", checker, int(seconds * 1000))
+        return term
 
     def resign(self, checker: str) -> None:
         """Give up the leadership if this health-checker has it, so that another takes over at once."""

@@ -233,7 +233,7 @@ def test_the_answer_given_before_a_server_was_replaced_is_not_its_successors(rou
 def test_a_server_without_an_answer_for_the_threshold_is_removed(pool, servers, caplog):
     rounds = Rounds(pool, threshold="1ms")
     rounds.outcomes[servers[0]] = REFUSED
-    rounds.round(4)
+    rounds.round(12)
     assert [status.server.id for status in pool.list()] == servers[1:]
     assert [record.id for record in pool.removed()] == [servers[0]]
     assert caplog.messages[-1] == "server 127.0.0.1:5001 is removed: no answer for 0.001 s"
@@ -263,7 +263,7 @@ def test_at_most_half_of_the_pool_is_removed(pool, servers):
 def test_a_restored_server_starts_afresh(pool, servers):
     rounds = Rounds(pool, threshold="1ms")
     rounds.outcomes[servers[0]] = REFUSED
-    rounds.round(4)
+    rounds.round(12)
     pool.restore(servers[0], "test")
     rounds.round(2)
     assert status(pool, servers[0]).server.health is UP
@@ -314,6 +314,48 @@ def test_an_answer_that_comes_after_the_lease_is_dropped(rounds, pool, servers):
     rounds.now += 3 * INTERVAL
     rounds.finish()
     assert [status.last_check for status in pool.list()] == [None, None, None]
+
+
+def test_a_leader_that_stood_still_within_its_report_is_refused(pool, servers, monkeypatch):
+    """It saw that it leads, then stood still until another took over: the store knows better."""
+    first, second = Rounds(pool, name="first"), Rounds(pool, name="second")
+    first.outcomes[servers[0]] = ERROR
+    first.round(2)
+    record = pool.record_check
+
+    def stand_still(*words):
+        monkeypatch.undo()
+        pool.resign("first")
+        second.tick()
+        record(*words)
+
+    monkeypatch.setattr(pool, "record_check", stand_still)
+    first.tick(INTERVAL)
+    assert health(pool) == [UP, UP, UP]
+    assert status(pool, servers[0]).last_check == PASS
+
+
+def test_a_checker_that_lost_the_lead_and_got_it_again_starts_all_streaks_anew(pool, servers):
+    first, second = Rounds(pool, name="first"), Rounds(pool, name="second")
+    first.outcomes[servers[0]] = ERROR
+    first.round(2)
+    pool.resign("first")
+    second.tick()
+    second.checker.resign()
+    first.round(2)
+    assert health(pool)[0] is UP
+    first.round()
+    assert health(pool)[0] is DOWN
+
+
+@pytest.mark.parametrize("interval", ["500ms", "1s", "2s"])
+def test_another_leads_within_three_intervals_of_the_last_sign_of_the_leader(pool, servers, interval):
+    """The lead, and the time until the next look at it."""
+    rounds = Rounds(pool, healthCheckInterval=interval)
+    seconds = rounds.checker._interval
+    rounds.tick()
+    lease = rounds.checker._leads_until - rounds.now
+    assert lease + rounds.checker._look_seconds + rounds.checker._step_seconds <= 3 * seconds
 
 
 # --- the store is away

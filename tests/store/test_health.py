@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 import redis
 
+from lb.errors import StoreError
 from lb.model import Admin, Health, ServerId, ServerStatus
 from lb.store.keys import Keys
 from lb.store.pool import BackendPool
@@ -249,6 +250,44 @@ def test_one_health_checker_leads_until_it_stops_renewing(
     eventually(lambda: four.lead("two", 30))
     assert not four.lead("one", 30)
     assert connection.get(keys.checker) == "two"
+
+
+def test_each_lead_has_a_greater_term_also_after_the_store_lost_everything(
+    four: BackendPool, connection: redis.Redis, keys: Keys
+) -> None:
+    first = four.lead("one", 30)
+    assert first
+    assert four.lead("one", 30) == first
+    four.resign("one")
+    second = four.lead("two", 30)
+    assert second
+    assert second > first
+    connection.delete(keys.checker, keys.checker_term)
+    eventually(lambda: (four.lead("one", 0.001) or 0) > second)
+
+
+def test_a_deposed_health_checker_changes_nothing(four: BackendPool, age: Age) -> None:
+    old = four.lead("one", 30)
+    four.resign("one")
+    assert four.lead("two", 30)
+    age(B, 61)
+    before = four.list()
+    for act in (
+        lambda: four.record_check(A, UNANSWERED, old),
+        lambda: four.set_health(A, Health.DOWN, "connection refused", "checker", old),
+        lambda: four.remove_unanswered(B, 60, "checker", old),
+    ):
+        with pytest.raises(StoreError, match="no longer leads"):
+            act()
+    assert four.list() == before
+
+
+def test_a_lead_that_ran_out_is_over_though_nobody_took_it(four: BackendPool) -> None:
+    term = four.lead("one", 0.03)
+    four.record_check(A, PASSED, term)
+    eventually(lambda: four.leader() is None)
+    with pytest.raises(StoreError, match="no longer leads"):
+        four.record_check(A, PASSED, term)
 
 
 def test_after_a_time_without_leader_the_clocks_start_anew(four: BackendPool, age: Age) -> None:

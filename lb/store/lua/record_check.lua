@@ -1,8 +1,11 @@
 -- Notes the outcome of a health check, and since when a server gives no answer. Flips nothing: set_health does.
 --@include clock
+--@include fence
 -- KEYS: servers check_results check_times check_durations unanswered removal_refused
--- ARGV: server id, outcome, milliseconds that it took, 1 if the server answered
--- Return: nil
+-- ARGV: server id, outcome, milliseconds that it took, 1 if the server answered, term of the lead
+-- Return: nil; error DEPOSED
+local refusal = deposed(ARGV[5])
+if refusal then return refusal end
 local id = ARGV[1]
 if not redis.call('ZSCORE', servers, id) then return nil end
 

@@ -6,9 +6,12 @@
 --@include event
 --@include record
 --@include forget
+--@include fence
 -- KEYS: removed_unanswered
--- ARGV: server id, seconds without an answer, by whom, reason
--- Return: 1, or nil if it stays
+-- ARGV: server id, seconds without an answer, by whom, reason, term of the lead
+-- Return: 1, or nil if it stays; error DEPOSED
+local refusal = deposed(ARGV[5])
+if refusal then return refusal end
 local id, by, reason = ARGV[1], ARGV[3], ARGV[4]
 local since_when = redis.call('HGET', unanswered, id)
 if not since_when or now - since_when < tonumber(ARGV[2]) then return nil end

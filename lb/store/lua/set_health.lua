@@ -4,8 +4,11 @@
 --@include clock
 --@include event
 --@include flip
--- ARGV: server id, up or down, reason, by whom
--- Return: 1, or nil if it was so already or the server is not in the pool
+--@include fence
+-- ARGV: server id, up or down, reason, by whom, term of the lead
+-- Return: 1, or nil if it was so already or the server is not in the pool; error DEPOSED
+local refusal = deposed(ARGV[5])
+if refusal then return refusal end
 local id, observed = ARGV[1], ARGV[2]
 local before = redis.call('HGET', health, id)
 if not before or before == observed then return nil end
