@@ -5,7 +5,7 @@ Importing this costs pydantic's import (a tenth of a second): commands import it
 
 from __future__ import annotations
 
-from lb.config.addresses import ListenAddress, normalise_server_id, parse_server_url, parse_store_url
+from lb.config.addresses import ListenAddress, normalise_server_id, parse_server_url
 from lb.config.load import Setting, from_json, load, settings, to_json
 from lb.config.model import Config
 from lb.config.sections import AdminApi, HealthCheck, Limits, PassiveHealth, Timeouts

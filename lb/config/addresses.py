@@ -1,4 +1,4 @@
-"""Where things are: a server's URL, the address to listen on, the store, the proxies to trust.
+"""Where things are: a server's URL, the address to listen on, the proxies to trust.
 
 Names are normalised here and nowhere else: hosts in lower case, IPv6 in brackets and in its short form, the
 port always written. Parsers raise ValueError; the two for operators' commands raise UsageError.
@@ -20,7 +20,6 @@ _EXAMPLE = '"http://localhost:5001"'
 _HOST_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]{1,9}))?")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
-_STORE_URL = re.compile(r"rediss?://[^/?#\s]\S*|unix://\S*/\S+")
 
 parse_weight = whole_number(1, 256)
 
@@ -67,7 +66,7 @@ def _url_id(text: str) -> ServerId:
             f"a server's URL ends after its port, as requests bring their own path; got {shown(text)}, "
             f"leave out {shown(tail)}"
         )
-    host, port = _split(authority, _DEFAULT_SERVER_PORT, text)
+    host, port = split_host_port(authority, _DEFAULT_SERVER_PORT, text)
     if not host or not port:
         raise ValueError(f"expected a host and a port from 1 to 65535, such as {_EXAMPLE}; got {shown(text)}")
     return ServerId(f"{host}:{port}")
@@ -81,8 +80,8 @@ def _with_scheme(text: str) -> str:
     return f"; did you mean {shown(f'http://{text}')}?"
 
 
-def _split(authority: str, default_port: int, text: object) -> tuple[str, int]:
-    """Take host and port apart; the host may be empty. `text` is what errors show."""
+def split_host_port(authority: str, default_port: int, text: object) -> tuple[str, int]:
+    """Take host and port apart; the host may be empty. ValueError, which shows `text`, if it is no address."""
     match = _HOST_PORT.fullmatch(authority)
     if not match:
         hint = "; IPv6 addresses stand in brackets" if authority.count(":") > 1 else ""
@@ -130,7 +129,7 @@ class ListenAddress:
             text = f":{text}"
         if not re.search(r":[0-9]+\Z", text):
             raise ValueError(f'expected an address such as ":8080" or "127.0.0.1:8080"; got {shown(value)}')
-        host, port = _split(text, 0, value)
+        host, port = split_host_port(text, 0, value)
         return cls(host.strip("[]"), port)
 
     @property
@@ -141,21 +140,6 @@ class ListenAddress:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def parse_store_url(text: str) -> str:
-    """Check the shape of a store's URL; the password never appears in the error."""
-    if _STORE_URL.fullmatch(text):
-        return text
-    hint = ""
-    if "://" not in text and _STORE_URL.fullmatch(f"redis://{text}"):
-        hint = '; did you forget "redis://"?'
-    forms = '"redis://localhost:6379/0", "rediss://…" or "unix:///path"'
-    raise ValueError(f"expected a store's URL such as {forms}; got {shown(_hide_password(text))}{hint}")
-
-
-def _hide_password(text: str) -> str:
-    return re.sub(r"\A(\w[\w+]*://)?.*@", r"\1***@", text.partition("?")[0], flags=re.DOTALL)
 
 
 def parse_network(value: object) -> IPv4Network | IPv6Network:

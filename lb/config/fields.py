@@ -10,7 +10,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, PlainValidator
 
-from lb.config.addresses import ListenAddress, normalise_url, parse_network, parse_store_url, parse_weight
+from lb.config.addresses import ListenAddress, normalise_url, parse_network, parse_weight
+from lb.config.store_url import check_store_url
 from lb.config.values import (
     StatusRange,
     format_duration,
@@ -18,6 +19,7 @@ from lb.config.values import (
     parse_duration,
     parse_positive_duration,
     shown,
+    switch,
     whole_number,
 )
 
@@ -33,6 +35,12 @@ def strategy_names() -> list[str]:
 def _key_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", text):
         raise ValueError(f'expected 1 to 64 letters, digits, ".", "_", ":" or "-"; got {shown(text)}')
+    return text
+
+
+def _pseudonym(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._~-]{1,255}(:\d{1,5})?", text):
+        raise ValueError(f'expected a name such as "lb" or a host, without blanks; got {shown(text)}')
     return text
 
 
@@ -70,8 +78,11 @@ Statuses = Annotated[StatusRange, PlainValidator(StatusRange.parse), PlainSerial
 
 Listen = Annotated[ListenAddress, PlainValidator(ListenAddress.parse), PlainSerializer(str)]
 ServerUrl = Annotated[str, AfterValidator(normalise_url)]
-StoreUrl = Annotated[str, AfterValidator(parse_store_url)]
+StoreUrl = Annotated[str, AfterValidator(check_store_url)]
 Network = Annotated[IPv4Network | IPv6Network, PlainValidator(parse_network), PlainSerializer(str)]
+
+Switch = Annotated[bool, BeforeValidator(switch)]
+Pseudonym = Annotated[str, AfterValidator(_pseudonym)]
 
 StrategyName = Annotated[str, BeforeValidator(one_of(strategy_names()))]
 CheckMethod = Annotated[str, BeforeValidator(one_of(["HEAD", "GET"]))]

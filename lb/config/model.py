@@ -75,7 +75,24 @@ class Config(Section):
     limits: Limits = Field(default=Limits(), description="How much of everything one client may ask for.")
     trusted_proxies: tuple[fields.Network, ...] = Field(
         default=(),
-        description="Addresses and networks whose `X-Forwarded-*` headers are believed; nobody's by default.",
+        description="Addresses and networks whose `X-Forwarded-*`, `Forwarded` and `X-Request-Id` headers "
+        "are believed; nobody's by default.",
+    )
+    request_id: fields.Switch = Field(
+        default=True,
+        description="Whether each request gets an `X-Request-Id`, unique in the fleet; a trusted proxy's "
+        "is kept.",
+    )
+    request_id_in_response: fields.Switch = Field(
+        default=False, description="Whether the client gets the `X-Request-Id` too, in place of a server's."
+    )
+    forwarded: fields.Switch = Field(
+        default=False, description="Whether requests also get a `Forwarded` header (RFC 7239)."
+    )
+    via: fields.Pseudonym | None = Field(
+        default=None,
+        description="Our name in a `Via` header on requests and responses (RFC 9110), such as `lb`; "
+        "absent: no such header.",
     )
     workers: fields.Count | None = Field(
         default=None, description="Worker processes; absent: one per processor core."

@@ -15,6 +15,9 @@ _DURATION_PART = re.compile(r"([\d.]+)(ms|h|m|s)", re.ASCII)
 _NUMBER = re.compile(r"\d{1,12}(?:\.\d{1,12})?", re.ASCII)
 _LONGEST_SECONDS = 365 * 24 * 3600
 
+_SWITCHES = dict.fromkeys(("true", "on", "yes", "1"), True) | dict.fromkeys(
+    ("false", "off", "no", "0"), False
+)
 _LARGEST = 2**53  # what every JSON reader holds exactly
 _STATUSES = re.compile(r"([1-5])xx|([1-5]\d\d)(?:-([1-5]\d\d))?", re.ASCII | re.IGNORECASE)
 
@@ -91,6 +94,14 @@ def whole_number(least: int, most: int = _LARGEST) -> Callable[[object], int]:
         raise ValueError(f"expected a whole number, {bounds}; got {shown(value)}")
 
     return parse
+
+
+def switch(value: object) -> bool:
+    """Take true or false; as words too (environment)."""
+    found = _SWITCHES.get(value.lower()) if isinstance(value, str) else value
+    if isinstance(found, bool):
+        return found
+    raise ValueError(f"expected true or false; got {shown(value)}")
 
 
 def one_of(words: Collection[str]) -> Callable[[object], str]:

@@ -15,6 +15,9 @@ from lb.proxy.stream import Stream, StreamTimeoutError
 from lb.store.lease import Lease
 from lb.store.lease_line import LeaseLine
 
+#: Interim responses (100, 103, …) to one request: a server that sends more is not going to answer.
+_MOST_INTERIM = 32
+
 
 @dataclass(slots=True)
 class Answer:
@@ -124,24 +127,25 @@ class Attempts:
     @staticmethod
     def _request_bytes(client: Client, request: Request, server: ServerConnections) -> bytes:
         fields = request.fields
-        own = client.forwarded_lines(fields)
+        own = client.added_lines(fields, request.minor)
         if fields.host is None:
             own += b"\r\nHost: %b" % server.host
         if fields.chunked:
             own += b"\r\nTransfer-Encoding: chunked"
         if fields.upgrade and request.minor:  # RFC 9110 §7.8: not from HTTP/1.0
             own += b"\r\nConnection: upgrade\r\nUpgrade: %b" % fields.upgrade
-        return b"%b %b HTTP/1.1%b%b\r\n\r\n%b" % (
+        return b"%b %b HTTP/1.1%b%b%b\r\n\r\n%b" % (
             request.method,
             request.target,
             fields.forward,
             own,
+            request.id_line,
             request.body,
         )
 
     def _read_answer(self, client: Client, request: Request, stream: Stream) -> ResponseHead:
         """Read heads until the final one; interim ones are passed on (RFC 9110 §15.2)."""
-        while True:
+        for _ in range(_MOST_INTERIM + 1):
             head = self._heads.response(self._read_head(stream))
             if head.status >= 200 or (head.status == 101 and request.fields.upgrade and request.minor):
                 return head
@@ -149,6 +153,7 @@ class Attempts:
                 raise ServerError("the server switched protocols without being asked")
             if request.minor:
                 self._send_interim(client, head)
+        raise ServerError(f"the server sent more than {_MOST_INTERIM} interim responses")
 
     def _send_interim(self, client: Client, head: ResponseHead) -> None:
         client.stream.arm(self._settings.response_head_seconds)

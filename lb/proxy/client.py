@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lb.errors import ClientError, ClientGoneError, LBError, NoEligibleServerError
-from lb.proxy.headers import Fields, forwarded_lines
+from lb.proxy.additions import Additions
+from lb.proxy.headers import Fields
 from lb.proxy.http1 import HeadParser, Request
 from lb.proxy.responses import own_response
 from lb.proxy.stream import RECEIVE_BYTES, Stream, StreamTimeoutError
@@ -41,29 +42,44 @@ class ClientSettings:
     keep_alive_seconds: float
     keep_alive_requests: int
     retry_after_seconds: int
+    request_id: bool
+    request_id_in_response: bool
 
 
 class Client:
     """A client's connection while it is open."""
 
-    __slots__ = ("_lines", "_lines_of", "address", "closing", "gone", "server", "stream", "trusted")
+    __slots__ = (
+        "_additions",
+        "_lines",
+        "_lines_minor",
+        "_lines_of",
+        "address",
+        "closing",
+        "gone",
+        "server",
+        "stream",
+        "trusted",
+    )
 
-    def __init__(self, stream: Stream, address: str, *, trusted: bool) -> None:
+    def __init__(self, stream: Stream, address: str, additions: Additions, *, trusted: bool) -> None:
         self.stream = stream
         self.address = address.encode()
         self.trusted = trusted
+        self._additions = additions
         self._lines_of: Fields | None = None
+        self._lines_minor = 1
         self._lines = b""
         self.closing = False  # its connection ends with the request at hand
         self.gone = False  # it closed its connection while a request was being served
         self.server: Stream | None = None  # the server's connection that serves it now
         stream.on_parked_readable = self._spoke
 
-    def forwarded_lines(self, fields: Fields) -> bytes:
-        """Return the X-Forwarded lines for a request; mostly the same as before."""
-        if fields is not self._lines_of:
-            self._lines_of = fields
-            self._lines = forwarded_lines(fields, self.address, trusted=self.trusted)
+    def added_lines(self, fields: Fields, minor: int) -> bytes:
+        """Return what is added to a request of HTTP/1.`minor`; mostly the same as before."""
+        if fields is not self._lines_of or minor != self._lines_minor:
+            self._lines_of, self._lines_minor = fields, minor
+            self._lines = self._additions.lines(fields, minor, self.address, trusted=self.trusted)
         return self._lines
 
     def _spoke(self) -> None:
@@ -86,8 +102,11 @@ Forward = Callable[[Client, Request], bool]
 class ClientLoop:
     """Serves the requests of a connection in order."""
 
-    def __init__(self, heads: HeadParser, forward: Forward, settings: ClientSettings) -> None:
+    def __init__(
+        self, heads: HeadParser, additions: Additions, forward: Forward, settings: ClientSettings
+    ) -> None:
         self._heads = heads
+        self._id_line = additions.id_line if settings.request_id else None
         self._forward = forward
         self._settings = settings
         #: A head that is no longer than this exceeds neither limit.
@@ -106,6 +125,8 @@ class ClientLoop:
                 if not head:
                     break
                 request = self._heads.request(head)
+                if self._id_line is not None:
+                    request.id_line = self._id_line(request.fields, trusted=client.trusted)
                 if not self._forward(client, request) or self.stopping:
                     if request.upload is not None and not request.upload.complete:
                         _linger(stream)  # it is still sending: the answer came early
@@ -169,11 +190,14 @@ class ClientLoop:
             return
         retry_after = self._settings.retry_after_seconds if isinstance(error, NoEligibleServerError) else 0
         head = request is not None and request.method == b"HEAD"
+        lines = request.id_line if request is not None and self._settings.request_id_in_response else b""
         stream = client.stream
         try:
             stream.arm(_LINGER_SECONDS)
             stream.send_all(
-                own_response(error.status, _reason(error), head=head, retry_after_seconds=retry_after)
+                own_response(
+                    error.status, _reason(error), head=head, retry_after_seconds=retry_after, lines=lines
+                )
             )
             _linger(stream)
         except OSError:

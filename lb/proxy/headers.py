@@ -3,40 +3,71 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
 #: A field name is a token (RFC 9110 §5.6.2).
 FIELD_NAME = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 
 #: Never forwarded as received: they speak of one connection only (RFC 9110 §7.6.1; `Proxy-Connection` and
-#: `Keep-Alive` are older names of the same). The forwarder writes its own where needed.
+#: `Keep-Alive` are older names of the same; HTTP2-Settings goes with `Upgrade: h2c`, which we do not speak).
+#: The forwarder writes its own where needed.
 HOP_BY_HOP = frozenset(
-    {b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade"}
+    b"connection http2-settings keep-alive proxy-connection te transfer-encoding upgrade".split()
 )
 
-#: Written by us, so what the client claims is not forwarded (it is appended to if the client is trusted).
-FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"})
-
-REMOVED_FROM_REQUESTS = HOP_BY_HOP | FORWARDED
-REMOVED_FROM_RESPONSES = HOP_BY_HOP | {b"x-forwarded-server"}
+#: Matched because they mean something to us, and passed on nevertheless; all others that match are not.
+_KEPT = frozenset({b"content-length", b"host"})
 
 #: What Connection cannot nominate away (RFC 9110 §7.6.1: not fields meant for all recipients).
-PROTECTED = FORWARDED | frozenset(
+PROTECTED = frozenset(
     b"authorization cache-control content-length content-type cookie date host set-cookie".split()
 )
 
-#: The fields that mean something to us; all others are only passed on.
-_SPECIAL = re.compile(
-    rb"\r\n((?i:connection|content-length|host|keep-alive|proxy-connection|te|transfer-encoding|upgrade"
-    rb"|x-forwarded-(?:for|proto|host|server))):[\t ]*+([^\r]*+)"
+_EITHER_WAY = rb"connection|keep-alive|proxy-connection|te|upgrade|http2-settings"
+# Servers that read fields as CGI does take "X_Forwarded_For" for ours, so with "_" they are not passed on.
+_OF_REQUESTS = (
+    rb"|content[-_]length|transfer[-_]encoding|host|forwarded|x[-_]real[-_]ip|x[-_]forwarded[-_][\w-]+"
 )
+_OF_RESPONSES = rb"|content-length|transfer-encoding|x-forwarded-server"
+
 # RFC 9110 §7.2 and RFC 3986 §3.2: host and port, without user information.
 HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]++\]|[A-Za-z0-9\-._~%!$&'()*+,;=]*+)(?::\d{0,5})?")
 _DIGITS = re.compile(rb"\d{1,18}")
+# Fields whose lines are one list (RFC 9110 §5.3), and fields of one value, of which the last counts.
+_LISTS = {b"forwarded": "forwarded", b"upgrade": "upgrade", b"x-forwarded-for": "forwarded_for"}
+_SINGLE = {
+    b"x-forwarded-host": "forwarded_host",
+    b"x-forwarded-proto": "forwarded_proto",
+    b"x-request-id": "request_id",
+}
+_HTTP_2 = frozenset({b"h2c", b"h2"})
 # RFC 9112 §6.1 and §6.3, 4: chunked once and last, else the body has no certain end.
 _UNKNOWN_CODING = re.compile(rb"(?!chunked[ \t,])" + FIELD_NAME + rb"[ \t]*,[ \t]*chunked")
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderSettings:
+    """What the configuration says about the fields that we add ourselves."""
+
+    request_id: bool = True  # X-Request-Id, on requests
+    request_id_in_response: bool = False
+    forwarded: bool = False  # Forwarded (RFC 7239), beside X-Forwarded-*
+    via: bytes = b""  # our name in Via (RFC 9110 §7.6.3); empty: none
+
+    @property
+    def special_in_requests(self) -> re.Pattern[bytes]:
+        """The fields of a request that mean something to us; all others are only passed on."""
+        return _special(_EITHER_WAY + _OF_REQUESTS + (rb"|x[-_]request[-_]id" if self.request_id else b""))
+
+    @property
+    def special_in_responses(self) -> re.Pattern[bytes]:
+        """The same of a response."""
+        own_id = self.request_id and self.request_id_in_response
+        return _special(_EITHER_WAY + _OF_RESPONSES + (rb"|x-request-id" if own_id else b""))
+
+
+def _special(names: bytes) -> re.Pattern[bytes]:
+    return re.compile(rb"\r\n((?i:" + names + rb")):[\t ]*+([^\r]*+)")
 
 
 @dataclass(slots=True)
@@ -53,12 +84,17 @@ class Fields:
     forwarded_for: bytes = b""
     forwarded_proto: bytes = b""
     forwarded_host: bytes = b""
+    forwarded: bytes = b""  # elements of Forwarded
+    claims: bytes = (
+        b""  # lines about the hops before us that we do not write: passed on if the client is trusted
+    )
+    request_id: bytes = b""
     unknown_coding: bool = False
     framing_fault: str = ""  # why the message's length is not certain
     host_fault: str = ""
 
 
-def read_fields(block: bytes, removed: frozenset[bytes]) -> Fields:
+def read_fields(block: bytes, special: re.Pattern[bytes]) -> Fields:
     """Read a block that is well-formed: each line behind a CR LF, an empty line at the end."""
     fields = Fields()
     kept: list[bytes] = []
@@ -66,7 +102,7 @@ def read_fields(block: bytes, removed: frozenset[bytes]) -> Fields:
     codings: list[bytes] = []
     connection: list[bytes] = []
     copied = 0
-    for match in _SPECIAL.finditer(block):
+    for match in special.finditer(block):
         name, value = match[1].lower(), match[2].rstrip(b" \t")
         if name == b"content-length":
             lengths.append(value)
@@ -75,8 +111,8 @@ def read_fields(block: bytes, removed: frozenset[bytes]) -> Fields:
         elif name == b"connection":
             connection += _tokens(value)
         else:
-            _note(fields, name, value)
-        if name in removed or (name == b"content-length" and len(lengths) > 1):
+            _note(fields, name, value, match[0])
+        if name not in _KEPT or (name == b"content-length" and len(lengths) > 1):
             kept.append(block[copied : match.start()])
             copied = match.end()
     kept.append(block[copied:-4])
@@ -86,28 +122,30 @@ def read_fields(block: bytes, removed: frozenset[bytes]) -> Fields:
     return fields
 
 
-def _note(fields: Fields, name: bytes, value: bytes) -> None:
+def _note(fields: Fields, name: bytes, value: bytes, line: bytes) -> None:
     if name == b"host":
         if fields.host is not None:
             fields.host_fault = "more than one Host"
         elif not HOST.fullmatch(value):
             fields.host_fault = "malformed Host"
         fields.host = value
-    elif name == b"upgrade":
-        fields.upgrade = value
-    elif name == b"x-forwarded-for":
-        fields.forwarded_for = b", ".join(filter(None, (fields.forwarded_for, value)))
-    elif name == b"x-forwarded-proto":
-        fields.forwarded_proto = value
-    elif name == b"x-forwarded-host":
-        fields.forwarded_host = value
+    elif attribute := _LISTS.get(name):
+        setattr(fields, attribute, _joined(getattr(fields, attribute), value))
+    elif attribute := _SINGLE.get(name):
+        setattr(fields, attribute, value)
+    elif name.startswith((b"x-forwarded-", b"x-real-")) and b"_" not in name:
+        fields.claims += line
+
+
+def _joined(before: bytes, value: bytes) -> bytes:
+    return b"%b, %b" % (before, value) if before and value else before or value
 
 
 def _apply_connection(fields: Fields, tokens: list[bytes]) -> None:
     fields.close = b"close" in tokens
     fields.keep_alive = b"keep-alive" in tokens
-    if b"upgrade" not in tokens:
-        fields.upgrade = b""
+    protocols = [token for token in fields.upgrade.split(b",") if token.strip(b" \t").lower() not in _HTTP_2]
+    fields.upgrade = b",".join(protocols).strip(b" \t") if b"upgrade" in tokens else b""
     nominated = set(tokens) - {b"close"} - HOP_BY_HOP - PROTECTED
     if nominated:  # one pass, however many are named: a search for each took 400 ms for a head of 28 KB
         lines = fields.forward.split(b"\r\n")
@@ -144,28 +182,3 @@ def _apply_framing(fields: Fields, lengths: list[bytes], codings: list[bytes]) -
 
 def _tokens(value: bytes) -> list[bytes]:
     return [token.strip(b" \t").lower() for token in value.split(b",") if token.strip(b" \t")]
-
-
-def trusts(networks: Collection[IPv4Network | IPv6Network], address: str) -> bool:
-    """Whether an address (empty: a unix socket) is that of one of our own proxies."""
-    if not networks or not address:
-        return False
-    found = ip_address(address)
-    if isinstance(found, IPv6Address) and found.ipv4_mapped:
-        found = found.ipv4_mapped  # how a dual-stack socket shows an IPv4 client
-    return any(found in network for network in networks)
-
-
-def forwarded_lines(fields: Fields, client: bytes, *, trusted: bool) -> bytes:
-    """Return the X-Forwarded lines to add to a request from `client`, each with the CR LF before it.
-
-    What a trusted client says of the hops before it is kept and appended to; what others claim is replaced.
-    """
-    chain, proto, host = client, b"http", fields.host or b""
-    if trusted:
-        chain = b", ".join(filter(None, (fields.forwarded_for, client)))
-        proto = fields.forwarded_proto or proto
-        host = fields.forwarded_host or host
-    if not host:
-        return b"\r\nX-Forwarded-For: %b\r\nX-Forwarded-Proto: %b" % (chain, proto)
-    return b"\r\nX-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b" % (chain, proto, host)

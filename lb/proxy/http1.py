@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, TypeVar
 from lb.errors import ClientError, ServerError
 from lb.proxy.headers import (
     FIELD_NAME,
-    REMOVED_FROM_REQUESTS,
-    REMOVED_FROM_RESPONSES,
     Fields,
+    HeaderSettings,
     read_fields,
 )
 from lb.proxy.target import REFUSED_METHODS, origin_form
@@ -33,6 +32,7 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: [\t \x21-\x7e\x80-\xf
 # RFC 9112 §5: no blank before the colon, no line folding, no control bytes in the value.
 _BLOCK = re.compile(rb"(?:\r\n" + FIELD_NAME + rb":[\t \x21-\x7e\x80-\xff]*+)*+\r\n\r\n")
 
+_LENGTH_LINE = re.compile(rb"\r\n(?i:content-length):[^\r]*+")
 _FORBIDDEN_TRAILER = re.compile(
     rb"\r\n(?i:authorization|connection|content-(?:encoding|length|range|type)|cookie|expect|host|keep-alive"
     rb"|max-forwards|proxy-[\w-]+|set-cookie|te|trailer|transfer-encoding|upgrade|x-forwarded-[\w-]+):[^\r]*+"
@@ -58,6 +58,7 @@ class Request:
     fields: Fields
     body: bytes = b""  # if it arrived whole with the head
     upload: Upload | None = None  # else what brings it
+    id_line: bytes = b""  # its X-Request-Id, with the CR LF before it; empty: it gets none
 
     @property
     def body_kept(self) -> bool:
@@ -96,11 +97,17 @@ class _Memory(dict[bytes, _Value]):
             self[text] = value
 
 
+_DEFAULTS = HeaderSettings()
+
+
 class HeadParser:
     """Parses heads with at most `header_count` fields; remembers those that were found valid."""
 
-    def __init__(self, header_count: int) -> None:
+    def __init__(self, header_count: int, settings: HeaderSettings = _DEFAULTS) -> None:
         self._header_count = header_count
+        self._in_requests = settings.special_in_requests
+        self._in_responses = settings.special_in_responses
+        self._via = [b"\r\nVia: 1.%d %b" % (minor, settings.via) if settings.via else b"" for minor in (0, 1)]
         # A client's requests differ in their first line, a server's responses often in nothing.
         self._request_blocks: _Memory[Fields] = _Memory()
         self._responses: _Memory[ResponseHead] = _Memory()
@@ -114,7 +121,7 @@ class HeadParser:
         block = head[line_end:]
         fields = self._request_blocks.get(block)
         if fields is None:
-            fields = self._read_block(block, REMOVED_FROM_REQUESTS)
+            fields = self._read_block(block, self._in_requests)
             if fields.framing_fault or fields.host_fault:
                 raise ClientError(fields.framing_fault or fields.host_fault)
             if fields.unknown_coding:
@@ -145,7 +152,7 @@ class HeadParser:
         if match is None:
             raise ServerError(f"the server's status line is not HTTP/1: {head[:80]!r}")
         try:
-            fields = self._read_block(head[line_end:], REMOVED_FROM_RESPONSES)
+            fields = self._read_block(head[line_end:], self._in_responses)
         except ClientError as error:
             raise ServerError(f"the server's response head is malformed: {error}") from None
         minor, status = match.groups()
@@ -155,20 +162,34 @@ class HeadParser:
             raise ServerError("the server used a transfer coding other than chunked")
         if fields.chunked and minor == b"0":
             raise ServerError("the server sent Transfer-Encoding with HTTP/1.0")
+        lies = _takes_back_its_body(int(status), fields)
         return ResponseHead(
             int(status),
             int(minor),
             fields,
-            forward=b"HTTP/1.1 %b%b" % (head[9:line_end], fields.forward),
-            keep_alive=not fields.close and (minor == b"1" or fields.keep_alive),
+            forward=b"HTTP/1.1 %b%b%b" % (head[9:line_end], fields.forward, self._via[int(minor)]),
+            keep_alive=not (fields.close or lies) and (minor == b"1" or fields.keep_alive),
         )
 
-    def _read_block(self, block: bytes, removed: frozenset[bytes]) -> Fields:
+    def _read_block(self, block: bytes, special: re.Pattern[bytes]) -> Fields:
         if _BLOCK.fullmatch(block) is None:
             raise ClientError("malformed header field")
         if block.count(b"\r\n") - 2 > self._header_count:
             raise ClientError(f"more than {self._header_count} header fields", 431)
-        return read_fields(block, removed)
+        return read_fields(block, special)
+
+
+def _takes_back_its_body(status: int, fields: Fields) -> bool:
+    """Whether a response that has no body claims to have one (RFC 9110 §8.6, RFC 9112 §6.1).
+
+    What it says of the body is not forwarded, and what comes next on that connection is not certain.
+    """
+    if status >= 200 and status != 204:
+        return False
+    if status < 200 and (fields.content_length or fields.chunked):
+        raise ServerError("the server sent an interim response with a body")
+    fields.forward = _LENGTH_LINE.sub(b"", fields.forward)
+    return bool(fields.content_length or fields.chunked)
 
 
 def parse_trailers(block: bytes) -> bytes:

@@ -11,11 +11,12 @@ import gevent
 from lb.config import Config
 from lb.model import ServerId
 from lb.proxy.acceptor import Acceptor
+from lb.proxy.additions import Additions, trusts
 from lb.proxy.attempt import Attempts, AttemptSettings
 from lb.proxy.client import Client, ClientLoop, ClientSettings
 from lb.proxy.connections import ServerConnections
 from lb.proxy.forward import Forwarder, ForwardSettings
-from lb.proxy.headers import trusts
+from lb.proxy.headers import HeaderSettings
 from lb.proxy.http1 import HeadParser
 from lb.proxy.relay import Relay
 from lb.proxy.servers import Servers
@@ -32,13 +33,17 @@ class DataPlane:
         self._config = config
         self._deadlines = Deadlines()
         self._servers = Servers(self._connections)
-        heads = HeadParser(config.limits.header_count)
+        headers = _header_settings(config)
+        heads = HeadParser(config.limits.header_count, headers)
+        self._additions = Additions(headers)
         self._relay = Relay(
-            idle_seconds=config.timeouts.idle_seconds, tunnel_seconds=config.timeouts.tunnel_seconds
+            idle_seconds=config.timeouts.idle_seconds,
+            tunnel_seconds=config.timeouts.tunnel_seconds,
+            id_in_response=headers.request_id_in_response,
         )
         attempts = Attempts(line, self._servers, heads, _attempt_settings(config))
         forwarder = Forwarder(line, attempts, self._relay, _forward_settings(config))
-        self._clients = ClientLoop(heads, forwarder.forward, _client_settings(config))
+        self._clients = ClientLoop(heads, self._additions, forwarder.forward, _client_settings(config))
         self._acceptor = Acceptor(
             listener,
             lambda sock: Stream(sock, self._deadlines),
@@ -67,7 +72,7 @@ class DataPlane:
 
     def _serve(self, stream: Stream, address: str) -> None:
         trusted = trusts(self._config.trusted_proxies, address)
-        self._clients.serve(Client(stream, address, trusted=trusted))
+        self._clients.serve(Client(stream, address, self._additions, trusted=trusted))
 
     def _connections(self, server: ServerId) -> ServerConnections:
         return ServerConnections(
@@ -77,6 +82,15 @@ class DataPlane:
             idle_seconds=self._config.timeouts.idle_seconds,
             max_idle=self._config.limits.idle_connections_per_server,
         )
+
+
+def _header_settings(config: Config) -> HeaderSettings:
+    return HeaderSettings(
+        request_id=config.request_id,
+        request_id_in_response=config.request_id_in_response,
+        forwarded=config.forwarded,
+        via=(config.via or "").encode(),
+    )
 
 
 def _attempt_settings(config: Config) -> AttemptSettings:
@@ -106,4 +120,6 @@ def _client_settings(config: Config) -> ClientSettings:
         keep_alive_seconds=config.timeouts.keep_alive_seconds,
         keep_alive_requests=config.limits.keep_alive_requests or 2**62,
         retry_after_seconds=math.ceil(config.health_check_interval_seconds),
+        request_id=config.request_id,
+        request_id_in_response=config.request_id_in_response,
     )

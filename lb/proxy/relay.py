@@ -22,9 +22,10 @@ from lb.proxy.tunnel import tunnel
 class Relay:
     """Relays answers of servers to clients."""
 
-    def __init__(self, *, idle_seconds: float, tunnel_seconds: float) -> None:
+    def __init__(self, *, idle_seconds: float, tunnel_seconds: float, id_in_response: bool) -> None:
         self._idle_seconds = idle_seconds
         self._tunnel_seconds = tunnel_seconds
+        self._id_in_response = id_in_response
         self.stopping = False  # tell clients that their connection ends with this response
 
     def relay(self, client: Client, request: Request, answer: Answer) -> bool:
@@ -44,7 +45,7 @@ class Relay:
             and (bounded or rechunk)
             and (request.upload is None or request.upload.sent)
         )
-        head = _head(request, answer, rechunk, keep_alive)
+        head = _head(request, answer, rechunk, keep_alive, request.id_line if self._id_in_response else b"")
         stream = client.stream
         stream.arm(self._idle_seconds)
         try:
@@ -90,8 +91,13 @@ class Relay:
         client.stream.parked = False
         client.stream.arm(self._idle_seconds)
         client.stream.send_all(
-            b"%b\r\nConnection: upgrade\r\nUpgrade: %b%b"
-            % (answer.head.forward, answer.head.fields.upgrade, answer.server.signature)
+            b"%b\r\nConnection: upgrade\r\nUpgrade: %b%b%b"
+            % (
+                answer.head.forward,
+                answer.head.fields.upgrade,
+                request.id_line if self._id_in_response else b"",
+                answer.server.signature,
+            )
         )
         tunnel(client.stream, answer.stream, idle_seconds=self._tunnel_seconds)
 
@@ -123,10 +129,9 @@ def _body(request: Request, answer: Answer) -> Body | bytes:
     return body
 
 
-def _head(request: Request, answer: Answer, rechunk: bool, keep_alive: bool) -> bytes:  # noqa: FBT001
-    own = b""
+def _head(request: Request, answer: Answer, rechunk: bool, keep_alive: bool, own: bytes) -> bytes:  # noqa: FBT001
     if rechunk:
-        own = b"\r\nTransfer-Encoding: chunked"
+        own += b"\r\nTransfer-Encoding: chunked"
     if not keep_alive:
         own += b"\r\nConnection: close"
     elif not request.minor:

@@ -5,17 +5,22 @@ from __future__ import annotations
 from http import HTTPStatus
 
 
-def own_response(status: int, reason: str, *, head: bool = False, retry_after_seconds: int = 0) -> bytes:
-    """Return a whole response that closes the connection; without its body for HEAD."""
+def own_response(
+    status: int, reason: str, *, head: bool = False, retry_after_seconds: int = 0, lines: bytes = b""
+) -> bytes:
+    """Return a whole response that closes the connection; without its body for HEAD.
+
+    `lines` are further fields, each with the CR LF before it.
+    """
     phrase = HTTPStatus(status).phrase
     body = f"{status} {phrase}: {reason}\n".encode()
-    lines = [
+    fields = [
         f"HTTP/1.1 {status} {phrase}",
         "Content-Type: text/plain; charset=utf-8",
         f"Content-Length: {len(body)}",
         "Connection: close",
     ]
     if retry_after_seconds:
-        lines.append(f"Retry-After: {retry_after_seconds}")
-    text = "\r\n".join(lines).encode() + b"\r\n\r\n"
+        fields.append(f"Retry-After: {retry_after_seconds}")
+    text = "\r\n".join(fields).encode() + lines + b"\r\n\r\n"
     return text if head else text + body

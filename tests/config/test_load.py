@@ -181,6 +181,8 @@ _VALUES = st.fixed_dictionaries(
         "timeouts": st.fixed_dictionaries({}, optional={"connect": _DURATIONS, "tunnel": _DURATIONS}),
         "healthCheck": st.fixed_dictionaries({"expect": st.lists(st.integers(100, 599), min_size=1)}),
         "trustedProxies": st.lists(st.ip_addresses().map(str), max_size=3),
+        "requestId": st.booleans(),
+        "via": st.none() | st.just("lb"),
         "admin": st.just({"listen": ":0", "token": "t" * 16}),
     },
 )

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from lb.config import Config, from_json
 from lb.config.fields import strategy_names
+from lb.errors import ConfigError
 from lb.store.keys import DEFAULT_POOL, DEFAULT_PREFIX
 from lb.strategies import STRATEGIES
 
@@ -58,3 +59,17 @@ def test_redirects_pass_the_default_check():
         302,
         399,
     ]
+
+
+def test_the_fields_we_add_are_settings():
+    config = Config()
+    assert (config.request_id, config.request_id_in_response, config.forwarded, config.via) == (
+        True,
+        False,
+        False,
+        None,
+    )
+    assert from_json('{"requestId": "off", "via": "edge-1.example:80"}').via == "edge-1.example:80"
+    for bad in ('{"via": "a b"}', '{"via": ""}', '{"via": "a\\r\\nB: 1"}'):
+        with pytest.raises(ConfigError, match="via: expected a name such as"):
+            from_json(bad)

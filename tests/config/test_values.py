@@ -14,6 +14,7 @@ from lb.config.values import (
     parse_duration,
     parse_positive_duration,
     shown,
+    switch,
     whole_number,
 )
 
@@ -151,3 +152,15 @@ def test_status_range(written: object, first: int, last: int):
 def test_bad_status_range(written: object):
     with pytest.raises(ValueError, match="expected a"):
         StatusRange.parse(written)
+
+
+@pytest.mark.parametrize("written", [True, "true", "On", "yes", "1"])
+def test_switch(written: object):
+    assert switch(written) is True
+    assert switch({True: False, "true": "False", "On": "off", "yes": "NO", "1": "0"}[written]) is False
+
+
+@pytest.mark.parametrize("written", [1, 0, None, "", "maybe", []])
+def test_what_is_no_switch(written: object):
+    with pytest.raises(ValueError, match="expected true or false; got "):
+        switch(written)

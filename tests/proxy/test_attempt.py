@@ -126,3 +126,27 @@ def test_a_switch_that_nobody_asked_for_is_502(balancer: Make) -> None:
         asking = b"GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"  # not for 1.0 to ask
         for request in (GET, asking):
             assert made.ask(request).startswith(b"HTTP/1.1 502 ")
+
+
+def test_a_flood_of_interim_answers_is_502(balancer: Make) -> None:
+    with playing(answering(CONTINUE * 40 + OK)) as server:
+        made = balancer(server, maxRetries=0)
+        with made.client() as client:
+            client.send(GET)
+            passed_on, _, answer = client.rest().rpartition(CONTINUE)
+        assert passed_on.count(CONTINUE) < 40
+        assert answer.startswith(b"HTTP/1.1 502 ")
+        assert made.failures(server.id) == 1
+
+
+def test_requests_to_speak_http_2_are_answered_in_http_1(balancer: Make) -> None:
+    requests: list[bytes] = []
+    asking = (
+        b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c"
+        b"\r\nHTTP2-Settings: AAMAAABkAAQ\r\n\r\n"
+    )
+    with playing(recording(requests)) as server:
+        assert balancer(server).ask(asking).endswith(b"ok")
+    assert not {b"upgrade", b"http2-settings", b"connection"} & {
+        line.partition(b":")[0].lower() for line in requests[0].split(b"\r\n")
+    }

@@ -81,7 +81,7 @@ def test_a_request_is_forwarded_and_answered(balancer: Make) -> None:
     with playing(
         recording(requests, b"HTTP/1.1 200 Fine\r\nX-a: 1\r\nContent-Length: 2\r\n\r\nok")
     ) as server:
-        made = balancer(server)
+        made = balancer(server, requestId=False)
         response = made.ask(b"POST /p?q HTTP/1.1\r\nHost: h:1\r\nX-B:  2 \r\nContent-Length: 3\r\n\r\nabc")
     assert response == (
         b"HTTP/1.1 200 Fine\r\nX-a: 1\r\nContent-Length: 2\r\nX-Forwarded-Server: http://%b\r\n\r\nok"

@@ -244,7 +244,7 @@ def test_malformed_status_lines_are_refused(line: bytes) -> None:
 
 
 @pytest.mark.parametrize(("method", "status", "has_body"), [
-    (b"GET", 200, True), (b"GET", 204, False), (b"GET", 304, False), (b"GET", 100, False),
+    (b"GET", 200, True), (b"GET", 204, False), (b"GET", 304, False),
     (b"HEAD", 200, False), (b"GET", 205, True), (b"GET", 404, True),
 ])  # fmt: skip
 def test_which_responses_have_a_body(method: bytes, status: int, has_body: bool) -> None:
@@ -343,3 +343,22 @@ def test_a_sound_head_means_what_another_reader_says(
     forwarded = [tuple(line.split(b": ", 1)) for line in found.fields.forward.split(b"\r\n")[1:]]
     gone = {b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding"}
     assert forwarded == [line for line in lines if line[0].lower() not in gone]
+
+
+@pytest.mark.parametrize(("line", "keeps"), [
+    (b"Content-Length: 0", True), (b"Content-Length: 5", False), (b"Transfer-Encoding: chunked", False),
+])  # fmt: skip
+def test_a_204_that_claims_a_body_is_corrected_and_its_connection_not_used_again(
+    line: bytes, keeps: bool
+) -> None:
+    found = HeadParser(HEADER_COUNT).response(b"HTTP/1.1 204 X\r\nA: 1\r\n" + line + b"\r\n\r\n")
+    assert (found.forward, found.keep_alive) == (b"HTTP/1.1 204 X\r\nA: 1", keeps)
+    assert not found.has_body(b"GET")
+
+
+@pytest.mark.parametrize("line", [b"Content-Length: 5", b"Transfer-Encoding: chunked"])
+def test_an_interim_response_with_a_body_is_not_one(line: bytes) -> None:
+    parser = HeadParser(HEADER_COUNT)
+    with pytest.raises(ServerError, match="interim response with a body"):
+        parser.response(b"HTTP/1.1 103 X\r\n" + line + b"\r\n\r\n")
+    assert parser.response(b"HTTP/1.1 103 X\r\nContent-Length: 0\r\n\r\n").forward == b"HTTP/1.1 103 X"

@@ -216,3 +216,33 @@ def test_a_slow_reader_holds_the_server_back(balancer: Make) -> None:
             before = sent
             gevent.sleep(0.05)
         assert sent < 40_000_000  # what the kernel's buffers hold
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize(("method", "head"), [
+    (b"HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 34\r\n\r\n"),
+    (b"GET", b"HTTP/1.1 204 No\r\n\r\n"),
+    (b"GET", b"HTTP/1.1 304 No\r\nContent-Length: 34\r\n\r\n"),
+])  # fmt: skip
+def test_a_body_that_must_not_be_is_never_taken_for_an_answer(
+    balancer: Make, method: bytes, head: bytes, at_once: bool
+) -> None:
+    forged = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
+
+    def liar(peer: Peer) -> None:
+        peer.message()
+        peer.send(head + forged if at_once else head)
+        if not at_once:
+            gevent.sleep(0.01)
+            peer.send(forged)
+        peer.ended()
+
+    with playing(liar, answering()) as server:
+        made = balancer(server)
+        with made.client() as client:
+            client.send(method + b" / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert client.head().startswith(head[:12])
+            until(lambda: server.connections == 1 and not made.plane._servers(server.id)._idle)
+            gevent.sleep(0.03)
+            assert client.ask().endswith(b"\r\n\r\nok")
+        assert server.connections == 2
