@@ -208,7 +208,7 @@ def health_checker(inherited: Inherited, load: Load) -> None:
 @_with_inherited
 @_with_settings
 def api(inherited: Inherited, load: Load) -> None:
-    """Run the admin API and dashboard alone."""
+    """Run the admin API alone."""
     _patch()
     from lb.processes import api, role, sockets, store
 

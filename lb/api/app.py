@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from flask import Flask, Response, jsonify, request
-from werkzeug.exceptions import HTTPException
+from flask import Flask, Response, current_app, jsonify, request
+from werkzeug.exceptions import HTTPException, NotFound
 
 from lb.api import servers, state, strategy
 from lb.api.access import Access
@@ -30,6 +30,7 @@ def create_app(pool: BackendPool, fleet: Fleet, access: Access) -> Flask:
     app.before_request(lambda: access.check(request))
     app.after_request(_harden)
     app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(NotFound, _unknown_path)
     app.register_error_handler(LBError, _lb_error)
     app.register_error_handler(Exception, _unexpected)
     return app
@@ -58,6 +59,11 @@ def _http_error(error: HTTPException) -> Response:
         if name != "Content-Type":
             response.headers[name] = value
     return response
+
+
+def _unknown_path(_: NotFound) -> Response:
+    tops = {"/" + rule.rule.split("/")[1] for rule in current_app.url_map.iter_rules()}
+    return _error(f"there is nothing at {request.path!r}; the API has {', '.join(sorted(tops))}", 404)
 
 
 def _unexpected(error: Exception) -> Response:

@@ -18,9 +18,7 @@ from lb.api.app import create_app
 from lb.config import Config, ListenAddress
 from lb.errors import ConfigError
 from lb.processes.control import BEAT_SECONDS, Control
-from lb.store.client import open_fleet, open_pool
-from lb.store.embedded import socket_url
-from lb.store.keys import Keys
+from lb.processes.store import fleet_of, pool_of
 
 _MAX_CLIENTS = 256  # connections; more wait to be accepted
 _CLIENT_SECONDS = 30.0  # without a byte from or to the client
@@ -43,9 +41,7 @@ def run(config: Config, listener: socket.socket, control: Control) -> None:
         raise ConfigError(
             [f"admin.listen: {host} can be reached from other machines, so admin.token must be set"]
         )
-    url = config.redis or socket_url(config.data_dir)
-    keys = Keys(prefix=config.key_prefix, pool=config.pool)
-    app = create_app(open_pool(url, keys), open_fleet(url, keys), Access(config.admin.token, host))
+    app = create_app(pool_of(config), fleet_of(config), Access(config.admin.token, host))
     listener.listen(_BACKLOG)
     # No logs of its own: they tell of clients' mistakes, and each client is told those.
     server = WSGIServer(

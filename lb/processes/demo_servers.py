@@ -48,7 +48,9 @@ def application(name: str) -> _WsgiApp:
     """Return a WSGI application that says who it is, and of a body how long it was and its SHA-256."""
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        length, digest = _digest(environ["wsgi.input"])
+        # What follows an upgrade request has no end, and is not a body.
+        has_end = environ["wsgi.input_terminated"]
+        length, digest = _digest(environ["wsgi.input"]) if has_end else (0, "")
         text = f"server {name}\n" + (f"received {length} bytes, sha256 {digest}\n" if length else "")
         body = text.encode()
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])

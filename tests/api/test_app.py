@@ -15,7 +15,8 @@ def test_unknown_route_is_a_json_404(client, path):
     response = client.get(path)
 
     assert response.status_code == 404
-    assert response.is_json
+    assert repr(path) in response.json["error"]
+    assert "/events, /health, /removed, /servers" in response.json["error"]
 
 
 def test_wrong_method_tells_the_right_ones(client):

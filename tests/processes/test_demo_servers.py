@@ -12,10 +12,11 @@ from lb.processes.control import BEAT, READY
 from lb.processes.demo_servers import application
 
 
-def ask(body: bytes = b"") -> tuple[str, dict[str, str], str]:
+def ask(body: bytes = b"", *, ends: bool = True) -> tuple[str, dict[str, str], str]:
     said: list[tuple[str, list[tuple[str, str]]]] = []
     answer = application("localhost:5001")
-    [text] = answer({"wsgi.input": BytesIO(body)}, lambda status, headers: said.append((status, headers)))
+    environ = {"wsgi.input": BytesIO(body), "wsgi.input_terminated": ends}
+    [text] = answer(environ, lambda status, headers: said.append((status, headers)))
     [(status, headers)] = said
     return status, dict(headers), text.decode()
 
@@ -31,6 +32,10 @@ def test_it_tells_what_became_of_a_body() -> None:
     body = b"x" * 100_000
     digest = hashlib.sha256(body).hexdigest()
     assert ask(body)[2] == f"server localhost:5001\nreceived 100000 bytes, sha256 {digest}\n"
+
+
+def test_it_does_not_wait_for_the_end_of_an_upgrade_request() -> None:
+    assert ask(b"not a body", ends=False)[2] == "server localhost:5001\n"
 
 
 def test_it_gives_signs_of_life_until_its_supervisor_is_gone(tmp_path: Path) -> None:
