@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lb import config
-from lb.config.addresses import parse_store_url
+from lb.config.store_url import check_store_url
 from lb.errors import ConfigError, UsageError
 from lb.store import embedded
 from lb.store.keys import Keys
@@ -44,6 +44,6 @@ def find_target(redis: str | None, config_file: str | None, environ: Mapping[str
 
 def _check(url: str) -> None:
     try:
-        parse_store_url(url)
+        check_store_url(url)
     except ValueError as error:
         raise UsageError(f"--redis: {error}") from None

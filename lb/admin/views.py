@@ -10,8 +10,8 @@ from rich.text import Text
 
 from lb.admin.output import ago, cell, facts_of, table_of
 from lb.api.overview import Overview
+from lb.config.store_url import masked
 from lb.model import Admin, Health, RemovedServer, Server, ServerStatus, WorkerStatus
-from lb.store.client import masked
 
 _SERVERS = ("SERVER", "STATE", "WHY", "SINCE", "WEIGHT", "CONNECTIONS", "FAILURES", "LAST CHECK", "SOURCE")
 _REMOVED = ("SERVER", "WHY", "SINCE", "WEIGHT", "SOURCE")

@@ -27,7 +27,6 @@ __all__ = [
     "normalise_server_id",
     "parse_duration",
     "parse_server_url",
-    "parse_store_url",
     "settings",
     "to_json",
 ]

@@ -81,7 +81,7 @@ def _with_scheme(text: str) -> str:
 
 
 def split_host_port(authority: str, default_port: int, text: object) -> tuple[str, int]:
-    """Take host and port apart; the host may be empty. ValueError, which shows `text`, if it is no address."""
+    """Take host and port apart; the host may be empty. ValueError shows `text` if it is no address."""
     match = _HOST_PORT.fullmatch(authority)
     if not match:
         hint = "; IPv6 addresses stand in brackets" if authority.count(":") > 1 else ""

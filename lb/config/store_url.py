@@ -133,12 +133,16 @@ def _hosts(engine: Engine, authority: str) -> tuple[tuple[str, int], ...]:
     names = authority.split(",")
     if len(names) > 1 and engine is Engine.SERVER:
         raise ValueError("expected a store's URL of one host, or redis+sentinel://, or redis+cluster://")
-    hosts = [split_host_port(name, _DEFAULT_PORTS[engine], name) for name in names]
-    if engine is Engine.SERVER and authority.startswith(":"):
-        hosts = [("localhost", port) for _, port in hosts]
-    if not authority or not all(host and port for host, port in hosts):
-        raise ValueError("expected a store's URL with a host, and a port from 1 to 65535, in each place")
-    return tuple((host.strip("[]"), port) for host, port in hosts)
+    hosts = []
+    for name in names:
+        try:
+            host, port = split_host_port(name, _DEFAULT_PORTS[engine], name)
+        except ValueError:
+            host, port = "", 0
+        if not host or not port:
+            raise ValueError("expected a store's URL with a host, or host:port, in each place")
+        hosts.append((host.strip("[]"), port))
+    return tuple(hosts)
 
 
 def _service_and_database(engine: Engine, path: str, option: str) -> tuple[str, int]:
@@ -177,8 +181,10 @@ def _options(query: str, known: Collection[str], what: str) -> dict[str, str]:
     for name, value in options.items():
         if name not in known:
             hint = f", did you mean {near}?" if (near := nearest(name, known)) else ""
+            # what stands behind a "?" in a password is not for showing
+            wrong = shown(name) if re.fullmatch(r"\w+", name) and "@" not in query else "what follows the ?"
             raise ValueError(
-                f"{shown(name)} is no option of {what}; expected one of {', '.join(sorted(known))}{hint}"
+                f"{wrong} is no option of {what}; expected one of {', '.join(sorted(known))}{hint}"
             )
         if value not in _VALUES.get(name, (value,)):
             raise ValueError(f"{name}: expected {' or '.join(_VALUES[name])}, not {shown(value)}")

@@ -62,7 +62,7 @@ class Worker:
             self.id, keys_of(config), host=socket.gethostname(), pid=os.getpid(), started=time.time()
         )
         self._line = LeaseLine(
-            partial(dial, connect(url_of(config))),
+            partial(dial, connect(url_of(config), keys_of(config))),
             protocol,
             self,
             patience_seconds=config.timeouts.store_seconds,

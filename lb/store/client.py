@@ -2,59 +2,105 @@
 
 from __future__ import annotations
 
-import re
-from urllib.parse import urlsplit
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
+from redis.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
 from redis.retry import Retry
 
+from lb.config.store_url import Engine, StoreUrl, parse_store_url
 from lb.errors import UsageError
+from lb.store.engines.cluster import ClusterNodes
+from lb.store.engines.finder import ASK_SECONDS, MOVE, Finder, FoundConnection, FoundTlsConnection
+from lb.store.engines.sentinel import Sentinels
 from lb.store.fleet import Fleet
 from lb.store.keys import Keys
 from lb.store.pool import BackendPool
 
-SCHEMES = ("redis", "rediss", "unix")
 DEFAULT_TIMEOUT_SECONDS = 2.0
 
-_USER_PASSWORD = re.compile(r"(?<=://)([^:@/]*):.*@")
-_QUERY_PASSWORD = re.compile(r"([?&]password=)[^&]*")
 
-
-def connect(url: str, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> redis.Redis:
+def connect(
+    url: str, keys: Keys | None = None, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+) -> redis.Redis:
     """Make a client for a store; it connects at its first command. UsageError if the URL is unusable.
+
+    In a cluster it is one for the node that holds `keys`, the default pool's unless given.
 
     A command is sent at most once: after a lost connection nobody knows whether an act was done, and the
     second `add` or `remove` would be refused.
     """
-    scheme = urlsplit(url).scheme
-    if scheme not in SCHEMES:
-        raise UsageError(
-            f"{masked(url)} is not the URL of a store: it starts with {', '.join(f'{s}://' for s in SCHEMES)}"
-        )
     try:
-        return redis.Redis.from_url(
-            url,
-            decode_responses=True,
-            socket_timeout=timeout_seconds,
-            socket_connect_timeout=timeout_seconds,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,  # every server speaks it, and scripts reply the same in both
-        )
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"{masked(url)} is not the URL of a store: {error}") from error
+        place = parse_store_url(url)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    settings = _settings(place, timeout_seconds)
+    finder: Finder
+    match place.engine:
+        case Engine.SOCKET:
+            pool = ConnectionPool(UnixDomainSocketConnection, path=place.path, **settings)
+        case Engine.SERVER:
+            ((host, port),) = place.hosts
+            pool = ConnectionPool(
+                SSLConnection if place.tls else Connection, host=host, port=port, **settings
+            )
+        case Engine.SENTINEL:
+            finder = Sentinels(place, _sentinel_settings(place, timeout_seconds))
+            pool = _found(finder, place, settings)
+        case Engine.CLUSTER:
+            asking = {**_settings(place, min(timeout_seconds, ASK_SECONDS)), "ssl": place.tls}
+            finder = ClusterNodes(place, asking, keys or Keys())
+            pool = _found(finder, place, settings)
+    return redis.Redis.from_pool(pool)
 
 
 def open_pool(url: str, keys: Keys, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> BackendPool:
     """Make the BackendPool of a store."""
-    return BackendPool(connect(url, timeout_seconds=timeout_seconds), keys)
+    return BackendPool(connect(url, keys, timeout_seconds=timeout_seconds), keys)
 
 
 def open_fleet(url: str, keys: Keys, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> Fleet:
     """Make the Fleet of a store."""
-    return Fleet(connect(url, timeout_seconds=timeout_seconds), keys)
+    return Fleet(connect(url, keys, timeout_seconds=timeout_seconds), keys)
 
 
-def masked(url: str) -> str:
-    """Return the URL with `***` for its password, to show it to people."""
-    return _QUERY_PASSWORD.sub(r"\1***", _USER_PASSWORD.sub(r"\1:***@", url))
+def _found(finder: Finder, place: StoreUrl, settings: dict[str, Any]) -> ConnectionPool:
+    kind = FoundTlsConnection if place.tls else FoundConnection
+    return ConnectionPool(kind, finder=finder, **{**settings, "retry": MOVE})
+
+
+def _settings(place: StoreUrl, timeout_seconds: float) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "db": place.db,
+        "username": place.username,
+        "password": place.password,
+        "decode_responses": True,
+        "socket_timeout": timeout_seconds,
+        "socket_connect_timeout": timeout_seconds,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,  # every server speaks it, and scripts reply the same in both
+    }
+    return {**settings, **_tls(place)} if place.tls else settings
+
+
+def _sentinel_settings(place: StoreUrl, timeout_seconds: float) -> dict[str, Any]:
+    """Return how to connect to the sentinels: as to the store, but for what the URL says of them."""
+    tls = place.options.get("sentinel_tls", str(place.tls).lower()) == "true"
+    return {
+        **_settings(place, min(timeout_seconds, ASK_SECONDS)),
+        "db": 0,
+        "username": place.options.get("sentinel_username"),
+        "password": place.options.get("sentinel_password"),
+        "ssl": tls,
+        **(_tls(place) if tls else {}),
+    }
+
+
+def _tls(place: StoreUrl) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        name: value for name, value in place.options.items() if name.startswith("ssl_")
+    }
+    if check := options.get("ssl_check_hostname"):
+        options["ssl_check_hostname"] = check == "true"
+    return options

@@ -8,15 +8,23 @@ from typing import Any
 
 import redis
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     AuthorizationError,
     BusyLoadingError,
+    ClusterDownError,
     ConnectionError,  # noqa: A004 (redis's own, and the only one meant here)
+    MasterDownError,
+    NoPermissionError,
     NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
     RedisError,
     TimeoutError,  # noqa: A004
+    TryAgainError,
 )
 
+from lb.config.store_url import host_port
 from lb.errors import StoreError, StoreUnavailableError
 from lb.store.keys import Keys
 from lb.store.scripts import load
@@ -25,9 +33,20 @@ from lb.store.scripts import load
 _TRANSLATION: tuple[tuple[type[Exception], type[StoreError], str], ...] = (
     (AuthenticationError, StoreError, "refuses the user name or password"),
     (AuthorizationError, StoreError, "refuses this user"),
+    (NoPermissionError, StoreError, "does not allow this user all that lb needs (docs/engines.md lists it)"),
     (BusyLoadingError, StoreUnavailableError, "is still loading its data"),
     (TimeoutError, StoreUnavailableError, "does not answer in time"),
     (ConnectionError, StoreUnavailableError, "cannot be reached"),
+    (ReadOnlyError, StoreUnavailableError, "is a replica, which takes no writes: give the primary's URL"),
+    (OutOfMemoryError, StoreUnavailableError, "is out of memory (its maxmemory)"),
+    (MasterDownError, StoreUnavailableError, "is a replica that lost its primary"),
+    (ClusterDownError, StoreUnavailableError, "is a cluster that does not serve these keys now"),
+    (
+        AskError,
+        StoreUnavailableError,
+        "is a node of a cluster, and another holds this pool (redis+cluster://)",
+    ),
+    (TryAgainError, StoreUnavailableError, "is moving this pool to another node"),
     (RedisError, StoreError, "refused the command"),
 )
 
@@ -43,9 +62,11 @@ class Session:
     def address(self) -> str:
         """Where the store is, without its password."""
         place: dict[str, Any] = self.connection.connection_pool.connection_kwargs
+        if "finder" in place:
+            return str(place["finder"])
         if "path" in place:
             return f"unix://{place['path']}"
-        return f"redis://{place.get('host', 'localhost')}:{place.get('port', 6379)}/{place.get('db') or 0}"
+        return f"redis://{host_port(place['host'], place['port'])}/{place['db']}"
 
     @contextmanager
     def edge(self) -> Iterator[Any]:  # its types allow for bytes everywhere; our connections decode

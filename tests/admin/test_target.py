@@ -8,7 +8,7 @@ import pytest
 
 from lb.admin.target import find_target
 from lb.errors import ConfigError, UsageError
-from lb.store.client import masked
+from lb.config.store_url import masked
 
 NOWHERE = "redis://127.0.0.1:1/0"
 

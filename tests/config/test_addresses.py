@@ -14,11 +14,9 @@ from lb.config.addresses import (
     normalise_server_id,
     parse_network,
     parse_server_url,
-    parse_store_url,
 )
 from lb.errors import UsageError
 from lb.model import ServerSpec
-from lb.store.client import SCHEMES
 
 _PORTS = st.integers(min_value=1, max_value=65535)
 _LABELS = st.from_regex(r"\A[a-z][a-z0-9-]{0,20}[a-z0-9]\Z")
@@ -182,39 +180,6 @@ def test_loopback(text: str):
 @pytest.mark.parametrize("text", [":1", "0.0.0.0:1", "[::]:1", "10.0.0.1:1", "example.com:1"])
 def test_beyond_loopback(text: str):
     assert not ListenAddress.parse(text).loopback
-
-
-@pytest.mark.parametrize(
-    "text", ["redis://localhost", "redis://:pw@h:6379/0", "rediss://h:6380", "unix:///run/valkey.sock?db=1"]
-)
-def test_store_url(text: str):
-    assert parse_store_url(text) == text
-
-
-def test_config_takes_the_schemes_that_the_store_takes():
-    for scheme in SCHEMES:
-        assert parse_store_url(f"{scheme}://host/1")
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("localhost:6379", 'did you forget "redis://"?'),
-        ("http://localhost", 'got "http://localhost"'),
-        ("redis://", "expected a store's URL"),
-        ("unix://", "expected a store's URL"),
-        ("", "expected a store's URL"),
-        ("http://user:secret@host", '"http://***@host"'),
-        ("user:secret@host", '"***@host"'),
-        ("redis://user:secret with/@signs@host", '"redis://***@host"'),
-        ("http://host?password=secret", '"http://host"'),
-    ],
-)
-def test_bad_store_url_never_shows_the_password(text: str, says: str):
-    with pytest.raises(ValueError, match="store's URL") as caught:
-        parse_store_url(text)
-    assert says in str(caught.value)
-    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["10.0.0.1", "10.0.0.0/8", "::1", "2001:db8::/32", "10.0.0.0/255.0.0.0"])
