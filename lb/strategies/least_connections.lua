@@ -1,6 +1,8 @@
 -- The server with the fewest requests in flight for its weight. The twin of least_connections.py.
 -- `load` orders the eligible servers by connections / weight; `counted` keeps it so.
 -- KEYS: load cursor weights connections
+local weight = {} -- of the servers met in this batch
+
 local function rotate(tied) return tied == 1 and 0 or (redis.call('INCR', cursor) - 1) % tied end
 
 strategies['least-connections'] = {
@@ -25,7 +27,8 @@ strategies['least-connections'] = {
   end,
 
   counted = function(id, connections_now)
-    redis.call('ZADD', load, 'XX', connections_now / (redis.call('HGET', weights, id) or 1), id)
+    weight[id] = weight[id] or redis.call('HGET', weights, id) or 1
+    redis.call('ZADD', load, 'XX', connections_now / weight[id], id)
   end,
 
   prepare = function(eligible)

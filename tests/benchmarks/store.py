@@ -53,7 +53,9 @@ class SimulatedWorker:
 
     def receive(self) -> int:
         """Wait for the batch; return how many leases it brought."""
-        _version, _failed, *picked = self._reply()
+        reply = self._reply()
+        assert isinstance(reply, list)
+        _version, _failed, *picked = reply
         self._releases = {}
         for server in picked:
             self._releases.setdefault(server, [0, 1, 0])[0] += 1
@@ -65,7 +67,7 @@ class SimulatedWorker:
         """Leave; what it holds stays counted."""
         self._socket.close()
 
-    def _reply(self) -> list[ServerId]:
+    def _reply(self) -> object:
         while (reply := self._replies.gets()) is False:
             data = self._socket.recv(_RECEIVE_BYTES)
             if not data:
@@ -73,7 +75,6 @@ class SimulatedWorker:
             self._replies.feed(data)
         if isinstance(reply, hiredis.ReplyError):
             raise BenchmarkError(f"the store refused a batch: {reply}")
-        assert isinstance(reply, list)
         return reply
 
 

@@ -22,11 +22,12 @@ if not rule then return redis.error_reply('EMPTY the store holds no pool') end
 seed = tonumber(argument())
 
 local failed = {}
+local any_failures = redis.call('EXISTS', failures) == 1 -- rarely: spares a call for each server
 for _ = 1, argument() do
   local id, ended = argument(), tonumber(argument())
   local succeeded, failures_since = argument() == '1', tonumber(argument())
   count(id, -ended)
-  if succeeded then redis.call('HDEL', failures, id) end
+  if succeeded and any_failures then redis.call('HDEL', failures, id) end
   if failures_since > 0 and redis.call('ZSCORE', servers, id) then
     failed[#failed + 1] = id
     failed[#failed + 1] = redis.call('HINCRBY', failures, id, failures_since)
@@ -47,8 +48,9 @@ local function grant(excluded)
   end
 end
 
-local none = {}
-for _ = 1, argument() do grant(none) end
+local none, plain = {}, tonumber(argument())
+if rule.expect then rule.expect(plain) end
+for _ = 1, plain do grant(none) end
 for _ = 1, argument() do
   local excluded = {}
   for _ = 1, argument() do excluded[argument()] = true end

@@ -34,6 +34,15 @@ if rule and rule.prepare then
   rule.prepare(eligible)
 end
 
+if removed_in_flight then -- not any more, if the counts come from before a restart or a fail-over
+  local counts = redis.call('HGETALL', connections)
+  for i = 1, #counts, 2 do
+    if counts[i + 1] == '0' and not redis.call('ZSCORE', servers, counts[i]) then
+      redis.call('HDEL', connections, counts[i])
+    end
+  end
+end
+
 if new then
   durable()
   event('worker-joined', '', id, '')

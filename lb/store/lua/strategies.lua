@@ -1,5 +1,6 @@
 -- What the strategies' own files register in and draw from. Each entry: pick(excluded) → server id or nil;
--- optional: counted(id, connections) after a count changed, prepare(eligible ids) after the pool changed.
+-- optional: expect(n) before the n picks of a batch that exclude nobody, counted(id, connections) after a count
+-- changed, prepare(eligible ids) after the pool changed.
 local strategies = {}
 local seed = 1
 
