@@ -94,7 +94,9 @@ class Timeouts(Section):
         default=60.0, description="From the request's last byte to the end of the response's head; then 504."
     )
     idle_seconds: fields.Duration = Field(
-        default=60.0, description="Silence within a response's body; then it is cut."
+        default=60.0,
+        description="Silence within a response's body, or of a client that should take it, or on an upgraded "
+        "connection that one side has ended; then it is cut.",
     )
     client_header_seconds: fields.Duration = Field(
         default=60.0, description="From the first to the last byte of a request's head; then 408."

@@ -57,6 +57,7 @@ class Client:
         "address",
         "closing",
         "gone",
+        "request",
         "server",
         "stream",
         "trusted",
@@ -72,6 +73,7 @@ class Client:
         self._lines = b""
         self.closing = False  # its connection ends with the request at hand
         self.gone = False  # it closed its connection while a request was being served
+        self.request: Request | None = None  # the one at hand
         self.server: Stream | None = None  # the server's connection that serves it now
         stream.on_parked_readable = self._spoke
 
@@ -83,15 +85,39 @@ class Client:
         return self._lines
 
     def _spoke(self) -> None:
-        """Notice that the client left while its request is served, and end that; called in the hub."""
+        """Notice that the client left while its request is served, and end that; called in the hub.
+
+        The next requests may come meanwhile. They are taken in, up to a bound, so that its leaving is noticed
+        behind them too.
+        """
+        stream = self.stream
+        if len(stream.buffer) >= RECEIVE_BYTES:
+            stream.stop_watching()  # the kernel keeps the rest
+            return
         try:
-            said = self.stream.peek()
+            said = stream.receive_now()
         except OSError:
-            said = b""
-        if said is None:
-            return  # only its deadline has passed
+            self._left()
+        else:
+            if said:
+                stream.buffer += said
+            elif said is not None and (stream.broken or not self._announced_its_end):
+                self._left()
+            elif said is not None:
+                stream.stop_watching()
+
+    @property
+    def _announced_its_end(self) -> bool:
+        """Whether the request at hand is the client's last by its own words.
+
+        Who says so and then ends its side waits for the answer (`nc -N`); of others the end means that they
+        are gone. Both look the same in TCP (RFC 9112 §9.6), and servers must not work for those who left.
+        """
+        return self.request is not None and not self.request.keep_alive
+
+    def _left(self) -> None:
         self.stream.stop_watching()
-        if said == b"" and self.server is not None:
+        if self.server is not None:
             self.gone = True
             self.server.close()
 
@@ -125,6 +151,7 @@ class ClientLoop:
                 if not head:
                     break
                 request = self._heads.request(head)
+                client.request = request
                 if self._id_line is not None:
                     request.id_line = self._id_line(request.fields, trusted=client.trusted)
                 if not self._forward(client, request) or self.stopping:
@@ -152,8 +179,7 @@ class ClientLoop:
                 data = stream.receive_later()
             except StreamTimeoutError:
                 return b""
-            finally:
-                stream.parked = False
+        stream.parked = False
         end = data.find(b"\r\n\r\n")
         if end < 0 or data.startswith(b"\r\n") or end > self._short_bytes:
             return self._read_long_head(stream, data)
@@ -164,6 +190,7 @@ class ClientLoop:
         """Read a head that did not come in one piece, within its time and size."""
         settings = self._settings
         stream.arm(settings.header_seconds)
+        checked = 0
         while True:
             # RFC 9112 §2.2: an empty line before the request line is overlooked; one is enough.
             head = data.removeprefix(b"\r\n")
@@ -176,6 +203,9 @@ class ClientLoop:
             if end >= 0:
                 stream.buffer = head[end + 4 :]
                 return head[: end + 4]
+            if _has_bare_line_feed(data, checked):
+                raise ClientError("a line does not end in CR LF")  # else its head would never end
+            checked = len(data)
             try:
                 more = stream.receive_later()
             except StreamTimeoutError:
@@ -202,6 +232,12 @@ class ClientLoop:
             _linger(stream)
         except OSError:
             pass  # it did not wait for the answer
+
+
+def _has_bare_line_feed(data: bytes, checked: int) -> bool:
+    """Whether a line feed without a carriage return stands behind what was checked before."""
+    start = max(0, checked - 1)
+    return data.count(b"\n", max(start, checked)) != data.count(b"\r\n", start)
 
 
 def _reason(error: LBError) -> str:

@@ -99,7 +99,12 @@ class Relay:
                 answer.server.signature,
             )
         )
-        tunnel(client.stream, answer.stream, idle_seconds=self._tunnel_seconds)
+        tunnel(
+            client.stream,
+            answer.stream,
+            idle_seconds=self._tunnel_seconds,
+            half_closed_seconds=self._idle_seconds,
+        )
 
     @staticmethod
     def _part(request: Request, answer: Answer, body: Body | bytes) -> None:

@@ -71,6 +71,7 @@ class Stream:
         "_to_hub",
         "_writer",
         "_writer_waits",
+        "broken",
         "buffer",
         "deadline",
         "on_parked_readable",
@@ -94,6 +95,7 @@ class Stream:
         self.buffer = b""  # received, not consumed
         self.deadline = _NEVER  # monotonic seconds; waits past it raise StreamTimeoutError
         self.reused = False  # it has carried a request before
+        self.broken = False  # the connection was found to be reset
         self.parked = False  # nobody reads; what comes is for `on_parked_readable`
         self.on_parked_readable: Callable[[], None] | None = None
         deadlines.streams.add(self)
@@ -145,6 +147,13 @@ class Stream:
         except BlockingIOError:
             return self.receive_later(size)
 
+    def receive_now(self) -> bytes | None:
+        """Receive without waiting: empty at the end of the stream, None if there is nothing yet."""
+        try:
+            return self._recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return None
+
     def peek(self) -> bytes | None:
         """Look whether the peer sent something: its first byte, empty if it closed, None if neither."""
         try:
@@ -157,6 +166,7 @@ class Stream:
         try:
             return self.peek() is None
         except OSError:
+            self.broken = True  # who reads now gets a plain end: the error is told once
             return False
 
     # --- writing

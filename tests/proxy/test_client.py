@@ -11,6 +11,7 @@ import pytest
 
 from tests.proxy.rig import (
     GET,
+    OK,
     SHORT,
     SHORT_SECONDS,
     Balancer,
@@ -55,6 +56,9 @@ def test_a_head_may_come_byte_by_byte(balancer: Make) -> None:
 
 @pytest.mark.parametrize(("request_bytes", "status"), [
     (b"GET / HTTP/1.1\r\n\r\n", 400),
+    (b"GET / HTTP/1.1\nHost: a\n\n", 400),
+    (b"GET / HTTP/1.1\r\nHost: a\n\r\n", 400),
+    (b"\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     (b"GET / HTTP/1.1\r\nHost: a\r\nX : 1\r\n\r\n", 400),
     (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
     (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
@@ -174,3 +178,106 @@ def test_a_reset_is_no_error_of_ours(balancer: Make, caplog: pytest.LogCaptureFi
         until(lambda: made.clients() == 0)
         assert made.failures(server.id) == 0
     assert not caplog.records
+
+
+@pytest.mark.parametrize("pieces", [
+    [b"GET / HTTP/1.1\nHost: a\n\n"], [b"GET / HTTP/1.1\r", b"\nHost: a", b"\n"], [b"\n"],
+    [b"GET / HTTP/1.1\r\nHost: a\r\n\n"],
+])  # fmt: skip
+def test_bare_line_feeds_are_refused_at_once(balancer: Make, pieces: list[bytes]) -> None:
+    with balancer().client() as client:
+        for piece in pieces:
+            client.send(piece)
+            gevent.sleep(0.01)
+        assert client.rest().startswith(b"HTTP/1.1 400 ")
+
+
+LAST = [
+    b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    b"GET / HTTP/1.0\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc",
+    CHUNKED.replace(b"Host: a", b"Host: a\r\nConnection: close") + b"3\r\nabc\r\n0\r\n\r\n",
+]
+
+
+def slowly(peer: Peer) -> None:
+    peer.head()
+    gevent.sleep(0.1)
+    peer.send(OK)
+
+
+@pytest.mark.parametrize("request_bytes", LAST)
+def test_a_client_that_announced_its_end_may_end_its_side(balancer: Make, request_bytes: bytes) -> None:
+    with playing(slowly) as server:
+        made = balancer(server)
+        with made.client() as client:
+            client.send(request_bytes)
+            client.socket.shutdown(socket.SHUT_WR)
+            assert client.rest().endswith(b"\r\n\r\nok")
+        assert made.failures(server.id) == 0
+
+
+@pytest.mark.parametrize("end", [Peer.close, lambda peer: peer.socket.shutdown(socket.SHUT_WR)])
+@pytest.mark.parametrize("following", [b"", GET, GET * 1000])
+def test_any_other_client_that_ends_its_side_is_gone(
+    balancer: Make, following: bytes, end: Callable[[Peer], None]
+) -> None:
+    """Also behind requests that it sent ahead."""
+    left: list[bool] = []
+
+    def waits(peer: Peer) -> None:
+        peer.message()
+        left.append(peer.ended())
+
+    with playing(waits) as server:
+        made = balancer(server)
+        with made.client() as client:
+            client.send(GET)
+            until(lambda: server.connections == 1)
+            client.send(following)
+            gevent.sleep(0.01)
+            end(client)
+            until(lambda: left == [True])
+            until(lambda: made.clients() == 0)
+        assert made.failures(server.id) == 0
+
+
+def test_a_reset_is_the_end_even_if_the_last_request_was_announced(balancer: Make) -> None:
+    left: list[bool] = []
+
+    def waits(peer: Peer) -> None:
+        peer.message()
+        left.append(peer.ended())
+
+    with playing(waits) as server:
+        made = balancer(server)
+        client = made.client()
+        client.send(LAST[0])
+        until(lambda: made.connections() == 1)
+        client.reset()
+        until(lambda: left == [True])
+        assert made.failures(server.id) == 0
+
+
+def test_what_a_client_sends_ahead_is_bounded(balancer: Make) -> None:
+    sent = 0
+    with playing(lambda peer: peer.ended()) as server:
+        made = balancer(server)
+        with made.client() as client:
+            client.send(GET)
+            until(lambda: server.connections == 1)
+
+            def pour() -> None:
+                nonlocal sent
+                while True:
+                    client.send(GET * 1000)
+                    sent += len(GET) * 1000
+
+            pouring = gevent.spawn(pour)
+            before = -1
+            while before < sent:
+                before = sent
+                gevent.sleep(0.05)
+            [stream] = made.plane._acceptor.clients
+            assert len(stream.buffer) <= 2 * 65536
+            pouring.kill()

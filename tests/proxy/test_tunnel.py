@@ -132,3 +132,41 @@ def test_a_switch_before_the_whole_request_is_refused(balancer: Make) -> None:
             client.send(request + b"abc")
             until(lambda: server.connections == 1)
             assert client.rest().startswith(b"HTTP/1.1 502 ")
+
+
+@pytest.mark.parametrize("who", ["client", "server"])
+def test_after_one_side_has_ended_the_other_is_not_waited_for_for_long(balancer: Make, who: str) -> None:
+    def quiet(peer: Peer) -> None:
+        peer.head()
+        peer.send(SWITCH)
+        if who == "server":
+            peer.socket.shutdown(1)
+        peer.ended()
+        gevent.sleep(5)
+
+    with playing(quiet) as server:
+        made = balancer(server, timeouts={"tunnel": "1h", "idle": SHORT})
+        with made.client() as client:
+            client.send(ASK)
+            client.head()
+            if who == "client":
+                client.socket.shutdown(1)
+            assert client.ended()
+            until(lambda: made.clients() == 0)
+
+
+def test_half_a_tunnel_lasts_while_something_moves(balancer: Make) -> None:
+    def talks(peer: Peer) -> None:
+        peer.head()
+        peer.send(SWITCH)
+        peer.ended()
+        for _ in range(5):
+            gevent.sleep(0.1)
+            peer.send(b"more")
+        peer.close()
+
+    with playing(talks) as server, balancer(server, timeouts={"idle": SHORT}).client() as client:
+        client.send(ASK)
+        client.head()
+        client.socket.shutdown(1)
+        assert client.rest() == b"more" * 5
