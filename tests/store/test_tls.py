@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import socket
-import ssl
-import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import trustme
 
 from lb.errors import StoreUnavailableError
 from lb.model import ServerId, WorkerId
@@ -21,50 +17,25 @@ from lb.store.pool import BackendPool
 from tests.proxy.rig import until
 from tests.store.acts import spec
 from tests.support import Valkey
-
-
-def copy(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-    for end in (source, target):
-        with suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)
+from tests.tls_front import TlsFront
 
 
 @pytest.fixture
-def tls_url(valkey: Valkey, tmp_path: Path) -> Iterator[str]:
-    """The store's URL behind something that ends TLS before it."""
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    ends: list[socket.socket] = []
-    threads: list[threading.Thread] = []
+def front(valkey: Valkey, tmp_path: Path) -> Iterator[TlsFront]:
+    """Ends TLS before the store; lets in only who has a certificate."""
 
-    def accept(listener: socket.socket) -> None:
-        with suppress(OSError):
-            while True:
-                secure = context.wrap_socket(listener.accept()[0], server_side=True)
-                plain = socket.socket(socket.AF_UNIX)
-                plain.connect(str(valkey.data_dir / "store.sock"))
-                ends.extend((secure, plain))
-                for pair in ((secure, plain), (plain, secure)):
-                    threads.append(threading.Thread(target=copy, args=pair))
-                    threads[-1].start()
+    def dial() -> socket.socket:
+        plain = socket.socket(socket.AF_UNIX)
+        plain.connect(str(valkey.data_dir / "store.sock"))
+        return plain
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threads.append(threading.Thread(target=accept, args=(listener,)))
-        threads[0].start()
-        yield f"rediss://localhost:{listener.getsockname()[1]}/0?ssl_ca_certs={tmp_path}/ca.pem"
-        listener.shutdown(socket.SHUT_RDWR)
-    for end in ends:
-        with suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)
-    for thread in threads:
-        thread.join(5)
-    for end in ends:
-        end.close()
+    with TlsFront(dial, tmp_path) as front:
+        yield front
+
+
+@pytest.fixture
+def tls_url(front: TlsFront) -> str:
+    return f"rediss://localhost:{front.port}/0?{front.options_with_client}"
 
 
 def test_leases_are_picked_through_tls(tls_url: str, keys: Keys) -> None:
@@ -91,3 +62,24 @@ def test_an_authority_that_is_not_trusted_is_refused(tls_url: str, keys: Keys) -
     with connect(tls_url.partition("?")[0]) as client, pytest.raises(StoreUnavailableError) as caught:
         BackendPool(client, keys).ping()
     assert "certificate" in str(caught.value).lower()
+
+
+def test_a_client_needs_the_certificate_that_its_url_names(
+    front: TlsFront, tls_url: str, keys: Keys, tmp_path: Path
+) -> None:
+    for url in (
+        f"rediss://localhost:{front.port}?{front.options}",
+        tls_url.replace("client.pem", "stranger.pem"),
+    ):
+        with connect(url) as client, pytest.raises(StoreUnavailableError):
+            BackendPool(client, keys).ping()
+    with connect(tls_url) as client:
+        BackendPool(client, keys).ping()
+
+
+def test_another_name_than_that_of_the_certificate_is_refused(front: TlsFront, keys: Keys) -> None:
+    url = f"rediss://127.0.0.1:{front.port}?{front.options_with_client}"
+    with connect(url) as client, pytest.raises(StoreUnavailableError, match="IP address mismatch"):
+        BackendPool(client, keys).ping()
+    with connect(f"{url}&ssl_check_hostname=false") as client:
+        BackendPool(client, keys).ping()
