@@ -13,6 +13,7 @@ from lb.config import Config
 from lb.processes import lock, sockets
 from lb.processes.child import Child, Role
 from lb.processes.handover import config_file
+from lb.store import embedded
 
 #: A worker that has asked its clients to leave may need this much longer to say goodbye.
 _FAREWELL_SECONDS = 1.0
@@ -45,6 +46,7 @@ def muster(config: Config, *, demo: bool) -> Iterator[Crew]:
     """Take the lock, bind the ports, make the children; none is started. LBError if something is taken."""
     with ExitStack() as stack:
         if config.redis is None:  # the lock protects the embedded store; nothing else is in the directory
+            embedded.socket_path(config.data_dir)  # said once, and before anything is made
             stack.callback(os.close, lock.take(config.data_dir / "lock", "lb run"))
         client = stack.enter_context(sockets.bind(config.port, sockets.CLIENT_SETTING))
         admin = stack.enter_context(sockets.bind(config.admin.listen, sockets.ADMIN_SETTING))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lb.errors import LBError
@@ -19,13 +21,9 @@ def take(path: Path, who: str, patience_seconds: float = 0.0) -> int:
     taken after `patience_seconds`.
     """
     deadline = time.monotonic() + patience_seconds
-    try:
+    with _as_data_directory(path.parent):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise LBError(
-            f"cannot use {path.parent} as data directory: {error.strerror}; choose another with --data-dir"
-        ) from error
     while not _try_lock(fd):
         if time.monotonic() >= deadline:
             holder = os.pread(fd, 100, 0).decode(errors="replace").strip() or "another process"
@@ -34,9 +32,20 @@ def take(path: Path, who: str, patience_seconds: float = 0.0) -> int:
                 f"{path.parent} is in use by {holder}; stop that one, or choose another with --data-dir"
             )
         time.sleep(_RETRY_SECONDS)
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, f"{who}, pid {os.getpid()}\n".encode(), 0)
+    with _as_data_directory(path.parent):
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{who}, pid {os.getpid()}\n".encode(), 0)
     return fd
+
+
+@contextmanager
+def _as_data_directory(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise LBError(
+            f"cannot use {path} as data directory: {error.strerror}; choose another with --data-dir"
+        ) from error
 
 
 def _try_lock(fd: int) -> bool:

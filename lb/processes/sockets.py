@@ -13,7 +13,7 @@ BACKLOG = 4096
 
 #: What a user changes to move a port.
 CLIENT_SETTING = "--port"
-ADMIN_SETTING = '"admin": {"listen": …} in the config'
+ADMIN_SETTING = 'LB_ADMIN_LISTEN, or "admin": {"listen": …} in the config'
 SERVERS_SETTING = '"servers" in the config'
 
 _ADVICE = {

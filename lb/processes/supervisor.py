@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 from lb.config import Config
@@ -210,7 +210,8 @@ def _count(number: int, noun: str) -> str:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    with suppress(OSError):  # that nobody reads it any more must not end the traffic
+        print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from redis.exceptions import (
     BusyLoadingError,
     ClusterDownError,
     ConnectionError,  # noqa: A004 (redis's own, and the only one meant here)
+    InvalidResponse,
     MasterDownError,
     NoPermissionError,
     NoScriptError,
@@ -47,6 +48,7 @@ _TRANSLATION: tuple[tuple[type[Exception], type[StoreError], str], ...] = (
         "is a node of a cluster, and another holds this pool (redis+cluster://)",
     ),
     (TryAgainError, StoreUnavailableError, "is moving this pool to another node"),
+    (InvalidResponse, StoreError, "is no Redis or Valkey"),
     (RedisError, StoreError, "refused the command"),
 )
 

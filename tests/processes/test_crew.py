@@ -53,6 +53,13 @@ def test_all_is_given_back_if_something_is_taken(tmp_path: Path) -> None:
         pass  # neither the lock nor the client port is held
 
 
+def test_a_data_directory_too_deep_for_a_socket_is_refused_before_it_is_made(tmp_path: Path) -> None:
+    deep = tmp_path / ("x" * 120)
+    with pytest.raises(LBError, match="dataDir: "), muster(config_in(deep), demo=False):
+        pytest.fail("no store could listen there")
+    assert not deep.exists()
+
+
 def test_workers_get_the_grace_that_is_configured(tmp_path: Path) -> None:
     with muster(config_in(tmp_path, LB_GRACEFUL_TIMEOUT="30s"), demo=False) as crew:
         assert crew.workers[0].role.grace_seconds > 30

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -28,6 +29,15 @@ def test_a_second_taker_is_told_who_holds_it(tmp_path: Path) -> None:
     assert str(refusal.value) == (
         f"{tmp_path} is in use by lb run, pid {os.getpid()}; stop that one, or choose another with --data-dir"
     )
+
+
+def test_a_full_disk_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(LBError, match="as data directory: No space left on device; choose another"):
+        lock.take(tmp_path / "lock", "lb run")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -103,6 +104,14 @@ def test_it_says_that_it_is_ready(stage: Stage, capfd: pytest.CaptureFixture[str
 
     assert stage.play(scene) == 0
     assert re.search(r"lb: listening on http://127\.0\.0\.1:\d+ — 2 workers, round-robin, 0 servers, ", said)
+
+
+def test_it_goes_on_when_nobody_reads_what_it_says(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb", buffering=0) as pipe:
+        monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(pipe, write_through=True))
+        assert stage.play(all_ready) == 0
 
 
 def test_workers_start_only_once_the_pool_is_reconciled(stage: Stage) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +56,22 @@ def test_a_store_that_hangs_is_unavailable() -> None:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(StoreUnavailableError, match="does not answer in time"):
             open_pool(url, Keys(), timeout_seconds=0.05).ping()
+
+
+def test_what_is_no_store_is_said_to_be_none() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as web:
+        url = f"redis://127.0.0.1:{web.getsockname()[1]}"
+
+        def answer() -> None:
+            with web.accept()[0] as client:
+                client.recv(4096)
+                client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        server = threading.Thread(target=answer)
+        server.start()
+        with pytest.raises(StoreError, match="is no Redis or Valkey"):
+            open_pool(url, Keys()).ping()
+        server.join()
 
 
 def test_a_store_that_wants_a_password_is_an_error_of_its_own(own_store: Valkey) -> None:
