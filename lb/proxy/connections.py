@@ -11,17 +11,13 @@ from functools import partial
 
 from lb.errors import ExhaustedError, LBError, ServerConnectError, ServerTimeoutError
 from lb.model import ServerId
+from lb.proxy.addresses import Address, Addresses
 from lb.proxy.stream import Deadlines, Stream, StreamTimeoutError
-
-#: How long the addresses of a name are used before it is looked up again.
-RESOLVE_SECONDS = 30.0
 
 #: Errors of connect(2) and socket(2) that say nothing of the server.
 _OUR_OWN = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN}
 )
-
-_Address = tuple[int, tuple[str, int] | str]  # family, socket address
 
 
 class ServerConnections:
@@ -46,8 +42,7 @@ class ServerConnections:
         self._idle_seconds = idle_seconds
         self._max_idle = max_idle
         self._idle: list[Stream] = []
-        self._addresses: list[_Address] = []
-        self._resolved_at = float("-inf")
+        self._addresses = Addresses(server)
 
     def take(self) -> Stream | None:
         """Return the kept connection that was used last, or None."""
@@ -68,29 +63,40 @@ class ServerConnections:
         self._idle.append(stream)
 
     def connect(self) -> Stream:
-        """Make a new connection, trying each address; if none works, ServerConnectError or ExhaustedError."""
-        failure: LBError = ServerConnectError(f"{self.server}: no address")
-        for family, address in self._resolve():
+        """Make a new connection, trying each address; if none works, ServerConnectError or ExhaustedError.
+
+        All of it takes no longer than one time-out: each address gets an equal share of what is left.
+        """
+        failure: LBError | None = None
+        deadline = time.monotonic() + self._connect_seconds
+        addresses = self._addresses.in_order(self._connect_seconds)
+        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             try:
-                return self._connect(family, address)
+                stream = self._connect(address, max(0.0, deadline - time.monotonic()) / left)
             except StreamTimeoutError:
                 failure = ServerConnectError(f"{self.server}: no connection in {self._connect_seconds:g} s")
                 failure.status = ServerTimeoutError.status
             except OSError as error:
                 kind = ExhaustedError if error.errno in _OUR_OWN else ServerConnectError
                 failure = kind(f"{self.server}: {error.strerror or error}")
+            else:
+                self._addresses.worked(address)
+                return stream
+            self._addresses.failed(address)
+        assert failure is not None  # noqa: S101 (there is at least one address)
         raise failure
 
-    def _connect(self, family: int, address: tuple[str, int] | str) -> Stream:
+    def _connect(self, address: Address, seconds: float) -> Stream:
+        family, place = address
         sock = RawSocket(family, socket.SOCK_STREAM)
         sock.setblocking(False)
         if family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stream = Stream(sock, self._deadlines)
         try:
-            code = sock.connect_ex(address)
+            code = sock.connect_ex(place)
             if code == errno.EINPROGRESS:
-                stream.arm(self._connect_seconds)
+                stream.arm(seconds)
                 stream.wait_writable()
                 code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if code:
@@ -106,21 +112,6 @@ class ServerConnections:
         if stream in self._idle:
             self._idle.remove(stream)
         stream.close()
-
-    def _resolve(self) -> list[_Address]:
-        if self.server.startswith("unix:"):
-            return [(socket.AF_UNIX, self.server.removeprefix("unix:"))]
-        if time.monotonic() - self._resolved_at > RESOLVE_SECONDS:
-            host, _, port = self.server.rpartition(":")
-            try:
-                found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
-            except OSError as error:
-                if not self._addresses:  # else go on with those that worked
-                    raise ServerConnectError(f"{self.server}: cannot resolve the name: {error}") from None
-            else:
-                self._addresses = [(family, (addr[0], addr[1])) for family, _, _, _, addr in found]  # type: ignore[misc]
-            self._resolved_at = time.monotonic()
-        return self._addresses
 
     def close(self) -> None:
         """Close the parked connections; those in use go on."""

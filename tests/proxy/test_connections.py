@@ -17,7 +17,7 @@ import pytest
 
 from lb.errors import ExhaustedError, ServerConnectError, ServerError
 from lb.model import ServerId
-from lb.proxy import connections
+from lb.proxy import addresses, connections
 from lb.proxy.connections import ServerConnections
 from lb.proxy.stream import Deadlines
 from tests.proxy.rig import ScriptedServer, playing, refused_port, until
@@ -133,7 +133,7 @@ def lookup(monkeypatch: pytest.MonkeyPatch, *answers: list[str] | OSError) -> li
             raise answer
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in answer]
 
-    monkeypatch.setattr(connections.socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(addresses.socket, "getaddrinfo", getaddrinfo)
     return asked
 
 
@@ -148,27 +148,43 @@ def test_all_addresses_of_a_name_are_tried(
     assert asked == ["twice.example"]
 
 
-def test_a_name_without_an_address_is_an_error_of_its_server(
-    make: Make, monkeypatch: pytest.MonkeyPatch
+def full(listeners: list[socket.socket], *hosts: str) -> int:
+    """Make listeners on one port whose queue is full, so that connecting lasts; return the port."""
+    port = 0
+    for host in hosts:
+        listener = socket.create_server((host, port), backlog=0)
+        port = listener.getsockname()[1]
+        listeners += [listener, socket.create_connection((host, port))]
+    return port
+
+
+def test_dead_addresses_cost_one_time_out_together(
+    make: Make, monkeypatch: pytest.MonkeyPatch, deadlines: Deadlines
 ) -> None:
-    lookup(monkeypatch, socket.gaierror(-2, "Name or service not known"), [])
-    to = make("nowhere.example:80")
-    with pytest.raises(ServerConnectError, match=r"nowhere\.example:80.*Name or service not known"):
+    hosts = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
+    sockets: list[socket.socket] = []
+    to = make(f"dead.example:{full(sockets, *hosts)}", connect_seconds=0.3)
+    lookup(monkeypatch, hosts)
+    began = time.monotonic()
+    with pytest.raises(ServerConnectError, match=r"no connection in 0\.3 s"):
         to.connect()
-    with pytest.raises(ServerConnectError, match="no address"):
-        to.connect()
+    assert 0.25 <= time.monotonic() - began < 0.6
+    for sock in sockets:
+        sock.close()
 
 
-def test_a_name_is_looked_up_again_and_its_old_addresses_serve_while_that_fails(
+def test_a_dead_address_leaves_time_for_the_next_and_is_tried_last_then(
     make: Make, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "RESOLVE_SECONDS", 0.0)
-    port = server.id.rpartition(":")[2]
-    asked = lookup(monkeypatch, ["127.0.0.1"], socket.gaierror(-3, "Temporary failure"))
-    to = make(f"name.example:{port}")
-    assert to.connect()
-    assert to.connect()
-    assert len(asked) == 2
+    port = int(server.id.rpartition(":")[2])
+    with socket.create_server(("127.0.0.2", port), backlog=0) as listener:
+        with socket.create_connection(listener.getsockname()):
+            lookup(monkeypatch, ["127.0.0.2", "127.0.0.1"])
+            to = make(f"half.example:{port}", connect_seconds=0.4)
+            for _ in range(4):
+                began = time.monotonic()
+                assert to.connect().socket.getpeername()[0] == "127.0.0.1"
+            assert time.monotonic() - began < 0.1
 
 
 def test_unix_sockets(make: Make, tmp_path: Path, deadlines: Deadlines) -> None:
