@@ -117,6 +117,8 @@ class WorkerStatus:
     heartbeat: float  # unix seconds of the last one
     version: int  # pool version that it has applied
     connections: int  # requests in flight
+    degraded_since: float | None = None  # unix seconds when it last began to pick without the store
+    degraded_until: float | None = None  # unix seconds when that ended; None while it lasts
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ def command(operator: Operator) -> None:
 
     The strategy, the pool's version, how many servers may get requests, the connections in flight, who
     checks health, and the workers of each host. BEHIND counts workers that have not yet read the newest
-    version of the pool; their picks obey it all the same.
+    version of the pool; their picks obey it all the same. DEGRADED tells of workers that
+    pick, or lately picked, without the store.
 
     \b
     Examples:

@@ -15,7 +15,7 @@ from lb.model import Admin, Health, RemovedServer, Server, ServerStatus, WorkerS
 
 _SERVERS = ("SERVER", "STATE", "WHY", "SINCE", "WEIGHT", "CONNECTIONS", "FAILURES", "LAST CHECK", "SOURCE")
 _REMOVED = ("SERVER", "WHY", "SINCE", "WEIGHT", "SOURCE")
-_HOSTS = ("HOST", "WORKERS", "CONNECTIONS", "OLDEST HEARTBEAT", "BEHIND")
+_HOSTS = ("HOST", "WORKERS", "CONNECTIONS", "OLDEST HEARTBEAT", "BEHIND", "DEGRADED")
 
 _NUMBERS = frozenset({"WEIGHT", "CONNECTIONS", "FAILURES", "WORKERS", "BEHIND"})
 _PROSE = frozenset({"WHY", "LAST CHECK"})
@@ -106,4 +106,14 @@ def _host_row(host: str, workers: Sequence[WorkerStatus], version: int) -> list[
         cell(sum(worker.connections for worker in workers)),
         cell(ago(min(worker.heartbeat for worker in workers))),
         cell(sum(worker.version < version for worker in workers)),
+        _degraded(workers),
     ]
+
+
+def _degraded(workers: Sequence[WorkerStatus]) -> Text:
+    """Say how many pick without the store and since when, or how long ago the last one did."""
+    now = [worker for worker in workers if worker.degraded_since and not worker.degraded_until]
+    if now:
+        since = min(worker.degraded_since or 0.0 for worker in now)
+        return cell(f"{len(now)} of {len(workers)}, began {ago(since)}", "red")
+    return cell(f"ended {ago(ended)}" if (ended := max(w.degraded_until or 0.0 for w in workers)) else "")

@@ -76,6 +76,8 @@ def worker(value: WorkerStatus) -> Json:
         "heartbeat": value.heartbeat,
         "version": value.version,
         "connections": value.connections,
+        "degradedSince": value.degraded_since,
+        "degradedUntil": value.degraded_until,
     }
 
 

@@ -23,8 +23,8 @@ BY = "health-checker"
 #: The pool is looked at twice in an interval, and at least so often: a new server does not wait for long.
 LOOKS, LOOK_SECONDS = 2, 1.0
 
-#: The lead lasts for so many intervals within these bounds, and is renewed with each look. Whoever looks next takes
-#: it when it has run out, which is within three intervals of the last sign of a leader that was killed or hangs.
+#: The lead lasts for so many intervals within these bounds, and is renewed with each look. When it has run out,
+#: whoever looks next takes it: within three intervals of the last sign of a leader that was killed or hangs.
 LEASE_INTERVALS = 2.4
 SHORTEST_LEASE_SECONDS, LONGEST_LEASE_SECONDS = 1.0, 10.0
 

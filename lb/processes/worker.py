@@ -16,11 +16,12 @@ from gevent.event import Event
 
 from lb.config import Config
 from lb.errors import StoreError
-from lb.model import ServerId, Snapshot, WorkerId
+from lb.model import Admin, Health, Server, ServerId, Snapshot, Source, WorkerId
 from lb.processes.control import BEAT_SECONDS, Control
 from lb.processes.store import fleet_of, keys_of, pool_of, url_of
 from lb.proxy.plane import DataPlane
 from lb.store.client import connect
+from lb.store.fleet import Degraded
 from lb.store.lease_line import LeaseLine
 from lb.store.lease_wire import LeaseProtocol, dial
 
@@ -29,16 +30,20 @@ _log = logging.getLogger(__name__)
 #: A worker that is silent for so long is taken for dead by the others, which take its connections back.
 SILENCE_SECONDS = 3.0
 
+#: A worker that knows no more than the config leaves it to others to fill an empty store; so often, then it does.
+_LOOKS_FOR_OTHERS = 3
+
 
 def run(config: Config, listener: socket.socket, control: Control) -> None:
     """Serve clients of `listener` until SIGTERM or SIGINT, or until the supervisor is gone.
 
-    StoreError if the store does not answer at the start.
+    A worker of a supervisor, which has seen the store, begins degraded if it is away now: clients wait. One
+    that is on its own, StoreError.
     """
     worker = Worker(config, listener)
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, worker.stop.set)
-    worker.start()
+    worker.start(may_degrade=control.fileno() is not None)
     control.ready()
     while not worker.stop.wait(BEAT_SECONDS) and not control.lost():
         control.beat()
@@ -55,7 +60,9 @@ class Worker:
         self._config = config
         self._pool = pool_of(config)
         self._fleet = fleet_of(config)
-        self._snapshot = Snapshot(0, config.strategy, ())
+        self._snapshot = _snapshot_of(config)
+        self._found_empty = 0  # in a row
+        self._degraded: Degraded = (None, None)
         self._pool_version_changed = Event()
         self._marking: set[ServerId] = set()
         protocol = LeaseProtocol(
@@ -66,13 +73,21 @@ class Worker:
             protocol,
             self,
             patience_seconds=config.timeouts.store_seconds,
+            failures=config.passive_health.failures,
         )
         self._plane = DataPlane(config, self._line, listener)
 
-    def start(self) -> None:
-        """Join the fleet and begin to accept; StoreError if the store does not answer."""
-        self._line.start()
-        self._take_snapshot()
+    def start(self, *, may_degrade: bool = False) -> None:
+        """Join the fleet and begin to accept; without a store, StoreError unless it may begin degraded."""
+        self._line.update(self._snapshot)
+        try:
+            self._line.start()
+        except StoreError as error:
+            if not may_degrade:
+                raise
+            self._line.start_degraded(str(error))
+        else:
+            self._renew_snapshot()
         gevent.spawn(self._follow_pool)
         # What lives until now lives as long as the process: the collector need not look at it again.
         gc.collect()
@@ -86,7 +101,9 @@ class Worker:
         an old snapshot.
         """
         try:
-            known, version, dead = self._fleet.heartbeat(self.id, self._snapshot.version, SILENCE_SECONDS)
+            known, version, dead = self._fleet.heartbeat(
+                self.id, self._snapshot.version, SILENCE_SECONDS, self._degraded
+            )
             for worker in dead:
                 taken = self._fleet.reap(worker, by=self.id, silence_seconds=SILENCE_SECONDS)
                 if taken >= 0:
@@ -94,9 +111,8 @@ class Worker:
         except StoreError as error:
             _log.debug("no heartbeat: %s", error)  # the lease line tells when the store is lost
             return
-        if known:
-            self.pool_changed(version)
-        else:
+        self.pool_changed(version)
+        if not known:
             self._line.reconnect("the store does not know this worker")
 
     def finish(self) -> None:
@@ -127,17 +143,18 @@ class Worker:
 
     def store_lost(self, reason: str) -> None:
         """Tell people that this worker is degraded."""
+        self._degraded = (time.time(), None)
         _log.warning("degraded, servers are picked locally: the store is lost: %s", reason)
 
     def store_back(self) -> None:
         """Tell people that all is well again."""
+        self._degraded = (self._degraded[0], time.time())
         _log.info("the store decides again")
         self._pool_version_changed.set()
 
     def store_empty(self) -> None:
         """Have the pool put back from this worker's snapshot."""
-        if self._snapshot.version:
-            gevent.spawn(self._refill)
+        self._pool_version_changed.set()
 
     # ---
 
@@ -145,15 +162,28 @@ class Worker:
         while True:
             self._pool_version_changed.wait()
             self._pool_version_changed.clear()
-            try:
-                self._take_snapshot()
-            except StoreError as error:
-                _log.debug("no snapshot: %s", error)  # store_back asks again
+            self._renew_snapshot()
+
+    def _renew_snapshot(self) -> None:
+        try:
+            self._take_snapshot()
+        except StoreError as error:
+            _log.debug("no snapshot: %s", error)  # store_back asks again, and so does the next beat
 
     def _take_snapshot(self) -> None:
+        """Read the pool, or put it back if the store holds less than this worker has seen."""
         snapshot = self._pool.snapshot()
+        if snapshot.version < self._snapshot.version and self._pool.refill(self._snapshot, by=self.id):
+            _log.warning(
+                "the store was at version %d: put the pool back at version %d",
+                snapshot.version,
+                self._snapshot.version,
+            )
+            snapshot = self._pool.snapshot()
         if not snapshot.version:
-            return  # the store lost its pool; this one is what it is put back from
+            self._fill_from_config()
+            return
+        self._found_empty = 0
         self._snapshot = snapshot
         self._line.update(snapshot)
         self._plane.keep_only({server.id for server in snapshot.servers})
@@ -167,9 +197,17 @@ class Worker:
         finally:
             self._marking.discard(server)
 
-    def _refill(self) -> None:
-        try:
-            if self._pool.refill(self._snapshot, by=self.id):
-                _log.warning("the store was empty: put the pool back at version %d", self._snapshot.version)
-        except StoreError as error:
-            _log.warning("cannot put the pool back: %s", error)
+    def _fill_from_config(self) -> None:
+        """Make the pool anew, if nobody who has seen it before puts it back."""
+        self._found_empty += 1
+        if self._found_empty > _LOOKS_FOR_OTHERS:
+            self._pool.reconcile(self._config.servers, self._config.strategy, "config")
+
+
+def _snapshot_of(config: Config) -> Snapshot:
+    """Return the pool as the config has it: all there is to pick from until the store tells more."""
+    servers = (
+        Server(spec.id, spec.url, spec.weight, Admin.READY, Health.UP, Source.CONFIG, "", 0.0)
+        for spec in config.servers
+    )
+    return Snapshot(0, config.strategy, tuple(servers))

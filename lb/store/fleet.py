@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import redis
 
 from lb.model import WorkerId, WorkerStatus
 from lb.store import views
 from lb.store.keys import Keys
 from lb.store.session import Session
+
+
+#: Unix seconds from and until when a worker was degraded: no first if it never was, no second if it still is.
+Degraded: TypeAlias = tuple[float | None, float | None]
 
 
 class Fleet:
@@ -18,15 +24,15 @@ class Fleet:
         self._keys = keys
 
     def heartbeat(
-        self, worker: WorkerId, version: int, silence_seconds: float
+        self, worker: WorkerId, version: int, silence_seconds: float, degraded: Degraded = (None, None)
     ) -> tuple[bool, int, list[WorkerId]]:
         """Say that a worker lives, at which pool version; learn if it is known, the pool's version, the dead.
 
         A worker that is not known holds no connections in the store's eyes: it must register. Dead are those
-        not heard of for `silence_seconds`; anyone may `reap` them.
+        not heard of for `silence_seconds`; anyone may `reap` them. `degraded`: from and until when it last was.
         """
         known, newest, *dead = self._session.run(
-            "heartbeat", worker, version, silence_seconds, **self._own(worker)
+            "heartbeat", worker, version, silence_seconds, *_moments(degraded), **self._own(worker)
         )
         return bool(known), newest, [WorkerId(worker) for worker in dead]
 
@@ -63,3 +69,7 @@ class Fleet:
             "worker": self._keys.worker(worker),
             "worker_connections": self._keys.worker_connections(worker),
         }
+
+
+def _moments(moments: Degraded) -> list[str]:
+    return ["" if moment is None else f"{moment:.3f}" for moment in moments]

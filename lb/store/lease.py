@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Protocol
 
 from lb.model import ServerId
@@ -16,6 +17,15 @@ class Lease:
         self.server = server
         self.succeeded = False  # the server answered properly
         self.failed = False  # the server failed; neither is set when the client left
+
+
+class Phase(enum.Enum):
+    """What the line does at this moment."""
+
+    IDLE = enum.auto()  # connected, nothing to send
+    SCHEDULED = enum.auto()  # a flush comes at the end of the loop's turn
+    IN_FLIGHT = enum.auto()  # a reply is awaited
+    AWAY = enum.auto()  # no connection; being recovered
 
 
 class LeaseEvents(Protocol):

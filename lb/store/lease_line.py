@@ -6,11 +6,11 @@ picks for all of them and carries every release since. An idle line sends at the
 When the store does not answer, requests that wait get a local pick after `patience_seconds` and later ones at
 once (degraded), while the line connects again in the background. It then registers the worker's live counts
 as absolute numbers before the next batch: a batch whose reply was lost is neither leaked nor counted twice.
+A degraded worker registers twice: nobody waits for the first answer, which shows that the store is in time.
 """
 
 from __future__ import annotations
 
-import enum
 import logging
 import random
 import time
@@ -23,26 +23,18 @@ from greenlet import getcurrent, greenlet
 
 from lb.errors import StoreError
 from lb.model import ServerId, Snapshot
-from lb.store.lease import Lease, LeaseEvents
+from lb.store.lease import Lease, LeaseEvents, Phase
 from lb.store.lease_wire import LeaseProtocol, LeaseSocket, LeaseWire, reply_error
-from lb.strategies import STRATEGIES, LocalPool
+from lb.store.local_picks import LocalPicks
 
 log = logging.getLogger(__name__)
 
 _FIRST_RECONNECT_SECONDS = 0.01
 _MAX_RECONNECT_SECONDS = 1.0
-_SEEDS = 2**31 - 2
-
-
-class _Phase(enum.Enum):
-    IDLE = enum.auto()  # connected, nothing to send
-    SCHEDULED = enum.auto()  # a flush comes at the end of the loop's turn
-    IN_FLIGHT = enum.auto()  # a reply is awaited
-    AWAY = enum.auto()  # no connection; being recovered
 
 
 # Reading a member through the class costs 50 ns more, five times per request.
-_IDLE, _SCHEDULED, _IN_FLIGHT, _AWAY = _Phase
+_IDLE, _SCHEDULED, _IN_FLIGHT, _AWAY = Phase
 
 
 class LeaseLine:
@@ -55,6 +47,7 @@ class LeaseLine:
         events: LeaseEvents,
         *,
         patience_seconds: float,
+        failures: int = 0,
     ) -> None:
         hub = get_hub()
         self._dial = dial
@@ -73,19 +66,19 @@ class LeaseLine:
         self._releases: dict[ServerId, list[int]] = {}
         self._version = 0
         self._reason = "not connected yet"
-        self._local = LocalPool([], {}, seed=random.randrange(1, _SEEDS))
-        self._strategy = STRATEGIES["round-robin"]
+        self._local = LocalPicks(failures)
         self._picks_are_local = True
+        self._probing = False
         self._reconnect_seconds = 0.0
         self.held: dict[ServerId, int] = {}  # this worker's requests in flight by server
-        self.degraded_since: float | None = time.time()  # unix seconds; None while picks are shared
+        self.degraded_since: float | None = None  # unix seconds; None while picks are shared
 
     # --- the hot path
 
     def lease(self, excluded: Collection[ServerId] = ()) -> Lease | None:
         """Pick a server, none of `excluded`, and count the request; None if no server is eligible."""
         if self._picks_are_local:
-            server = self._pick_locally(excluded)
+            server = self._local.pick(excluded)
         else:
             self._waiting.append((getcurrent(), excluded))
             if self._phase is _IDLE:
@@ -110,6 +103,8 @@ class LeaseLine:
             release[2] = 0
         elif lease.failed:
             release[2] += 1
+            if self._picks_are_local:
+                self._local.failed(server, release[2])
         if self._phase is _IDLE:
             self._phase = _SCHEDULED
             self._run_callback(self._flush)
@@ -128,7 +123,8 @@ class LeaseLine:
         if retries:
             waiting.sort(key=lambda waiter: bool(waiter[1]))
         self._granting = waiting
-        self._send(self._protocol.lease(self._local.draw(), releases, len(waiting) - len(retries), retries))
+        seed, plain = self._local.pool.draw(), len(waiting) - len(retries)
+        self._send(self._protocol.lease(seed, releases, plain, retries))
 
     def _send(self, command: bytes) -> None:
         self._phase = _IN_FLIGHT
@@ -180,13 +176,15 @@ class LeaseLine:
         """Connect and register; StoreError if the store does not answer."""
         self._resume(self._dial())
 
+    def start_degraded(self, reason: str) -> None:
+        """Pick locally until the store, which did not answer, does."""
+        self._reason = reason
+        self._degrade()
+        gevent.spawn(self._recover)
+
     def update(self, snapshot: Snapshot) -> None:
         """Take a newer snapshot: what local picks are made from."""
-        local = LocalPool.of(snapshot.servers)
-        local.connections = self.held
-        local.cursor, local.seed = self._local.cursor, self._local.seed
-        self._local = local
-        self._strategy = STRATEGIES[snapshot.strategy]
+        self._local.update(snapshot, self.held)
         for server in [server for server, count in self.held.items() if not count]:
             del self.held[server]  # or the servers that come and go would add up
 
@@ -232,10 +230,7 @@ class LeaseLine:
             self._events.store_lost(self._reason)
         waiting, self._waiting = self._waiting, []
         for waiter, excluded in waiting:
-            waiter.switch(self._pick_locally(excluded))
-
-    def _pick_locally(self, excluded: Collection[ServerId]) -> ServerId | None:
-        return self._strategy.pick(self._local, excluded)
+            waiter.switch(self._local.pick(excluded))
 
     def _recover(self) -> None:
         while True:
@@ -252,10 +247,15 @@ class LeaseLine:
                 return
 
     def _resume(self, sock: LeaseSocket) -> None:
-        """Send the live counts; from here on leases and releases queue behind them on the same connection."""
         self._wire = LeaseWire(sock, self._replied, self._lose)
-        self._releases = {}
-        self._picks_are_local = False
+        self._register(probe=self.degraded_since is not None)
+
+    def _register(self, *, probe: bool) -> None:
+        """Send the live counts; unless it is to probe, leases and releases queue behind them from here on."""
+        self._probing = probe
+        if not probe:
+            self._releases = {}
+            self._picks_are_local = False
         self._send(self._protocol.register(self.held))
 
     def _registered(self, version: int) -> None:
@@ -264,10 +264,14 @@ class LeaseLine:
             self._degrade()
             self._events.store_empty()
             return
+        if self._probing:
+            self._busy_since = 0.0
+            self._register(probe=False)
+            return
         if self.degraded_since is not None:
             self.degraded_since = None
-            if self._version:
-                self._events.store_back()
+            self._local.forget()
+            self._events.store_back()
         if version != self._version:
             self._version = version
             self._events.pool_changed(version)

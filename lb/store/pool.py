@@ -198,7 +198,7 @@ class BackendPool:
         self._session.run("resign", checker)
 
     def refill(self, snapshot: Snapshot, by: str) -> bool:
-        """Put a snapshot back into an *empty* store; False if it is not empty, or the snapshot is."""
+        """Put a snapshot back into a store that lost it; False if the store is not behind its version."""
         if not snapshot.strategy:
             return False
         servers = [

@@ -97,7 +97,13 @@ def worker_of(worker: str, heartbeat: float, about: Mapping[str, str], held: Seq
         heartbeat=heartbeat,
         version=int(about.get("version", 0)),
         connections=sum(map(int, held)),
+        degraded_since=_moment(about.get("degraded_since")),
+        degraded_until=_moment(about.get("degraded_until")),
     )
+
+
+def _moment(text: str | None) -> float | None:
+    return float(text) if text else None
 
 
 def _column(flat: list[str]) -> _Column:

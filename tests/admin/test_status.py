@@ -4,6 +4,7 @@ import re
 import time
 
 from lb.model import Admin, WorkerId
+from lb.store.fleet import Fleet
 from lb.store.session import Session
 
 
@@ -48,6 +49,17 @@ def test_workers_by_host(run, add, connection, keys):
     assert [row[:4] for row in table[1:]] == [["east", "2", "3", "now"], ["west", "1", "1", "now"]]
 
 
+def test_degraded_workers_stand_out(run, add, connection, keys):
+    add()
+    fleet = Fleet(connection, keys)
+    for worker, host in (("east-1-a", "east"), ("east-2-b", "east"), ("west-1-a", "west")):
+        join(connection, keys, worker, host)
+    fleet.heartbeat("east-1-a", 1, 3, (time.time() - 65, None))
+    fleet.heartbeat("west-1-a", 1, 3, (time.time() - 65, time.time() - 5))
+    table = [re.split(r" {2,}", line.strip()) for line in run("status").out.partition("\n\n")[2].splitlines()]
+    assert [row[-1] for row in table[1:]] == ["1 of 2, began 1m ago", "ended 5s ago"]
+
+
 def test_json(run, pool, add, connection, keys):
     add()
     pool.set_strategy("random", "test")
@@ -55,7 +67,8 @@ def test_json(run, pool, add, connection, keys):
     status = run("status", "--json").json
 
     [worker] = status.pop("workers")
-    assert {"id", "host", "pid", "started", "heartbeat", "version", "connections"} == set(worker)
+    assert {"id", "host", "pid", "started", "heartbeat", "version", "connections"} < set(worker)
+    assert (worker["degradedSince"], worker["degradedUntil"]) == (None, None)
     assert {
         "strategy": "random",
         "version": pool.version(),

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import gevent
 import pytest
 import redis
 
 from lb.config import Config
+from lb.errors import StoreError
 from lb.model import Health, ServerId, Source, WorkerId
 from lb.processes.worker import SILENCE_SECONDS, Worker
+from lb.store.client import open_pool
 from lb.store.fleet import Fleet
 from lb.store.keys import Keys
 from lb.store.pool import BackendPool
 from tests.proxy.rig import until
 from tests.store.acts import Worker as OtherWorker
 from tests.store.acts import spec
+from tests.support import Valkey
 
 A, B, C = (ServerId(f"localhost:{port}") for port in (5001, 5002, 5003))
 
@@ -97,6 +103,82 @@ def test_a_server_is_marked_down_at_the_limit_and_not_before(worker: Worker, poo
     assert health_of(pool, A) is Health.UP
     worker.server_failed(A, 3)
     until(lambda: health_of(pool, A) is Health.DOWN)
+
+
+def test_a_worker_tells_that_it_was_degraded(worker: Worker, fleet: Fleet) -> None:
+    until(fleet.workers)
+    worker.beat()
+    assert fleet.workers()[0].degraded_since is None
+    worker.store_lost("for a test")
+    worker.beat()
+    [status] = fleet.workers()
+    assert status.degraded_since
+    assert status.degraded_until is None
+    worker.store_back()
+    worker.beat()
+    [status] = fleet.workers()
+    assert status.degraded_since
+    assert status.degraded_until
+    assert status.degraded_since <= status.degraded_until
+
+
+def test_a_store_that_lost_the_newest_changes_gets_them_back(
+    worker: Worker, pool: BackendPool, connection: redis.Redis, keys: Keys
+) -> None:
+    """As after a fail-over to a replica that was behind."""
+    before = pool.snapshot()
+    pool.add(spec(C), Source.ADMIN, "test")
+    worker.beat()
+    until(lambda: worker._snapshot.version == pool.version())
+    connection.delete(*connection.scan_iter(f"{keys.prefix}:*"))
+    pool.refill(before, "another")
+    worker.beat()
+    until(lambda: [status.server.id for status in pool.list()] == [A, B, C])
+
+
+def settings(keys: Keys, url: str) -> Config:
+    servers = [f"http://{A}", f"http://{B}"]
+    return Config.model_validate({"redis": url, "keyPrefix": keys.prefix, "servers": servers})
+
+
+@contextmanager
+def begun(config: Config) -> Iterator[Worker]:
+    """A worker that a supervisor started."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        worker = Worker(config, listener)
+        worker.start(may_degrade=True)
+        yield worker
+        worker.finish()
+
+
+def test_a_replaced_worker_begins_degraded_with_the_servers_of_the_config(keys: Keys) -> None:
+    with tempfile.TemporaryDirectory(prefix="lb-") as directory, Valkey(Path(directory)) as store:
+        pool = open_pool(store.url, keys)
+        config = settings(keys, store.url)
+        pool.reconcile(config.servers, config.strategy, "test")
+        pool.add(spec(C), Source.ADMIN, "test")
+        store.kill()
+        with begun(config) as worker:
+            assert {lease.server for _ in range(4) if (lease := worker._line.lease())} == {A, B}
+            store.start()
+            until(lambda: worker._snapshot.version == pool.version())
+            assert {lease.server for _ in range(3) if (lease := worker._line.lease())} == {A, B, C}
+
+
+def test_a_worker_without_supervisor_needs_the_store(keys: Keys) -> None:
+    config = settings(keys, "redis://127.0.0.1:1")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        worker = Worker(config, listener)
+        with pytest.raises(StoreError):
+            worker.start()
+        worker.finish()
+
+
+def test_a_pool_that_nobody_remembers_is_made_from_the_config(
+    pool: BackendPool, keys: Keys, store_url: str
+) -> None:
+    with begun(settings(keys, store_url)):
+        until(lambda: [status.server.id for status in pool.list()] == [A, B])
 
 
 def test_an_emptied_store_is_refilled(

@@ -59,6 +59,7 @@ class Gate:
         self._listener.listen()
         self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}"
         self.refusing = False
+        self.delay_seconds = 0.0  # of each reply
         self._requests_flow = self._flowing()
         self._replies_flow = self._flowing()
         self._ends: list[Any] = []
@@ -107,11 +108,12 @@ class Gate:
             self._greenlets.append(gevent.spawn(self._pass, line, store, self._requests_flow))
             self._greenlets.append(gevent.spawn(self._pass, store, line, self._replies_flow))
 
-    @staticmethod
-    def _pass(source: Any, target: Any, flow: gevent.event.Event) -> None:
+    def _pass(self, source: Any, target: Any, flow: gevent.event.Event) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
                 flow.wait()
+                if flow is self._replies_flow and self.delay_seconds:
+                    gevent.sleep(self.delay_seconds)
                 target.sendall(data)
         target.close()
 
@@ -148,9 +150,12 @@ class Fixture:
         self.worker = WorkerId("w")
         self.dials = 0
         protocol = LeaseProtocol(self.worker, self.keys, host="here", pid=1, started=1.0)
-        self.line = LeaseLine(self._dial, protocol, self.events, patience_seconds=PATIENCE_SECONDS)
+        self.line = LeaseLine(
+            self._dial, protocol, self.events, patience_seconds=PATIENCE_SECONDS, failures=3
+        )
         self.line.start()
-        self.line.update(self.pool.snapshot())
+        self.snapshot = self.pool.snapshot()
+        self.line.update(self.snapshot)
 
     def _dial(self) -> Any:
         self.dials += 1
@@ -421,7 +426,13 @@ def test_while_degraded_the_strategy_goes_on_locally(valkey: Valkey) -> None:
         assert fixture.line.lease((A, B, C)) is None
 
 
-def test_a_loop_that_was_busy_itself_does_not_blame_the_store(fixture: Fixture) -> None:
+def test_a_loop_that_was_busy_itself_does_not_blame_the_store(fixture: Fixture, valkey: Valkey) -> None:
+    fixture.leases(1)
+    fixture.client.close()
+    fixture.client = connect(valkey.url)  # the gate would be as busy
+    fixture.line.reconnect("another way")
+    until(fixture.agrees)
+    fixture.leases(1)
     waiting = gevent.spawn(fixture.line.lease)
     gevent.sleep(0)
     gevent.sleep(0)
@@ -438,6 +449,84 @@ def test_starting_without_a_store_is_an_error(keys: Keys) -> None:
     with pytest.raises(StoreError, match="cannot connect to the store"):
         line.start()
     line._timer.close()
+
+
+def test_a_line_can_start_degraded_and_joins_when_the_store_is_there(own_store: Valkey) -> None:
+    with made(own_store) as fixture:
+        events = Events()
+        own_store.kill()
+        protocol = LeaseProtocol(WorkerId("late"), fixture.keys, host="here", pid=1, started=1.0)
+        line = LeaseLine(fixture._dial, protocol, events, patience_seconds=PATIENCE_SECONDS)
+        line.update(fixture.snapshot)
+        with pytest.raises(StoreError):
+            line.start()
+        line.start_degraded("it is away")
+        leases = [line.lease() for _ in range(6)]
+        assert Counter(lease.server for lease in leases if lease) == {A: 2, B: 2, C: 2}
+        own_store.start()
+        until(lambda: events.store == ["lost", "back"])
+        assert fixture.connection.hgetall(fixture.keys.worker_connections(WorkerId("late"))) == {
+            A: "2",
+            B: "2",
+            C: "2",
+        }
+        line._reconnect_seconds = 3600.0
+        line._lose("the test is over")
+        line._timer.close()
+
+
+def test_a_store_that_stays_slow_holds_up_requests_once(fixture: Fixture) -> None:
+    """Every answer comes too late: the line tries again and again, but nobody waits for it."""
+    fixture.gate.delay_seconds = 2 * PATIENCE_SECONDS
+    assert answers_in(6 * PATIENCE_SECONDS, lambda: fixture.leases(3))
+    dials = fixture.dials
+    while fixture.dials < dials + 3:
+        assert answers_in(PATIENCE_SECONDS / 2, fixture.line.lease)
+        gevent.sleep(0.005)
+    fixture.gate.delay_seconds = 0.0
+    until(fixture.agrees)
+    assert fixture.events.store == ["lost", "back"]
+
+
+def test_a_full_store_holds_up_requests_once(own_store: Valkey) -> None:
+    """It answers at once, but takes no writes: degraded until it does."""
+    with made(own_store) as fixture:
+        fixture.connection.config_set("maxmemory", 1)
+        assert answers_in(6 * PATIENCE_SECONDS, lambda: fixture.leases(3))
+        until(lambda: fixture.line.degraded_since)
+        dials = fixture.dials
+        while fixture.dials < dials + 3:
+            assert answers_in(PATIENCE_SECONDS / 2, fixture.line.lease)
+            gevent.sleep(0.005)
+        fixture.connection.config_set("maxmemory", 0)
+        until(fixture.agrees)
+        assert fixture.events.store == ["lost", "back"]
+
+
+def test_a_store_that_became_a_replica_holds_up_requests_once(own_store: Valkey) -> None:
+    with made(own_store) as fixture:
+        fixture.connection.execute_command("REPLICAOF", "127.0.0.1", "1")
+        assert answers_in(6 * PATIENCE_SECONDS, lambda: fixture.leases(3))
+        until(lambda: fixture.line.degraded_since)
+        dials = fixture.dials
+        while fixture.dials < dials + 3:
+            assert answers_in(PATIENCE_SECONDS / 2, fixture.line.lease)
+            gevent.sleep(0.005)
+        fixture.connection.execute_command("REPLICAOF", "NO", "ONE")
+        until(fixture.agrees)
+
+
+def test_while_degraded_a_server_that_fails_is_barred_until_the_store_is_back(fixture: Fixture) -> None:
+    fixture.gate.refusing = True
+    fixture.gate.cut()
+    until(lambda: fixture.line.degraded_since)
+    while len(fixture.line._local._barred()) < 1:
+        for lease in fixture.leases(3):
+            fixture.release([lease], failed=lease.server == A, succeeded=lease.server != A)
+    assert {lease.server for lease in fixture.leases(6)} == {B, C}
+    fixture.gate.refusing = False
+    until(fixture.agrees)
+    assert {lease.server for lease in fixture.leases(3)} == {A, B, C}
 
 
 acts = st.lists(

@@ -3,13 +3,14 @@
 --@include traffic
 --@include clock
 -- KEYS: workers version worker
--- ARGV: worker id, pool version that it has applied, seconds after which a silent worker is dead
+-- ARGV: worker id, pool version that it has applied, seconds after which a silent worker is dead,
+--       unix seconds from and until when it last was degraded: '' if it never was, '' if it still is
 -- Return: {1 or 0 if this worker is unknown (it must register), pool version (0 if there is no pool),
 --          id of each dead worker …}
 local reply = { 0, tonumber(redis.call('GET', version) or 0) }
 if redis.call('ZSCORE', workers, ARGV[1]) then
   redis.call('ZADD', workers, now, ARGV[1])
-  redis.call('HSET', worker, 'version', ARGV[2])
+  redis.call('HSET', worker, 'version', ARGV[2], 'degraded_since', ARGV[4], 'degraded_until', ARGV[5])
   reply[1] = 1
 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', workers, '-inf', '(' .. now - ARGV[3])) do

@@ -1,26 +1,38 @@
--- Puts a worker's last snapshot into a store that lost everything. The version goes on from the snapshot's.
+-- Puts a worker's snapshot into a store that is behind it: one that lost everything, or the newest changes. The pool is
+-- then what the snapshot says, at the snapshot's version; so of several snapshots the newest wins, in any order.
 --@include strategies
 --@include refresh
 --@include clock
 --@include event
+--@include schema
 --@include join
--- KEYS: schema reasons
+--@include forget
+-- KEYS: reasons
 -- ARGV: by whom, schema of the caller, version, strategy,
 --       then for each server: id, URL, weight, admin, health, source, reason, since
--- Return: 1, or nil if the store is not empty
-if redis.call('EXISTS', schema, version, strategy, servers) > 0 then return nil end
+-- Return: 1, or nil if the store is not behind; error SCHEMA
+local refusal = claim(ARGV[2])
+if refusal then return refusal end
+local behind = tonumber(redis.call('GET', version) or 0)
+if behind >= tonumber(ARGV[3]) then return nil end
 
-redis.call('SET', schema, ARGV[2])
-redis.call('SET', version, ARGV[3])
-redis.call('SET', strategy, ARGV[4])
+local before = redis.call('ZRANGE', servers, 0, -1)
+redis.call('DEL', servers)
 for i = 5, #ARGV, 8 do
   local id, reason = ARGV[i], ARGV[i + 6]
   join(id, ARGV[i + 1], ARGV[i + 2], ARGV[i + 5])
   redis.call('HSET', admin, id, ARGV[i + 3])
   redis.call('HSET', health, id, ARGV[i + 4])
   redis.call('HSET', since, id, ARGV[i + 7])
+  redis.call('HDEL', reasons, id)
   if reason ~= '' then redis.call('HSET', reasons, id, reason) end
 end
-event('refilled', '', ARGV[1], (#ARGV - 4) / 8 .. ' servers, from version ' .. ARGV[3])
+for _, id in ipairs(before) do
+  if not redis.call('ZSCORE', servers, id) then forget(id) end
+end
+redis.call('SET', strategy, ARGV[4])
+redis.call('SET', version, ARGV[3] - 1)
+event('refilled', '', ARGV[1],
+  (#ARGV - 4) / 8 .. ' servers of version ' .. ARGV[3] .. ', the store was at version ' .. behind)
 refresh()
 return 1

@@ -1,0 +1,65 @@
+"""LocalPicks: how a worker picks by itself while the store does not answer."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Collection
+
+from lb.model import ServerId, Snapshot
+from lb.strategies import STRATEGIES, LocalPool
+
+_log = logging.getLogger(__name__)
+
+#: A barred server is not picked for so long; then it is tried again, and the first failure bars it anew.
+BARRED_SECONDS = 5.0
+_SEEDS = 2**31 - 2
+
+
+class LocalPicks:
+    """The last snapshot, the strategy's twin, and this worker's own verdict on servers that fail.
+
+    `limit` failures in a row bar a server, as they mark it down when the store counts them; 0: never.
+    """
+
+    def __init__(self, limit: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
+        self.pool = LocalPool([], {}, seed=random.randrange(1, _SEEDS))
+        self._strategy = STRATEGIES["round-robin"]
+        self._limit = limit
+        self._clock = clock
+        self._barred_until: dict[ServerId, float] = {}
+
+    def update(self, snapshot: Snapshot, held: dict[ServerId, int]) -> None:
+        """Pick from this snapshot on; `held` are the worker's requests in flight, kept by the caller."""
+        pool = LocalPool.of(snapshot.servers)
+        pool.connections = held
+        pool.cursor, pool.seed = self.pool.cursor, self.pool.seed
+        self.pool = pool
+        self._strategy = STRATEGIES[snapshot.strategy]
+
+    def pick(self, excluded: Collection[ServerId]) -> ServerId | None:
+        """Pick none of `excluded`, and none of the barred if there is another; None if none is eligible."""
+        barred = self._barred()
+        server = self._strategy.pick(self.pool, {*excluded, *barred}) if barred else None
+        return server or self._strategy.pick(self.pool, excluded)
+
+    def failed(self, server: ServerId, in_a_row: int) -> None:
+        """Take note of a failure, which is the last of so many in a row."""
+        if not self._limit or in_a_row < self._limit:
+            return
+        if server not in self._barred_until:
+            _log.warning("%s is not picked while degraded: %d failures in a row", server, in_a_row)
+        self._barred_until[server] = self._clock() + BARRED_SECONDS
+
+    def forget(self) -> None:
+        """Bar nobody: the store decides again."""
+        self._barred_until.clear()
+
+    def _barred(self) -> list[ServerId]:
+        """Return whom to avoid now: at most half of the eligible, as when the store decides."""
+        if not self._barred_until:
+            return []
+        now = self._clock()
+        barred = [server for server in self.pool.weights if self._barred_until.get(server, 0.0) > now]
+        return barred[: len(self.pool.weights) // 2]

@@ -1,0 +1,73 @@
+"""What a worker picks by itself: the twin of the strategy, around the servers that failed it."""
+
+from __future__ import annotations
+
+import pytest
+
+from lb.model import Admin, Health, Server, ServerId, Snapshot, Source
+from lb.store.local_picks import BARRED_SECONDS, LocalPicks
+
+A, B, C, D = (ServerId(f"{name}:1") for name in "abcd")
+
+
+class Fixture:
+    def __init__(self, *servers: ServerId, limit: int = 3) -> None:
+        self.now = 100.0
+        self.picks = LocalPicks(limit, clock=lambda: self.now)
+        members = (
+            Server(one, f"http://{one}", 1, Admin.READY, Health.UP, Source.CONFIG, "", 0.0) for one in servers
+        )
+        self.picks.update(Snapshot(1, "round-robin", tuple(members)), {})
+
+    def served(self, *excluded: ServerId) -> set[ServerId | None]:
+        return {self.picks.pick(excluded) for _ in range(20)}
+
+
+def test_without_servers_there_is_no_pick() -> None:
+    assert LocalPicks().pick(()) is None
+
+
+def test_a_server_is_barred_at_the_limit_for_a_time() -> None:
+    fixture = Fixture(A, B, C)
+    fixture.picks.failed(A, 2)
+    assert fixture.served() == {A, B, C}
+    fixture.picks.failed(A, 3)
+    assert fixture.served() == {B, C}
+    fixture.now += BARRED_SECONDS
+    assert fixture.served() == {A, B, C}
+    fixture.picks.failed(A, 4)
+    assert fixture.served() == {B, C}
+    fixture.picks.forget()
+    assert fixture.served() == {A, B, C}
+
+
+def test_at_most_half_is_barred_and_never_the_last() -> None:
+    fixture = Fixture(A, B, C, D)
+    for server in (A, B, C, D):
+        fixture.picks.failed(server, 3)
+    assert fixture.served() == {C, D}
+    assert Fixture(A).served() == {A}
+    lone = Fixture(A)
+    lone.picks.failed(A, 3)
+    assert lone.served() == {A}
+
+
+def test_a_barred_server_is_better_than_none() -> None:
+    fixture = Fixture(A, B)
+    fixture.picks.failed(A, 3)
+    assert fixture.served(B) == {A}
+    assert fixture.served(A, B) == {None}
+
+
+def test_without_a_limit_nobody_is_barred(caplog: pytest.LogCaptureFixture) -> None:
+    fixture = Fixture(A, B, limit=0)
+    fixture.picks.failed(A, 1000)
+    assert fixture.served() == {A, B}
+    assert caplog.messages == []
+
+
+def test_it_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    fixture = Fixture(A, B)
+    for failures in (3, 4, 5):
+        fixture.picks.failed(A, failures)
+    assert caplog.messages == ["a:1 is not picked while degraded: 3 failures in a row"]
