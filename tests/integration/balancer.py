@@ -43,6 +43,7 @@ class Balancer:
         self.config_path = self.home / "config.json"
         free = {"port": "127.0.0.1:0", "admin": {"listen": "127.0.0.1:0"}, "workers": workers}
         self.config_path.write_text(json.dumps({**free, **config}))
+        self.store_url: str = config.get("redis") or f"unix://{self.store_socket}"
         self.url = self.admin_url = ""  # known once it is ready
         self._log_path = self.home / "log"
         self._command = [sys.executable, "-m", "lb", command, *arguments]
@@ -85,10 +86,6 @@ class Balancer:
     @property
     def store_socket(self) -> Path:
         return self.data_dir / "store.sock"
-
-    @property
-    def store_url(self) -> str:
-        return f"unix://{self.store_socket}"
 
     @property
     def log(self) -> str:

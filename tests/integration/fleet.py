@@ -16,7 +16,7 @@ import redis
 
 from lb.errors import StoreError
 from lb.model import Admin, Health, ServerId, ServerSpec, Source, WorkerId
-from lb.store.client import open_pool
+from lb.store.client import connect, open_pool
 from lb.store.keys import Keys
 from tests.integration.balancer import Balancer
 from tests.integration.load import Client, Load, Response
@@ -55,7 +55,7 @@ class Fleet:
         self.balancer = balancer
         self.servers = servers
         self.pool = open_pool(balancer.store_url, Keys())
-        self._store = redis.Redis.from_url(balancer.store_url, decode_responses=True)
+        self._store = connect(balancer.store_url)
         self._keys = Keys()
 
     @property
@@ -102,7 +102,7 @@ class Fleet:
     def connections_of_workers(self) -> dict[str, int]:
         """Add up what the store holds for each worker, those above zero."""
         sums: Counter[str] = Counter()
-        for key in self._store.keys(self._keys.worker_connections("*")):  # type: ignore[arg-type]
+        for key in self._store.scan_iter(self._keys.worker_connections("*")):  # type: ignore[arg-type]
             sums.update({server: int(count) for server, count in self._store.hgetall(key).items()})
         return {server: count for server, count in sums.items() if count}
 

@@ -1,0 +1,160 @@
+"""Sentinel, Cluster and TLS: the primary is killed under load, no request fails, and all is exact again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from urllib.parse import unquote
+
+import pytest
+
+from lb.model import Admin, Health
+from lb.store.client import open_fleet
+from lb.store.keys import Keys
+from tests.integration.balancer import Balancer
+from tests.integration.engines import PASSWORD, Cluster, Engine, Sentinel, SingleTls
+from tests.integration.fleet import Fleet, answered, hanging, ok
+from tests.integration.load import Client, shares
+from tests.integration.servers import Request, ResetError, servers
+from tests.support import eventually
+
+WORKERS = 2
+
+
+@contextmanager
+def balancing(engine: Engine) -> Iterator[Fleet]:
+    """A balancer of two workers and three servers on this store; idle in the end."""
+    with servers(3) as three:
+        config = {
+            "servers": [f"http://localhost:{one.port}" for one in three],
+            "redis": engine.url,
+            "healthCheckInterval": "1s",
+            "passiveHealth": {"failures": 3},
+        }
+        with Balancer(config, workers=WORKERS) as balancer:
+            fleet = Fleet(balancer, three)
+            fleet.reset()
+            fleet.wait_workers(WORKERS)
+            yield fleet
+            fleet.wait_idle()
+            assert PASSWORD not in unquote(balancer.log)
+
+
+def unhurriedly(request: Request) -> bytes:
+    """Answer such that a few clients are a light load."""
+    threading.Event().wait(0.02)
+    return ok(request)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [Sentinel, Cluster, SingleTls])
+def test_the_primary_is_killed_under_load(
+    kind: type[Engine], record_property: pytest.RecordProperty, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What operators did is still there, no request failed, and the promises hold again."""
+    with kind() as engine, balancing(engine) as fleet:
+        rotates_exactly(fleet)
+        fleet.pool.set_weight(fleet.ids[0], 2, "test")
+        fleet.behave(unhurriedly)
+        with fleet.load(connections=8) as load:
+            eventually(lambda: len(load.outcomes) > 50, what="requests that flow")
+            killed = time.monotonic()
+            elected = engine.fail_over()
+            eventually(lambda: all_registered(fleet), seconds=20, what="workers that registered")
+            recovered = time.monotonic() - killed
+            flowed = len(load.outcomes)
+            eventually(lambda: len(load.outcomes) > flowed + 50, what="requests that flow on")
+        assert load.errors == []
+        fleet.behave(ok)
+        fleet.wait_idle()
+        assert {one.server.id: one.server.weight for one in fleet.pool.list()}[fleet.ids[0]] == 2
+        fleet.reset()
+        the_promises_hold(fleet)
+    figures = (
+        f"{kind.__name__}: another primary after {elected:.1f} s, all workers on it after {recovered:.1f} s"
+    )
+    record_property("fail_over", figures)
+    with capsys.disabled():
+        print(f"\n{figures}, {len(load.outcomes)} requests")
+
+
+def all_registered(fleet: Fleet) -> bool:
+    """Tell whether the store answers, and knows the workers that run."""
+    workers = answered(open_fleet(fleet.balancer.store_url, Keys()).workers) or []
+    return sorted(worker.pid for worker in workers) == sorted(fleet.balancer.worker_pids())
+
+
+def the_promises_hold(fleet: Fleet) -> None:
+    """Check items 1 to 5 of the promise, in their order."""
+    rotates_exactly(fleet)
+    counts_the_fleet(fleet)
+    obeys_at_once(fleet)
+    counts_no_ghosts(fleet)
+    counts_failures_together(fleet)
+
+
+def rotates_exactly(fleet: Fleet) -> None:
+    with fleet.load(total=300, connections=6) as load:
+        load.join()
+    assert load.errors == []
+    assert shares(load.outcomes) == dict.fromkeys(fleet.ids, 100)
+
+
+def counts_the_fleet(fleet: Fleet) -> None:
+    fleet.pool.set_strategy("least-connections", "test")
+    with hung(fleet, 6):
+        fleet.wait_counts(dict.fromkeys(fleet.ids, 2))
+    fleet.wait_idle()
+    fleet.pool.set_strategy("round-robin", "test")
+
+
+def obeys_at_once(fleet: Fleet) -> None:
+    drained, *others = fleet.ids
+    fleet.pool.set_admin(drained, Admin.DRAIN, "test")
+    assert {fleet.ask().server for _ in range(12)} == set(others)
+    fleet.pool.set_admin(drained, Admin.READY, "test")
+    assert {fleet.ask().server for _ in range(12)} == set(fleet.ids)
+
+
+def counts_no_ghosts(fleet: Fleet) -> None:
+    with hung(fleet, 12) as clients:
+        fleet.wait_counts(dict.fromkeys(fleet.ids, 4))
+        owners = fleet.owners()
+        victim = owners[clients[0].port]
+        os.kill(victim, signal.SIGKILL)
+        left = sum(owners[client.port] != victim for client in clients)
+        eventually(lambda: sum(fleet.connections().values()) == left, seconds=5, what="no ghosts")
+    fleet.wait_idle()
+    fleet.wait_workers(WORKERS)
+
+
+def counts_failures_together(fleet: Fleet) -> None:
+    failing = fleet.servers[0]
+
+    def reset(request: Request) -> bytes:
+        if request.method == "HEAD":  # a health check
+            return ok(request)
+        raise ResetError
+
+    failing.behaviour = reset
+    with fleet.load(total=60, connections=6) as load:
+        load.join()
+    assert load.errors == []
+    eventually(lambda: fleet.health(failing) is Health.DOWN, what="a server that is down for all")
+    fleet.reset()
+
+
+@contextmanager
+def hung(fleet: Fleet, count: int) -> Iterator[list[Client]]:
+    """So many clients whose requests hang at their servers."""
+    with hanging() as hang, ExitStack() as stack:
+        fleet.behave(hang)
+        clients = [stack.enter_context(Client(fleet.url)) for _ in range(count)]
+        for client in clients:
+            client.send(client.head())
+        yield clients
+    fleet.behave(ok)
