@@ -113,6 +113,11 @@ class Config(Section):
         default=10.0,
         description="How long requests in flight may take when the balancer stops; then they are cut.",
     )
+    retire_timeout_seconds: fields.DurationOrZero = Field(
+        default=3600.0,
+        description="How long downloads, WebSockets and the like may go on in a worker that a reload has "
+        "replaced; then they are cut.",
+    )
     admin: AdminApi = Field(default=AdminApi(), description="The admin API.")
 
     @field_validator("servers")

@@ -37,18 +37,28 @@ _LOOKS_FOR_OTHERS = 3
 def run(config: Config, listener: socket.socket, control: Control) -> None:
     """Serve clients of `listener` until SIGTERM or SIGINT, or until the supervisor is gone.
 
+    After SIGUSR2, which says that another worker has taken over, only until the last client is done.
     A worker of a supervisor, which has seen the store, begins degraded if it is away now: clients wait. One
     that is on its own, StoreError.
     """
     worker = Worker(config, listener)
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, worker.stop.set)
+    gevent.signal_handler(signal.SIGUSR2, worker.retire)
     worker.start(may_degrade=control.fileno() is not None)
     control.ready()
-    while not worker.stop.wait(BEAT_SECONDS) and not control.lost():
+    gevent.spawn(_beat, worker, control)
+    worker.stop.wait()
+    worker.finish()
+
+
+def _beat(worker: Worker, control: Control) -> None:
+    """Give signs of life until the end, also while the last clients are waited for."""
+    while not control.lost():
         control.beat()
         worker.beat()
-    worker.finish()
+        gevent.sleep(BEAT_SECONDS)
+    worker.stop.set()
 
 
 class Worker:
@@ -115,6 +125,10 @@ class Worker:
         if not known:
             self._line.reconnect("the store does not know this worker")
 
+    def retire(self) -> None:
+        """Accept no more clients, and stop by itself once the last has left, within a limit."""
+        gevent.spawn(self._plane.retire, self._config.retire_timeout_seconds).link(lambda _: self.stop.set())
+
     def finish(self) -> None:
         """Stop in good order: requests in flight finish, within limits."""
         cut = self._plane.stop(self._config.graceful_timeout_seconds)
@@ -122,6 +136,7 @@ class Worker:
             _log.warning(
                 "cut %d clients that were not done in %g s", cut, self._config.graceful_timeout_seconds
             )
+        self._leaving = True
         try:
             self._fleet.leave(self.id)
         except StoreError as error:

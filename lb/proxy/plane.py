@@ -61,6 +61,18 @@ class DataPlane:
         self._clients.stopping = self._relay.stopping = True
         for stream in [stream for stream in self._acceptor.clients if stream.parked and stream.waits]:
             stream.close()  # between two requests
+        return self._wait_for_clients(seconds)
+
+    def retire(self, seconds: float) -> int:
+        """Do the same, but let each client have one more response, which tells it to connect anew.
+
+        So nobody's request meets a connection that is closing; who sends none is closed by `keepAlive`.
+        """
+        self._acceptor.stop()
+        self._relay.stopping = True
+        return self._wait_for_clients(seconds)
+
+    def _wait_for_clients(self, seconds: float) -> int:
         deadline = self._deadlines.now + seconds
         while self._acceptor.clients and self._deadlines.now < deadline:
             gevent.sleep(_DRAIN_TURN_SECONDS)
