@@ -1,0 +1,300 @@
+"""Any sequence of acts by operators, health-checker and three workers, on the real store against a model.
+
+`pytest tests/store/test_state_machine.py --hypothesis-seed=N` plays the same sequences again.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+import redis
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from lb.errors import ConflictError, UnknownServerError
+from lb.model import Admin, Health, ServerId, Snapshot, Source, WorkerId
+from lb.store.client import connect
+from lb.store.fleet import Fleet
+from lb.store.keys import Keys
+from lb.store.pool import BackendPool
+from lb.strategies import STRATEGIES
+from lb.strategies.base import weighted_cycle
+from tests.store.acts import Worker, spec
+
+_NUMBERS = itertools.count()
+
+servers = st.sampled_from([ServerId(f"{name}:1") for name in "abcde"])
+workers = st.sampled_from([WorkerId(f"w{number}") for number in range(3)])
+weights = st.integers(1, 5)
+
+
+@dataclass
+class Member:
+    """What the model keeps of a server."""
+
+    weight: int
+    admin: Admin = Admin.READY
+    health: Health = Health.UP
+    reason: str = ""
+
+    @property
+    def eligible(self) -> bool:
+        return self.admin is Admin.READY and self.health is Health.UP
+
+
+@dataclass
+class Model:
+    """The whole contract, in one process and without a store."""
+
+    members: dict[ServerId, Member] = field(default_factory=dict)  # in pool order
+    removed: dict[ServerId, int] = field(default_factory=dict)  # id → weight
+    strategy: str = "round-robin"
+    version: int = 0
+    held: dict[WorkerId, Counter[ServerId]] = field(default_factory=dict)  # of the workers that are known
+
+    @property
+    def cycle(self) -> list[ServerId]:
+        return weighted_cycle({one: member.weight for one, member in self.members.items() if member.eligible})
+
+    def connections(self) -> dict[ServerId, int]:
+        return dict(+sum(self.held.values(), Counter()))
+
+    def load(self, server: ServerId) -> float:
+        return self.connections().get(server, 0) / self.members[server].weight
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Does each act on both, and compares."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.keys = Keys(prefix=f"m{next(_NUMBERS)}")
+        self.connection: redis.Redis = connect(url)
+        self.connection.delete(*self.connection.keys(f"{self.keys.prefix}:*"), "none")
+        self.pool = BackendPool(self.connection, self.keys)
+        self.fleet = Fleet(self.connection, self.keys)
+        self.pool.reconcile([], "round-robin", "test")
+        self.model = Model(version=1)
+        self.workers: dict[WorkerId, Worker] = {}
+        self.kept: tuple[Snapshot, Model] | None = None
+
+    def teardown(self) -> None:
+        self.connection.close()
+
+    # --- operators
+
+    def _changed(self, *, changed: bool = True) -> None:
+        self.model.version += changed
+
+    @rule(server=servers, weight=weights)
+    def add(self, server: ServerId, weight: int) -> None:
+        try:
+            self.pool.add(spec(server, weight), Source.ADMIN, "test")
+        except ConflictError:
+            assert server in self.model.members
+            return
+        assert server not in self.model.members
+        self.model.members[server] = Member(weight)
+        self.model.removed.pop(server, None)
+        self._changed()
+
+    @rule(server=servers)
+    def remove(self, server: ServerId) -> None:
+        try:
+            self.pool.remove(server, "test")
+        except UnknownServerError:
+            assert server not in self.model.members
+            return
+        self.model.removed[server] = self.model.members.pop(server).weight
+        self._changed()
+
+    @rule(server=servers)
+    def restore(self, server: ServerId) -> None:
+        try:
+            self.pool.restore(server, "test")
+        except UnknownServerError:
+            assert server not in self.model.removed
+            return
+        self.model.members[server] = Member(self.model.removed.pop(server))
+        self._changed()
+
+    @rule(server=servers, admin=st.sampled_from(Admin))
+    def drain_undrain_maint(self, server: ServerId, admin: Admin) -> None:
+        if (member := self.model.members.get(server)) is None:
+            return
+        self.pool.set_admin(server, admin, "test")
+        self._changed(changed=member.admin is not admin)
+        member.admin = admin
+
+    @rule(server=servers, weight=weights)
+    def weigh(self, server: ServerId, weight: int) -> None:
+        if (member := self.model.members.get(server)) is None:
+            return
+        self.pool.set_weight(server, weight, "test")
+        self._changed(changed=member.weight != weight)
+        member.weight = weight
+
+    @rule(name=st.sampled_from(sorted(STRATEGIES)))
+    def choose_strategy(self, name: str) -> None:
+        self.pool.set_strategy(name, "test")
+        self._changed(changed=self.model.strategy != name)
+        self.model.strategy = name
+
+    # --- health
+
+    @rule(server=servers, health=st.sampled_from(Health))
+    def flip(self, server: ServerId, health: Health) -> None:
+        member = self.model.members.get(server)
+        flips = member is not None and member.health is not health
+        assert self.pool.set_health(server, health, "check", "test") is flips
+        if member and flips:
+            member.health, member.reason = health, "check"
+            self._changed()
+
+    @rule(server=servers)
+    def mark_failed(self, server: ServerId) -> None:
+        members = self.model.members
+        marked = [one for one in members.values() if one.health is Health.DOWN and one.reason == "failures"]
+        up = server in members and members[server].health is Health.UP
+        allowed = up and len(marked) + 1 <= len(members) // 2
+        assert self.pool.mark_failed(server, 5, "test") is allowed
+        if allowed:
+            members[server].health, members[server].reason = Health.DOWN, "failures"
+            self._changed()
+
+    # --- workers
+
+    @rule(worker=workers)
+    def register(self, worker: WorkerId) -> None:
+        if worker in self.workers:
+            self.workers[worker].register(dict(self.model.held.setdefault(worker, Counter())))
+        else:
+            self.workers[worker] = Worker(self.connection, self.keys, worker)
+            self.model.held[worker] = Counter()
+
+    @rule(worker=workers)
+    def reap(self, worker: WorkerId) -> None:
+        held = self.model.held.pop(worker, None)
+        taken = self.fleet.reap(worker, "test", 0)
+        assert taken == (-1 if held is None else held.total())
+        self.workers.pop(worker, None)
+
+    @precondition(lambda self: self.model.held)
+    @rule(data=st.data(), picks=st.integers(1, 12), seed=st.integers(1, 2**31 - 2))
+    def lease(self, data: st.DataObject, picks: int, seed: int) -> None:
+        worker = data.draw(st.sampled_from(sorted(self.model.held)))
+        cursor = int(self.connection.get(self.keys.cursor) or 0)
+        picked = self.workers[worker].lease(picks, seed=seed)
+        assert len(picked) == picks
+        cycle = self.model.cycle
+        if self.model.strategy == "round-robin" and cycle:
+            assert picked == [cycle[(cursor + turn) % len(cycle)] for turn in range(picks)]
+        for server in picked:
+            self._granted(worker, server, cycle)
+
+    @precondition(lambda self: self.model.held)
+    @rule(data=st.data(), excluded=st.lists(servers, min_size=1, max_size=4, unique=True))
+    def retry(self, data: st.DataObject, excluded: list[ServerId]) -> None:
+        worker = data.draw(st.sampled_from(sorted(self.model.held)))
+        [server] = self.workers[worker].lease(excluding=[excluded])
+        self._granted(worker, server, [one for one in self.model.cycle if one not in excluded])
+
+    def _granted(self, worker: WorkerId, server: ServerId, allowed: list[ServerId]) -> None:
+        """Check one pick, and count it."""
+        if not allowed:
+            assert server == ""
+            return
+        assert server in allowed
+        if self.model.strategy == "least-connections":
+            assert self.model.load(server) == min(self.model.load(one) for one in allowed)
+        self.model.held[worker][server] += 1
+
+    @precondition(lambda self: any(held.total() for held in self.model.held.values()))
+    @rule(data=st.data(), share=st.integers(1, 8))
+    def release(self, data: st.DataObject, share: int) -> None:
+        busy = sorted(worker for worker, held in self.model.held.items() if held.total())
+        worker = data.draw(st.sampled_from(busy))
+        held = self.model.held[worker]
+        server = data.draw(st.sampled_from(sorted(+held)))
+        ended = min(share, held[server])
+        self.workers[worker].lease(releases=[(server, ended, 1, 0)])
+        held[server] -= ended
+
+    @rule(worker=workers, server=servers)
+    def release_too_much(self, worker: WorkerId, server: ServerId) -> None:
+        """What a worker does not hold it cannot give back."""
+        if worker not in self.model.held:
+            return
+        self.workers[worker].lease(releases=[(server, 100, 1, 0)])
+        del self.model.held[worker][server]
+
+    # --- the store itself
+
+    @rule()
+    def keep(self) -> None:
+        members = {one: replace(member) for one, member in self.model.members.items()}
+        self.kept = self.pool.snapshot(), replace(self.model, members=members)
+
+    @precondition(lambda self: self.kept)
+    @rule()
+    def flush_and_refill(self) -> None:
+        """All is lost; what a worker remembers comes back, and no worker is known."""
+        assert self.kept
+        snapshot, then = self.kept
+        self.connection.delete(*self.connection.keys(f"{self.keys.prefix}:*"))
+        assert self.pool.refill(snapshot, "test")
+        members = {one: replace(member) for one, member in then.members.items()}
+        self.model = Model(members=members, strategy=then.strategy, version=then.version)
+        self.workers.clear()
+        assert self.pool.snapshot() == snapshot
+
+    # --- what always holds
+
+    @invariant()
+    def sums_are_those_of_the_workers(self) -> None:
+        counts = self.connection.hgetall(self.keys.connections)
+        assert all(int(count) >= 0 for count in counts.values())
+        assert {one: int(count) for one, count in counts.items() if int(count)} == self.model.connections()
+        assert {one.id: one.connections for one in self.fleet.workers()} == {
+            worker: held.total() for worker, held in self.model.held.items()
+        }
+
+    @invariant()
+    def the_pool_is_the_models(self) -> None:
+        snapshot = self.pool.snapshot()
+        assert snapshot.version == self.model.version
+        assert snapshot.strategy == self.model.strategy
+        assert [(one.id, one.weight, one.admin, one.health) for one in snapshot.servers] == [
+            (one, member.weight, member.admin, member.health) for one, member in self.model.members.items()
+        ]
+
+    @invariant()
+    def the_cycle_is_made_of_the_eligible(self) -> None:
+        assert self.connection.lrange(self.keys.cycle, 0, -1) == self.model.cycle
+
+    @invariant()
+    def the_load_is_what_least_connections_needs(self) -> None:
+        if self.model.strategy == "least-connections":
+            load = dict(self.connection.zrange(self.keys.load, 0, -1, withscores=True))
+            assert load == {server: self.model.load(server) for server in set(self.model.cycle)}
+
+
+def test_whatever_is_done_the_store_does_as_the_model(store_url: str) -> None:
+    run_state_machine_as_test(
+        lambda: StoreMachine(store_url),
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        ),
+    )
