@@ -63,7 +63,7 @@ def test_the_primary_is_killed_under_load(
         with fleet.load(connections=8) as load:
             eventually(lambda: len(load.outcomes) > 50, what="requests that flow")
             killed = time.monotonic()
-            elected = engine.fail_over()
+            engine.fail_over()
             eventually(lambda: all_registered(fleet), seconds=20, what="workers that registered")
             recovered = time.monotonic() - killed
             flowed = len(load.outcomes)
@@ -74,12 +74,9 @@ def test_the_primary_is_killed_under_load(
         assert {one.server.id: one.server.weight for one in fleet.pool.list()}[fleet.ids[0]] == 2
         fleet.reset()
         the_promises_hold(fleet)
-    figures = (
-        f"{kind.__name__}: another primary after {elected:.1f} s, all workers on it after {recovered:.1f} s"
-    )
-    record_property("fail_over", figures)
+    record_property("fail_over_seconds", recovered)
     with capsys.disabled():
-        print(f"\n{figures}, {len(load.outcomes)} requests")
+        print(f"\n{kind.__name__}: all workers on the new primary after {recovered:.1f} s", end=" ")
 
 
 def all_registered(fleet: Fleet) -> bool:
