@@ -17,7 +17,9 @@ from flask import Request
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, Unauthorized, UnsupportedMediaType
 
-_OPEN_PATHS = frozenset({"/health"})  # for liveness checks of orchestrators, which have no token
+#: Need no token: liveness checks of orchestrators, and the dashboard's files, which tell nothing of the pool.
+_OPEN_PATHS = frozenset({"/health", "/"})
+_OPEN_FOLDER = "/static/"
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
@@ -28,17 +30,32 @@ class Access:
 
     token: str | None = None
     listen_host: str = "127.0.0.1"  # the address it listens on, a legitimate Host besides the loopback names
+    read_token: str | None = None  # whoever sends it may look, and change nothing; needs a `token` beside it
 
     def check(self, request: Request) -> None:
         """Raise the HTTP exception that answers a request which is not allowed."""
         if self.token is not None:
-            if request.path not in _OPEN_PATHS:
-                _check_token(request, self.token)
+            self._check_token(request)
         else:
             self._check_host(request)
             _check_origin(request)
         if request.method in _WITH_BODY and not request.is_json:
             raise UnsupportedMediaType("writes need the header 'Content-Type: application/json'")
+
+    def may_write(self, request: Request) -> bool:
+        """Whether the sender of a request, if let in, may also change the pool."""
+        return self.token is None or _brings(request, self.token)
+
+    def _check_token(self, request: Request) -> None:
+        if request.path in _OPEN_PATHS or request.path.startswith(_OPEN_FOLDER) or self.may_write(request):
+            return
+        if self.read_token is None or not _brings(request, self.read_token):
+            raise Unauthorized(
+                "the token is missing or wrong; send 'Authorization: Bearer <admin.token of the config>'",
+                www_authenticate=WWWAuthenticate("bearer", {"realm": "lb"}),
+            )
+        if request.method not in _READS:
+            raise Forbidden("this token may only read; changes need admin.token of the config")
 
     def _check_host(self, request: Request) -> None:
         host = host_name(request.environ.get("HTTP_HOST", ""))
@@ -67,14 +84,10 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _check_token(request: Request, token: str) -> None:
+def _brings(request: Request, token: str) -> bool:
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     matches = hmac.compare_digest(given.strip().encode(), token.encode())
-    if scheme.lower() != "bearer" or not matches:
-        raise Unauthorized(
-            "the admin token is missing or wrong; send 'Authorization: Bearer <admin.token of the config>'",
-            www_authenticate=WWWAuthenticate("bearer", {"realm": "lb"}),
-        )
+    return matches and scheme.lower() == "bearer"
 
 
 def _check_origin(request: Request) -> None:

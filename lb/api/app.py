@@ -1,4 +1,4 @@
-"""The WSGI app: routes, and the one place where an exception becomes an answer. Every answer is JSON."""
+"""The WSGI app: routes, and the one place where an exception becomes an answer. Every error is JSON."""
 
 from __future__ import annotations
 
@@ -7,15 +7,24 @@ import logging
 from flask import Flask, Response, current_app, jsonify, request
 from werkzeug.exceptions import HTTPException, NotFound
 
-from lb.api import servers, state, strategy
+from lb.api import dashboard, servers, state, strategy
 from lb.api.access import Access
 from lb.api.bodies import READ_LIMIT_BYTES
 from lb.api.context import EXTENSION, Context
+from lb.api.live import Live
 from lb.errors import LBError
 from lb.store.fleet import Fleet
 from lb.store.pool import BackendPool
 
 _log = logging.getLogger(__name__)
+
+#: On every answer: nothing is stored, guessed at, framed by another page, or loaded from elsewhere.
+_HARDENING = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
 
 
 def create_app(pool: BackendPool, fleet: Fleet, access: Access) -> Flask:
@@ -24,8 +33,8 @@ def create_app(pool: BackendPool, fleet: Fleet, access: Access) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = READ_LIMIT_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.merge_slashes = False  # an unknown path is a 404, not a redirect
-    app.extensions[EXTENSION] = Context(pool, fleet)
-    for routes in (servers.routes, strategy.routes, state.routes):
+    app.extensions[EXTENSION] = Context(pool, fleet, access, Live(pool, fleet))
+    for routes in (servers.routes, strategy.routes, state.routes, dashboard.routes):
         app.register_blueprint(routes)
     app.before_request(lambda: access.check(request))
     app.after_request(_harden)
@@ -37,8 +46,7 @@ def create_app(pool: BackendPool, fleet: Fleet, access: Access) -> Flask:
 
 
 def _harden(response: Response) -> Response:
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.update(_HARDENING)
     return response
 
 

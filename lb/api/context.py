@@ -7,6 +7,8 @@ from typing import cast
 
 from flask import current_app, request
 
+from lb.api.access import Access
+from lb.api.live import Live
 from lb.store.fleet import Fleet
 from lb.store.pool import BackendPool
 
@@ -15,10 +17,12 @@ EXTENSION = "lb"  # where `create_app` puts the context in Flask's own registry
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The open store of one app."""
+    """The open store of one app, who may use it, and its streams."""
 
     pool: BackendPool
     fleet: Fleet
+    access: Access
+    live: Live
 
 
 def context() -> Context:

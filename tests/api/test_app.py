@@ -10,13 +10,13 @@ from lb.api.access import Access
 from lb.api.app import create_app
 
 
-@pytest.mark.parametrize("path", ["/", "/nothing", "/servers/", "/static/x", "/a//b"])
+@pytest.mark.parametrize("path", ["/nothing", "/servers/", "/static/x", "/a//b"])
 def test_unknown_route_is_a_json_404(client, path):
     response = client.get(path)
 
     assert response.status_code == 404
     assert repr(path) in response.json["error"]
-    assert "/events, /health, /removed, /servers" in response.json["error"]
+    assert "/events, /health, /live, /removed, /servers" in response.json["error"]
 
 
 def test_wrong_method_tells_the_right_ones(client):

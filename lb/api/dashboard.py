@@ -1,0 +1,50 @@
+"""The dashboard: files that hold nothing of the pool, and the stream that they show."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from flask import Blueprint, Response, request
+from werkzeug.exceptions import NotFound
+
+from lb.api.context import context
+
+routes = Blueprint("dashboard", __name__)
+
+_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_PAGE = "dashboard.html"
+_FILES = {
+    file.name: file.read_bytes()
+    for file in files("lb.api").joinpath("static").iterdir()
+    if file.name.rpartition(".")[2] in _TYPES
+}
+
+
+@routes.get("/")
+def page() -> Response:
+    """Answer the dashboard."""
+    return _file(_PAGE)
+
+
+@routes.get("/static/<name>")
+def static(name: str) -> Response:
+    """Answer what the dashboard is made of."""
+    if name not in _FILES:
+        raise NotFound
+    return _file(name)
+
+
+@routes.get("/live")
+def live() -> Response:
+    """Answer the whole balancer each second, as server-sent events, until the client leaves."""
+    store = context()
+    store.live.enter()
+    messages = store.live.stream(may_write=store.access.may_write(request))
+    response = Response(messages, mimetype="text/event-stream")
+    response.call_on_close(store.live.leave)
+    response.headers["X-Accel-Buffering"] = "no"  # nginx before the API would keep the stream to itself
+    return response
+
+
+def _file(name: str) -> Response:
+    return Response(_FILES[name], mimetype=_TYPES[name.rpartition(".")[2]])
