@@ -5,15 +5,18 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import redis
 
 from lb.errors import StoreError, StoreUnavailableError
-from lb.model import ServerId
+from lb.model import Admin, Health, ServerId, Source, WorkerId
 from lb.store.client import connect, open_fleet, open_pool
 from lb.store.keys import Keys
+from lb.store.lease_wire import LeaseProtocol, dial
 from lb.store.pool import BackendPool
+from tests.integration.engines import ACL_RULE, PASSWORD
 from tests.store.acts import spec
 from tests.support import Valkey
 
@@ -83,6 +86,73 @@ def test_a_store_that_wants_a_password_is_an_error_of_its_own(own_store: Valkey)
     with pytest.raises(StoreError, match="refuses the user name or password"):
         open_pool(own_store.url, Keys()).ping()
     open_pool(f"{own_store.url}?password=right", Keys()).ping()
+
+
+def test_a_store_that_refuses_writes_is_unavailable_and_says_why(own_store: Valkey) -> None:
+    """One line each, and reads go on where they can."""
+    pool = open_pool(own_store.url, Keys())
+    pool.reconcile([spec(ServerId("a:1"))], "random", "test")
+    with connect(own_store.url) as connection:
+        connection.config_set("maxmemory", 1)
+        with pytest.raises(StoreUnavailableError, match=r"is out of memory \(its maxmemory\)"):
+            pool.set_weight(ServerId("a:1"), 2, "test")
+        connection.config_set("maxmemory", 0)
+        connection.replicaof("127.0.0.1", 1)
+        with pytest.raises(StoreUnavailableError, match="is a replica, which takes no writes"):
+            pool.set_weight(ServerId("a:1"), 2, "test")
+        connection.config_set("replica-serve-stale-data", "no")
+        with pytest.raises(StoreUnavailableError, match="is a replica that lost its primary"):
+            pool.version()
+        connection.replicaof("NO", "ONE")
+    pool.set_weight(ServerId("a:1"), 2, "test")
+    assert pool.list()[0].server.weight == 2
+
+
+def test_a_user_who_may_too_little_is_an_error_of_its_own(own_store: Valkey) -> None:
+    with connect(own_store.url) as connection:
+        connection.execute_command("ACL", "SETUSER", "lb", "on", ">secret", "~other:*", "+@all")
+    pool = open_pool(f"{own_store.url}?username=lb&password=secret", Keys())
+    with pytest.raises(StoreError, match=r"all that lb needs \(docs/engines\.md lists it\)") as raised:
+        pool.ping()
+    assert "secret" not in str(raised.value)
+
+
+def test_the_documented_rights_are_enough_for_every_act(own_store: Valkey) -> None:
+    a, b = ServerId("a:1"), ServerId("b:1")
+    with connect(own_store.url) as connection:
+        connection.execute_command("ACL", "SETUSER", "lb", "on", f">{PASSWORD}", *ACL_RULE.split())
+    url = f"{own_store.url}?username=lb&password={quote(PASSWORD)}"
+    pool, fleet = open_pool(url, Keys()), open_fleet(url, Keys())
+    pool.ping()
+    pool.reconcile([spec(a)], "least-connections", "test")
+    pool.add(spec(b), Source.ADMIN, "test")
+    pool.remove(a, "test")
+    assert [record.id for record in pool.removed()] == [a]
+    pool.restore(a, "test")
+    pool.set_admin(a, Admin.DRAIN, "test")
+    pool.set_weight(a, 2, "test")
+    pool.set_strategy("round-robin", "test")
+    pool.set_health(b, Health.DOWN, "", "test")
+    pool.mark_failed(a, 3, "test")
+    assert {status.server.id for status in pool.list()} == {a, b}
+    assert next(pool.follow_events(after="0-0")).kind == "strategy"
+    assert pool.version() == pool.snapshot().version
+    assert pool.leader() is None
+    protocol = LeaseProtocol(WorkerId("w"), Keys(), host="here", pid=1, started=1.0)
+    with connect(url) as connection:
+        sock = dial(connection)
+        sock.setblocking(True)
+        sock.sendall(
+            protocol.register({a: 1}) + protocol.lease(1, {}, 1, ()) + protocol.release({a: [1, 1, 0]})
+        )
+        replies = b""
+        while replies.count(b"\n") < 4:  # one line for `register`, three or more for `lease`
+            replies += sock.recv(4096)
+        assert b"-" not in replies, replies
+        sock.close()
+    assert [worker.id for worker in fleet.workers()] == ["w"]
+    assert fleet.heartbeat(WorkerId("w"), 1, 3.0)[0]
+    assert fleet.leave(WorkerId("w")) >= 0
 
 
 def test_keys_of_another_kind_are_an_error(pool: BackendPool, connection: redis.Redis, keys: Keys) -> None:
