@@ -1,7 +1,8 @@
 """Where things are: a server's URL, the address to listen on, the proxies to trust.
 
 Names are normalised here and nowhere else: hosts in lower case, IPv6 in brackets and in its short form, the
-port always written. Parsers raise ValueError; the two for operators' commands raise UsageError.
+port always written; a unix socket is "unix:/path". Parsers raise ValueError; the two for operators' commands
+raise UsageError.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Literal
 
 from lb.config.values import shown, whole_number
 from lb.errors import UsageError
@@ -16,6 +18,10 @@ from lb.model import ServerId, ServerSpec
 
 _DEFAULT_SERVER_PORT = 80
 _EXAMPLE = '"http://localhost:5001"'
+
+UNIX = "unix:"
+# What the system takes as a path (107 bytes), in characters that need no quotes anywhere.
+_UNIX_PATH = re.compile(r"(?://)?(/(?!/)[A-Za-z0-9._~@%+=,:/-]{1,106})")
 
 _HOST_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]{1,9}))?")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
@@ -41,17 +47,20 @@ def normalise_server_id(text: str) -> ServerId:
     Raises UsageError if it can be neither.
     """
     try:
-        return _url_id(text if "://" in text else f"http://{text}")
+        return _url_id(text if "://" in text or text.startswith(UNIX) else f"http://{text}")
     except ValueError as error:
         raise UsageError(str(error)) from None
 
 
 def normalise_url(text: str) -> str:
-    """Return a server's URL in its one form, `http://host:port`."""
-    return f"http://{_url_id(text)}"
+    """Return a server's URL in its one form, `http://host:port` or `unix:/path`."""
+    server = _url_id(text)
+    return server if server.startswith(UNIX) else f"http://{server}"
 
 
 def _url_id(text: str) -> ServerId:
+    if text.startswith(UNIX):
+        return ServerId(UNIX + _unix_path(text))
     if "@" in text:
         raise ValueError(f"a server's URL has no user name or password; expected one such as {_EXAMPLE}")
     scheme, separator, remainder = text.partition("://")
@@ -70,6 +79,16 @@ def _url_id(text: str) -> ServerId:
     if not host or not port:
         raise ValueError(f"expected a host and a port from 1 to 65535, such as {_EXAMPLE}; got {shown(text)}")
     return ServerId(f"{host}:{port}")
+
+
+def _unix_path(text: str) -> str:
+    match = _UNIX_PATH.fullmatch(text.removeprefix(UNIX))
+    if not match:
+        raise ValueError(
+            "expected the absolute path of a unix socket, up to 107 letters, digits and ._~@%+=,:/- such as "
+            f'"unix:/run/app.sock"; got {shown(text)}'
+        )
+    return match[1]
 
 
 def _with_scheme(text: str) -> str:
@@ -120,11 +139,14 @@ class ListenAddress:
 
     host: str  # IPv6 without brackets, as sockets take it
     port: int
+    path: str = ""  # of a unix socket, which has neither
 
     @classmethod
     def parse(cls, value: object) -> ListenAddress:
-        """Take ":8080", "0.0.0.0:8080", "[::1]:8080", "8080" or 8080."""
+        """Take ":8080", "0.0.0.0:8080", "[::1]:8080", "8080", 8080 or "unix:/path"."""
         text = str(value)
+        if text.startswith(UNIX):
+            return cls("", 0, _unix_path(text))
         if re.fullmatch(r"[0-9]+", text):
             text = f":{text}"
         if not re.search(r":[0-9]+\Z", text):
@@ -135,16 +157,30 @@ class ListenAddress:
     @property
     def loopback(self) -> bool:
         """Whether only this machine can reach it."""
+        if self.path:
+            return True
         address = _ip(self.host)
         return self.host == "localhost" if address is None else address.is_loopback
 
     def __str__(self) -> str:
+        if self.path:
+            return f"{UNIX}{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def parse_network(value: object) -> IPv4Network | IPv6Network:
-    """Take "10.0.0.1" or "10.0.0.0/8", IPv4 or IPv6."""
+def parse_network_address(value: object) -> ListenAddress:
+    """Do the same as `ListenAddress.parse`, and refuse a unix socket."""
+    address = ListenAddress.parse(value)
+    if address.path:
+        raise ValueError(f'expected an address such as "127.0.0.1:8081", no unix socket; got {shown(value)}')
+    return address
+
+
+def parse_network(value: object) -> IPv4Network | IPv6Network | Literal["unix:"]:
+    """Take "10.0.0.1" or "10.0.0.0/8", IPv4 or IPv6, or "unix:" for all who come by a unix socket."""
     text = str(value)
+    if text == UNIX:
+        return "unix:"
     try:
         network = ip_network(text, strict=False)
     except ValueError:

@@ -6,11 +6,17 @@ import re
 from importlib.resources import files
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, PlainValidator
 
-from lb.config.addresses import ListenAddress, normalise_url, parse_network, parse_weight
+from lb.config.addresses import (
+    ListenAddress,
+    normalise_url,
+    parse_network,
+    parse_network_address,
+    parse_weight,
+)
 from lb.config.store_url import check_store_url
 from lb.config.values import (
     StatusRange,
@@ -77,9 +83,12 @@ FailureStatus = Annotated[int, BeforeValidator(whole_number(400, 599))]
 Statuses = Annotated[StatusRange, PlainValidator(StatusRange.parse), PlainSerializer(str)]
 
 Listen = Annotated[ListenAddress, PlainValidator(ListenAddress.parse), PlainSerializer(str)]
+NetworkListen = Annotated[ListenAddress, PlainValidator(parse_network_address), PlainSerializer(str)]
 ServerUrl = Annotated[str, AfterValidator(normalise_url)]
 StoreUrl = Annotated[str, AfterValidator(check_store_url)]
-Network = Annotated[IPv4Network | IPv6Network, PlainValidator(parse_network), PlainSerializer(str)]
+Network = Annotated[
+    IPv4Network | IPv6Network | Literal["unix:"], PlainValidator(parse_network), PlainSerializer(str)
+]
 
 Switch = Annotated[bool, BeforeValidator(switch)]
 Pseudonym = Annotated[str, AfterValidator(_pseudonym)]

@@ -44,7 +44,8 @@ class Config(Section):
 
     port: fields.Listen = Field(
         default=ListenAddress("", 8080),
-        description="Where clients connect: `:8080` is every interface, IPv4 and IPv6; port 0 any free port.",
+        description="Where clients connect: `:8080` is every interface, IPv4 and IPv6; port 0 any free port; "
+        "`unix:/path` a unix socket, which its owner and group can use.",
     )
     strategy: fields.StrategyName = Field(
         default="round-robin", description="How a server is picked for a request."
@@ -76,7 +77,7 @@ class Config(Section):
     trusted_proxies: tuple[fields.Network, ...] = Field(
         default=(),
         description="Addresses and networks whose `X-Forwarded-*`, `Forwarded` and `X-Request-Id` headers "
-        "are believed; nobody's by default.",
+        "are believed; nobody's by default. `unix:` stands for all who come by a unix socket.",
     )
     request_id: fields.Switch = Field(
         default=True,

@@ -38,7 +38,9 @@ def is_section(annotation: object) -> TypeGuard[type[Section]]:
 class ServerEntry(Section):
     """A server in `servers`, where it is more than a URL."""
 
-    url: fields.ServerUrl = Field(description="`http://host[:port]`; port 80 if it names none.")
+    url: fields.ServerUrl = Field(
+        description="`http://host[:port]`, port 80 if it names none; or `unix:/path`."
+    )
     weight: fields.Weight = Field(
         default=1, description="1 to 256: its share of the requests, relative to the others'."
     )
@@ -150,7 +152,7 @@ class Limits(Section):
 class AdminApi(Section):
     """The API behind the dashboard, the metrics and, where it is remote, `lb-admin`."""
 
-    listen: fields.Listen = Field(
+    listen: fields.NetworkListen = Field(
         default=ListenAddress("127.0.0.1", 8081),
         description="Address of the admin API: this machine alone by default.",
     )

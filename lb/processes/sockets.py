@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import socket
+from contextlib import closing, suppress
+from pathlib import Path
 
 from lb.config import ListenAddress
 from lb.errors import LBError
@@ -22,14 +25,18 @@ _ADVICE = {
     errno.EADDRNOTAVAIL: "this machine has no such address; choose another with {setting}",
 }
 
-_SocketAddress = tuple[str, int]
+_SocketAddress = tuple[str, int] | str
+
+#: Who may use a unix socket: its owner and its group.
+_UNIX_MODE = 0o660
 
 
 def bind(address: ListenAddress, setting: str, *, shared: bool = False) -> socket.socket:
-    """Bind a TCP socket that does not listen yet; no host means every address, IPv6 and IPv4.
+    """Bind a socket that does not listen yet; no host means every address, IPv6 and IPv4.
 
     `setting` is what the user can change if that fails (LBError). A `shared` port can be bound by several
-    processes that run apart, and the kernel spreads the connections over them.
+    processes that run apart, and the kernel spreads the connections over them. The file of a unix socket that
+    nobody listens on any more is replaced; our own is removed when this process ends.
     """
     tried: list[OSError] = []
     for family, place in _places(address, setting):
@@ -59,8 +66,13 @@ def listen(sock: socket.socket, setting: str) -> None:
     try:
         sock.listen(BACKLOG)
     except OSError as error:
-        host, port = sock.getsockname()[:2]
-        raise _unusable(str(ListenAddress(host, port)), error, setting) from error
+        raise _unusable(str(name_of(sock)), error, setting) from error
+
+
+def name_of(sock: socket.socket) -> ListenAddress:
+    """Return where a socket is bound."""
+    name = sock.getsockname()
+    return ListenAddress("", 0, name) if isinstance(name, str) else ListenAddress(*name[:2])
 
 
 def _unusable(place: str, error: OSError, setting: str) -> LBError:
@@ -70,6 +82,8 @@ def _unusable(place: str, error: OSError, setting: str) -> LBError:
 
 def _places(address: ListenAddress, setting: str) -> list[tuple[int, _SocketAddress]]:
     """Return family and address of each place that is meant, the preferred one first."""
+    if address.path:
+        return [(socket.AF_UNIX, address.path)]
     if not address.host:
         return [(socket.AF_INET6, ("::", address.port)), (socket.AF_INET, ("0.0.0.0", address.port))]  # noqa: S104
     try:
@@ -84,6 +98,9 @@ def _places(address: ListenAddress, setting: str) -> list[tuple[int, _SocketAddr
 def _bound(family: int, place: _SocketAddress, *, shared: bool) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
+        if isinstance(place, str):
+            _bind_path(sock, Path(place))
+            return sock
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -95,3 +112,27 @@ def _bound(family: int, place: _SocketAddress, *, shared: bool) -> socket.socket
         sock.close()
         raise
     return sock
+
+
+def _bind_path(sock: socket.socket, path: Path) -> None:
+    try:
+        sock.bind(str(path))
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE or not _left_behind(path):
+            raise
+        path.unlink()
+        sock.bind(str(path))
+    path.chmod(_UNIX_MODE)  # nobody can connect before it listens
+    atexit.register(_remove, path, path.stat().st_ino)
+
+
+def _left_behind(path: Path) -> bool:
+    """Whether a path is a unix socket that nobody listens on."""
+    with closing(socket.socket(socket.AF_UNIX)) as probe:
+        return path.is_socket() and probe.connect_ex(str(path)) == errno.ECONNREFUSED
+
+
+def _remove(path: Path, inode: int) -> None:
+    with suppress(OSError):  # it is gone already
+        if path.stat().st_ino == inode:  # else another process has taken the place
+            path.unlink()

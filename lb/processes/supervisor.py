@@ -199,7 +199,10 @@ class Supervisor:
 
 
 def _url(sock: socket.socket) -> str:
-    host, port = sock.getsockname()[:2]
+    address = sockets.name_of(sock)
+    if address.path:
+        return str(address)
+    host, port = address.host, address.port
     if host == "::":
         host = "0.0.0.0"  # noqa: S104 - dual-stack; this form can be pasted anywhere
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -7,6 +7,7 @@ import re
 import secrets
 from collections.abc import Collection
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Literal
 
 from lb.proxy.headers import Fields, HeaderSettings
 
@@ -65,11 +66,11 @@ def _quoted(value: bytes) -> bytes:
     return value if _TOKEN.fullmatch(value) else b'"%b"' % value
 
 
-def trusts(networks: Collection[IPv4Network | IPv6Network], address: str) -> bool:
+def trusts(networks: Collection[IPv4Network | IPv6Network | Literal["unix:"]], address: str) -> bool:
     """Whether an address (empty: a unix socket) is that of one of our own proxies."""
     if not networks or not address:
-        return False
+        return "unix:" in networks
     found = ip_address(address)
     if isinstance(found, IPv6Address) and found.ipv4_mapped:
         found = found.ipv4_mapped  # how a dual-stack socket shows an IPv4 client
-    return any(found in network for network in networks)
+    return any(found in network for network in networks if network != "unix:")

@@ -13,6 +13,7 @@ from lb.config.addresses import (
     ListenAddress,
     normalise_server_id,
     parse_network,
+    parse_network_address,
     parse_server_url,
 )
 from lb.errors import UsageError
@@ -202,3 +203,36 @@ def test_network(text: str):
 def test_bad_network(written: object, says: str):
     with pytest.raises(ValueError, match=re.escape(says)):
         parse_network(written)
+
+
+@pytest.mark.parametrize("text", ["unix:/run/app.sock", "unix:///run/app.sock"])
+def test_a_server_on_a_unix_socket(text: str):
+    assert parse_server_url(text, 2) == ServerSpec("unix:/run/app.sock", "unix:/run/app.sock", 2)
+    assert normalise_server_id(text) == "unix:/run/app.sock"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["unix:", "unix:app.sock", "unix://app.sock", "unix:/a b", "unix:/a\r\nX: 1", "unix:/" + "x" * 107],
+)
+def test_what_is_no_path_of_a_unix_socket(text: str):
+    with pytest.raises(UsageError, match="absolute path of a unix socket"):
+        parse_server_url(text)
+    with pytest.raises(ValueError, match="absolute path of a unix socket"):
+        ListenAddress.parse(text)
+
+
+def test_listening_on_a_unix_socket():
+    address = ListenAddress.parse("unix:/run/lb.sock")
+    assert (address, str(address), address.loopback) == (
+        ListenAddress("", 0, "/run/lb.sock"),
+        "unix:/run/lb.sock",
+        True,
+    )
+    assert parse_network_address(":80") == ListenAddress("", 80)
+    with pytest.raises(ValueError, match="no unix socket"):
+        parse_network_address("unix:/run/lb.sock")
+
+
+def test_unix_stands_for_all_who_come_by_a_unix_socket():
+    assert parse_network("unix:") == "unix:"

@@ -15,11 +15,13 @@ Script = Callable[[socket.socket], None]
 class ScriptedServer:
     """Answers one connection at a time with `script`, which may be exchanged at any moment."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, listener: socket.socket | None = None) -> None:
         self.script = script
         self.requests: list[bytes] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.id = ServerId(f"127.0.0.1:{self._listener.getsockname()[1]}")
+        self._listener = listener or socket.create_server(("127.0.0.1", 0))
+        self._listener.listen()
+        name = self._listener.getsockname()
+        self.id = ServerId(f"unix:{name}" if isinstance(name, str) else f"127.0.0.1:{name[1]}")
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
@@ -45,8 +47,8 @@ class ScriptedServer:
 
 
 @contextmanager
-def scripted(script: Script) -> Iterator[ScriptedServer]:
-    running = ScriptedServer(script)
+def scripted(script: Script, listener: socket.socket | None = None) -> Iterator[ScriptedServer]:
+    running = ScriptedServer(script, listener)
     try:
         yield running
     finally:
@@ -58,7 +60,8 @@ def answer(text: str) -> Script:
 
 
 def server(name: str) -> Server:
-    return Server(ServerId(name), f"http://{name}", 1, Admin.READY, Health.UP, Source.CONFIG, "", 0.0)
+    url = name if name.startswith("unix:") else f"http://{name}"
+    return Server(ServerId(name), url, 1, Admin.READY, Health.UP, Source.CONFIG, "", 0.0)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from typing import Any
 
 from tests.support import eventually
 
-READY = re.compile(r"lb: listening on (http://\S+) .* admin on (http://\S+)")
+READY = re.compile(r"lb: listening on (\S+) .* admin on (http://\S+)")
 _READY_SECONDS = 20.0
 _STOP_SECONDS = 20.0
 

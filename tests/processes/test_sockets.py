@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import socket
+import stat
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -89,3 +91,42 @@ def test_bind_each_leaves_out_what_is_not_here(taken: ListenAddress) -> None:
     here.close()
     with pytest.raises(LBError):
         sockets.bind_each(taken, "servers")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> ListenAddress:
+    return ListenAddress("", 0, str(tmp_path / "s"))
+
+
+def test_a_unix_socket_is_for_its_owner_and_group(place: ListenAddress) -> None:
+    with sockets.bind(place, "--port") as sock:
+        sockets.listen(sock, "--port")
+        assert stat.S_IMODE(Path(place.path).stat().st_mode) == 0o660
+        assert sockets.name_of(sock) == place
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(place.path)
+
+
+def test_the_file_of_a_dead_process_is_replaced_and_that_of_a_living_one_is_not(place: ListenAddress) -> None:
+    sockets.bind(place, "--port").close()
+    with sockets.bind(place, "--port") as sock:
+        sockets.listen(sock, "--port")
+        with pytest.raises(LBError, match=f"cannot listen on unix:{place.path}: .*another process listens"):
+            sockets.bind(place, "--port")
+
+
+def test_a_file_that_is_no_socket_is_left_alone(place: ListenAddress) -> None:
+    Path(place.path).write_text("mine")
+    with pytest.raises(LBError, match="address already in use"):
+        sockets.bind(place, "--port")
+    assert Path(place.path).read_text() == "mine"
+
+
+def test_the_file_is_removed_at_the_end_unless_another_process_has_it(place: ListenAddress) -> None:
+    with sockets.bind(place, "--port"):
+        inode = Path(place.path).stat().st_ino
+        sockets._remove(Path(place.path), inode + 1)
+        assert Path(place.path).exists()
+        sockets._remove(Path(place.path), inode)
+        sockets._remove(Path(place.path), inode)
+        assert not Path(place.path).exists()

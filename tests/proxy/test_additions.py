@@ -97,6 +97,7 @@ def test_ids_are_unique_in_the_fleet_and_kept_from_the_trusted() -> None:
 def test_who_is_trusted(address: str, expected: bool) -> None:
     assert trusts([ip_network("10.0.0.0/8"), ip_network("fd00::/8")], address) is expected
     assert trusts([], address) is False
+    assert trusts(["unix:"], address) is (address == "")
 
 
 def ids(message: bytes) -> list[bytes]:

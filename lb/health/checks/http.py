@@ -68,10 +68,32 @@ def _verdict(status: int | None, problem: str | None, settings: HealthCheck) -> 
 
 
 def _connect(server: Server, timeout_seconds: float) -> HTTPConnection:
-    url = parse_url(server.url)
-    connection = HTTPConnection(url.host or "", url.port, timeout=timeout_seconds)
+    connection: HTTPConnection
+    if server.url.startswith("unix:"):
+        connection = _UnixConnection(server.url.removeprefix("unix:"), timeout_seconds)
+    else:
+        url = parse_url(server.url)
+        connection = HTTPConnection(url.host or "", url.port, timeout=timeout_seconds)
     connection.connect()
     return connection
+
+
+class _UnixConnection(HTTPConnection):
+    """To a server on a unix socket; such servers have no name, so it asks for "localhost"."""
+
+    def __init__(self, path: str, timeout_seconds: float) -> None:
+        super().__init__("localhost", timeout=timeout_seconds)
+        self._path = path
+        self._seconds = timeout_seconds
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self._seconds)
+        try:
+            self.sock.connect(self._path)
+        except BaseException:
+            self.close()
+            raise
 
 
 def _read_some(response: BaseHTTPResponse) -> None:

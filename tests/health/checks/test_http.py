@@ -154,3 +154,23 @@ def test_duration_is_measured():
     with scripted(silence) as running:
         result = check(running.server, HASTY)
     assert 0.19 < result.duration_seconds < 2
+
+
+def test_a_server_on_a_unix_socket(tmp_path):
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        with scripted(answer("HTTP/1.1 200 OK\n\n"), listener) as running:
+            assert running.id == f"unix:{path}"
+            assert check(running.server, PATIENT).detail == "200 OK"
+            assert b"\r\nHost: localhost\r\n" in running.requests[0]
+        assert check(server(f"unix:{path}"), PATIENT).detail == "connection refused"
+    path.unlink()
+    assert check(server(f"unix:{path}"), PATIENT).detail == "no such file or directory"
+
+
+def test_a_silent_server_on_a_unix_socket(tmp_path):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        with scripted(silence, listener) as running:
+            assert check(running.server, HASTY).detail == "timed out after 0.2 s"
