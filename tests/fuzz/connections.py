@@ -101,7 +101,7 @@ class Rig:
             with suppress(OSError):  # it may refuse to read on
                 for piece in pieces:
                     client.sendall(piece)
-                    gevent.sleep(0)
+                    gevent.idle()
             self._settle(stream, serving)
             with suppress(OSError):
                 client.shutdown(socket.SHUT_WR)
@@ -117,7 +117,7 @@ class Rig:
         """Wait until the plane waits for more of the client's bytes."""
         calm = 0
         while calm < 3 and not serving.ready():
-            gevent.sleep(0)
+            gevent.idle()
             calm = calm + 1 if stream.waits else 0
 
     def _accept(self, listener: Any) -> None:
