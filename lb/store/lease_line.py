@@ -29,8 +29,7 @@ from lb.store.local_picks import LocalPicks
 
 log = logging.getLogger(__name__)
 
-_FIRST_RECONNECT_SECONDS = 0.01
-_MAX_RECONNECT_SECONDS = 1.0
+_MIN_DELAY, _MAX_DELAY = 0.01, 1.0  # seconds between attempts to connect
 
 
 # Reading a member through the class costs 50 ns more, five times per request.
@@ -235,13 +234,13 @@ class LeaseLine:
     def _recover(self) -> None:
         while True:
             gevent.sleep(self._reconnect_seconds * random.uniform(0.75, 1.25))
-            self._reconnect_seconds = min(
-                max(self._reconnect_seconds * 2, _FIRST_RECONNECT_SECONDS), _MAX_RECONNECT_SECONDS
-            )
+            self._reconnect_seconds = min(max(self._reconnect_seconds * 2, _MIN_DELAY), _MAX_DELAY)
             try:
                 sock = self._dial()
             except (OSError, StoreError) as error:
-                log.debug("store still away: %s", error)
+                if self.degraded_since and str(error) != self._reason:
+                    log.warning("still degraded: %s", error)
+                self._reason = str(error)
             else:
                 self._resume(sock)
                 return

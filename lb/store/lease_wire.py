@@ -18,10 +18,11 @@ import hiredis
 import redis
 from gevent import get_hub
 
-from lb.errors import StoreError, StoreUnavailableError
+from lb.errors import StoreError
 from lb.model import ServerId, WorkerId
 from lb.store import scripts
 from lb.store.keys import Keys
+from lb.store.session import store_error
 
 _READ = 1  # libev's EV_READ and EV_WRITE, as gevent's loop.io takes them
 _WRITE = 2
@@ -44,7 +45,10 @@ def _bulk(value: str | int) -> bytes:
 
 
 def dial(client: redis.Redis) -> LeaseSocket:
-    """Open a connection of its own, with the scripts loaded, and return its non-blocking socket."""
+    """Open a connection of its own, with the scripts loaded, and return its non-blocking socket.
+
+    StoreError if that fails; StoreUnavailableError if it may pass.
+    """
     try:
         connection: Any = client.connection_pool.make_connection()
         connection.connect()
@@ -52,7 +56,7 @@ def dial(client: redis.Redis) -> LeaseSocket:
             connection.send_command("SCRIPT", "LOAD", scripts.load(name).text)
             connection.read_response()
     except redis.RedisError as error:
-        raise StoreUnavailableError(f"cannot connect to the store: {error}") from error
+        raise store_error(error, client) from error
     sock: LeaseSocket
     if isinstance(connection._sock, ssl.SSLSocket):
         sock, connection._sock = connection._sock, None  # from here on ours alone

@@ -53,6 +53,22 @@ _TRANSLATION: tuple[tuple[type[Exception], type[StoreError], str], ...] = (
 )
 
 
+def address_of(client: redis.Redis) -> str:
+    """Return where a client's store is, without its password."""
+    place: dict[str, Any] = client.connection_pool.connection_kwargs
+    if "finder" in place:
+        return str(place["finder"])
+    if "path" in place:
+        return f"unix://{place['path']}"
+    return f"redis://{host_port(place['host'], place['port'])}/{place['db']}"
+
+
+def store_error(error: RedisError, client: redis.Redis) -> StoreError:
+    """Return what an exception of redis means to us, in one line with the store's address."""
+    kind, meaning = next(row[1:] for row in _TRANSLATION if isinstance(error, row[0]))
+    return kind(f"the store at {address_of(client)} {meaning}: {error}")
+
+
 class Session:
     """One client of one pool's keys. Raises only StoreError and StoreUnavailableError."""
 
@@ -63,12 +79,7 @@ class Session:
     @property
     def address(self) -> str:
         """Where the store is, without its password."""
-        place: dict[str, Any] = self.connection.connection_pool.connection_kwargs
-        if "finder" in place:
-            return str(place["finder"])
-        if "path" in place:
-            return f"unix://{place['path']}"
-        return f"redis://{host_port(place['host'], place['port'])}/{place['db']}"
+        return address_of(self.connection)
 
     @contextmanager
     def edge(self) -> Iterator[Any]:  # its types allow for bytes everywhere; our connections decode
@@ -76,8 +87,7 @@ class Session:
         try:
             yield self.connection
         except RedisError as error:
-            kind, meaning = next(row[1:] for row in _TRANSLATION if isinstance(error, row[0]))
-            raise kind(f"the store at {self.address} {meaning}: {error}") from error
+            raise store_error(error, self.connection) from error
 
     def run(
         self, act: str, *arguments: str | float, further_keys: Iterable[str] = (), **own_keys: str

@@ -167,6 +167,6 @@ def test_a_store_that_is_not_there_is_told_with_the_reason() -> None:
         url = f"redis://127.0.0.1:{unheard.getsockname()[1]}"
         with (
             connect(url) as client,
-            pytest.raises(StoreUnavailableError, match="cannot connect to the store"),
+            pytest.raises(StoreUnavailableError, match="cannot be reached"),
         ):
             dial(client)
