@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -69,6 +71,16 @@ class Node:
             self._process.kill()
             self._process.wait(10)
             self._process = None
+
+    def freeze(self) -> None:
+        """Stop it without its noticing."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)
 
     def answers(self) -> bool:
         assert self._process
@@ -166,6 +178,18 @@ class Sentinel(Engine):
 
     def _primary_ports(self) -> set[int]:
         return {self._state(sentinel)["port"] for sentinel in self._sentinels}
+
+    def fail_over_without(self, act: Callable[[], None]) -> None:
+        """Kill the primary after an act that its replicas do not hear of."""
+        primary = self.primary()
+        replicas = [node for node in self.nodes[:3] if node is not primary]
+        for replica in replicas:
+            replica.freeze()
+        primary.client.client_kill_filter(_type="replica")
+        act()
+        primary.kill()
+        for replica in replicas:
+            replica.thaw()
 
     def _sees_all(self, sentinel: Node) -> bool:
         state = self._state(sentinel)

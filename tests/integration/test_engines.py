@@ -8,15 +8,24 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.resources import files
 from urllib.parse import unquote
 
 import pytest
 
-from lb.model import Admin, Health
+from lb.model import Admin, Health, ServerId, WorkerStatus
 from lb.store.client import open_fleet
 from lb.store.keys import Keys
 from tests.integration.balancer import Balancer
-from tests.integration.engines import PASSWORD, Cluster, Engine, Sentinel, SingleTls
+from tests.integration.engines import (
+    ACL_RULE,
+    PASSWORD,
+    SENTINEL_ACL_RULE,
+    Cluster,
+    Engine,
+    Sentinel,
+    SingleTls,
+)
 from tests.integration.fleet import Fleet, answered, hanging, ok
 from tests.integration.load import Client, shares
 from tests.integration.servers import Request, ResetError, servers
@@ -79,10 +88,44 @@ def test_the_primary_is_killed_under_load(
         print(f"\n{kind.__name__}: all workers on the new primary after {recovered:.1f} s", end=" ")
 
 
+@pytest.mark.slow
+def test_a_change_that_no_replica_got_is_put_back_by_the_workers() -> None:
+    with Sentinel() as engine, balancing(engine) as fleet:
+        drained = fleet.ids[0]
+
+        def drain() -> None:
+            fleet.pool.set_admin(drained, Admin.DRAIN, "test")
+            version = fleet.pool.version()
+            eventually(
+                lambda: all(worker.version == version for worker in workers(fleet)),
+                what="workers that have seen it",
+            )
+
+        engine.fail_over_without(drain)
+        eventually(lambda: all_registered(fleet), seconds=20, what="workers that registered")
+        eventually(lambda: admins(fleet).get(drained) is Admin.DRAIN, what="the pool as it was")
+        assert drained not in {fleet.ask().server for _ in range(9)}
+        assert "refilled" in {event.kind for event in fleet.pool.events()}
+        fleet.reset()
+
+
+def test_the_guide_gives_the_rules_that_are_tested() -> None:
+    guide = (files("lb") / "docs" / "engines.md").read_text()
+    assert f" {ACL_RULE}\n" in guide
+    assert f" {SENTINEL_ACL_RULE}\n" in guide
+
+
+def workers(fleet: Fleet) -> list[WorkerStatus]:
+    return answered(open_fleet(fleet.balancer.store_url, Keys()).workers) or []
+
+
+def admins(fleet: Fleet) -> dict[ServerId, Admin]:
+    return {one.server.id: one.server.admin for one in answered(fleet.pool.list) or []}
+
+
 def all_registered(fleet: Fleet) -> bool:
     """Tell whether the store answers, and knows the workers that run."""
-    workers = answered(open_fleet(fleet.balancer.store_url, Keys()).workers) or []
-    return sorted(worker.pid for worker in workers) == sorted(fleet.balancer.worker_pids())
+    return sorted(worker.pid for worker in workers(fleet)) == sorted(fleet.balancer.worker_pids())
 
 
 def the_promises_hold(fleet: Fleet) -> None:
