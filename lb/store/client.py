@@ -19,6 +19,7 @@ from lb.store.keys import Keys
 from lb.store.pool import BackendPool
 
 DEFAULT_TIMEOUT_SECONDS = 2.0
+_NO_LIMIT = 2**31  # redis-py's own is 100, and the API may serve more clients than that at once
 
 
 def connect(
@@ -79,6 +80,7 @@ def _settings(place: StoreUrl, timeout_seconds: float) -> dict[str, Any]:
         "socket_timeout": timeout_seconds,
         "socket_connect_timeout": timeout_seconds,
         "retry": Retry(NoBackoff(), 0),
+        "max_connections": _NO_LIMIT,
         "protocol": 2,  # every server speaks it, and scripts reply the same in both
     }
     return {**settings, **_tls(place)} if place.tls else settings

@@ -49,13 +49,15 @@ def dial(client: redis.Redis) -> LeaseSocket:
 
     StoreError if that fails; StoreUnavailableError if it may pass.
     """
+    pool = client.connection_pool
+    connection: Any = pool.connection_class(**pool.connection_kwargs)  # the pool would count it for ever
     try:
-        connection: Any = client.connection_pool.make_connection()
         connection.connect()
         for name in ("lease", "register"):
             connection.send_command("SCRIPT", "LOAD", scripts.load(name).text)
             connection.read_response()
     except redis.RedisError as error:
+        connection.disconnect()
         raise store_error(error, client) from error
     sock: LeaseSocket
     if isinstance(connection._sock, ssl.SSLSocket):

@@ -152,6 +152,17 @@ def test_a_late_reply_can_be_asked_for(ends: tuple[Ends, Any]) -> None:
 # --- dialing
 
 
+def test_a_line_may_connect_as_often_as_it_has_to(store_url: str) -> None:
+    """redis-py's pool counts what it makes, and stops at a hundred."""
+    with connect(store_url) as client:
+        for _ in range(120):
+            dial(client).close()
+    with connect("redis://127.0.0.1:1") as client:
+        for _ in range(120):
+            with pytest.raises(StoreUnavailableError, match="Connection refused"):
+                dial(client)
+
+
 def test_a_dialed_connection_knows_the_scripts(store_url: str, keys: Keys) -> None:
     with connect(store_url) as client:
         client.script_flush()
