@@ -56,6 +56,7 @@ class Attempts:
         self._connections = connections
         self._heads = heads
         self._settings = settings
+        self._head_bytes = settings.head_bytes
 
     def attempt(self, client: Client, request: Request, lease: Lease) -> Answer | ServerError:
         """Ask the leased server. The lease is the answer's from then on, or is released with the failure."""
@@ -167,12 +168,14 @@ class Attempts:
         if not data:
             raise ConnectionResetError(0, "closed without an answer")
         while (end := data.find(b"\r\n\r\n")) < 0:
-            if len(data) > self._settings.head_bytes:
-                raise ServerError(f"the server's head is larger than {self._settings.head_bytes} bytes")
+            if len(data) > self._head_bytes:
+                break
             stream.buffer = data
             more = stream.receive_later()
             if not more:
                 raise ConnectionResetError(0, "closed in the middle of the head")
             data += more
+        if end < 0 or end > self._head_bytes:
+            raise ServerError(f"the server's head is larger than {self._head_bytes} bytes")
         stream.buffer = data[end + 4 :]
         return data[: end + 4]
