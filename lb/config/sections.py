@@ -163,6 +163,11 @@ class AdminApi(Section):
         description="Secret that requests must bring, 16 characters or more; required if `listen` is "
         "reachable from other machines.",
     )
+    read_token: fields.Token | None = Field(
+        default=None,
+        repr=False,
+        description="Secret for those who may only look; needs `token` beside it.",
+    )
 
     @field_validator("token")
     @classmethod
@@ -174,3 +179,12 @@ class AdminApi(Section):
                 'set one, or listen on "127.0.0.1:8081"'
             )
         return token
+
+    @field_validator("read_token")
+    @classmethod
+    def _is_the_lesser_one(cls, read_token: str | None, info: ValidationInfo) -> str | None:
+        if read_token is not None and "token" in info.data and info.data["token"] in (None, read_token):
+            raise ValueError(
+                "expected admin.token to be set too, and to another secret, as otherwise readers may write"
+            )
+        return read_token

@@ -41,7 +41,8 @@ def run(config: Config, listener: socket.socket, control: Control) -> None:
         raise ConfigError(
             [f"admin.listen: {host} can be reached from other machines, so admin.token must be set"]
         )
-    app = create_app(pool_of(config), fleet_of(config), Access(config.admin.token, host))
+    access = Access(config.admin.token, host, config.admin.read_token)
+    app = create_app(pool_of(config), fleet_of(config), access)
     listener.listen(_BACKLOG)
     # No logs of its own: they tell of clients' mistakes, and each client is told those.
     server = WSGIServer(

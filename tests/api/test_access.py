@@ -51,6 +51,25 @@ def test_with_the_token_from_anywhere(guarded):
     assert guarded.get("/servers", headers={"Authorization": f"bearer  {TOKEN}"}).status_code == 200
 
 
+def test_a_read_only_token_reads_and_changes_nothing(pool, fleet, add):
+    add()
+    access = Access(token=TOKEN, read_token="look-but-do-not-touch")
+    client = create_app(pool, fleet, access).test_client()
+    reader = bearer("look-but-do-not-touch")
+
+    assert client.get("/servers", headers=reader).status_code == 200
+    for response in (
+        client.delete("/servers/localhost:5001", headers=reader),
+        client.post("/servers", json={"url": "http://a:1"}, headers=reader),
+        client.patch("/servers/localhost:5001", json={"weight": 2}, headers=reader),
+    ):
+        assert response.status_code == 403
+        assert "may only read" in response.json["error"]
+    assert [status.server.weight for status in pool.list()] == [1]
+    assert client.get("/servers").status_code == 401
+    assert client.delete("/servers/localhost:5001", headers=bearer(TOKEN)).status_code == 204
+
+
 def test_health_needs_no_token(guarded):
     assert guarded.get("/health").status_code == 200
 

@@ -104,6 +104,16 @@ def problems_in(values: object) -> list[str]:
             {"admin": {"token": "short secret"}},
             "admin.token: expected 16 or more printable ASCII characters without spaces; got 12",
         ),
+        *(
+            (
+                {"admin": {**token, "readToken": "0123456789abcdef"}},
+                (
+                    "admin.readToken: expected admin.token to be set too, and to another secret, "
+                    "as otherwise readers may write"
+                ),
+            )
+            for token in ({}, {"token": "0123456789abcdef"})
+        ),
     ],
 )
 def test_one_problem(values: object, problem: str):

@@ -1,7 +1,7 @@
 // The dashboard: watches the stream of /live and asks the API to act. What it shows is text, never markup.
 
 const TOKEN = "lb-token";
-const POINTS = 60; // of a sparkline, one a second
+const POINTS = 60; // of a sparkline: one a second, or one a check
 const EVENTS = 200; // kept in the feed
 const SILENCE_SECONDS = 8; // after which the stream counts as lost
 const RETRY_SECONDS = 2;
@@ -173,6 +173,8 @@ function showCheck(row, { id, admin, lastCheck }) {
   verdict.classList.toggle("failed", !lastCheck.passed);
   const milliseconds = lastCheck.durationSeconds * 1000;
   put(row.querySelector(".took"), `${milliseconds.toFixed(1)} ms, ${span(lastCheck.at)} ago`);
+  if (row.dataset.checked === String(lastCheck.at)) return;
+  row.dataset.checked = lastCheck.at;
   draw(row.querySelector(".check-line"), `${id} check`, milliseconds);
 }
 
@@ -247,10 +249,10 @@ function newServerRow({ id, url, source }) {
   texts.append(make("span", "", "verdict"), make("span", "", "small took"));
   check.append(texts, newLine("check-line"));
   return newRow(id, [
-    head(id, `${url}${source === "config" ? ", from the config" : ""}`),
+    head(id, `${url === `http://${id}` ? "" : `${url}, `}${source === "config" ? "from the config" : "added by an operator"}`),
     cell("", "state", make("span", "", "badge"), make("span", "", "small why")),
     cell("Weight", "number weight"),
-    cell("In flight", "number", make("span", "", "flight"), newLine("flight-line")),
+    cell("In flight", "number in-flight", make("span", "", "flight"), newLine("flight-line")),
     cell("Failures", "number failures"),
     cell("Last check", "wide", check),
     cell("", "acts writes", ...Object.keys(acts).map((name) => button(name, id))),
@@ -270,7 +272,7 @@ function newRemovedRow({ id, url }) {
     }),
   );
   const cells = [cell("Why", "wide why"), cell("When", "when"), cell("Weight", "number weight")];
-  return newRow(id, [head(id, url), ...cells, cell("", "acts writes", restore)]);
+  return newRow(id, [head(id, url === `http://${id}` ? "" : url), ...cells, cell("", "acts writes", restore)]);
 }
 
 function newHostRow({ id }) {

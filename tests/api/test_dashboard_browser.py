@@ -1,0 +1,299 @@
+"""The dashboard in a real browser, on the real API process. Skipped where there is no Chromium."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from lb.model import Admin, Check, Server
+from lb.store.keys import Keys
+from lb.store.pool import BackendPool
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+if CHROMIUM is None:
+    pytest.skip("no chromium on the PATH (Debian's package is `chromium`)", allow_module_level=True)
+playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
+expect = playwright.expect
+expect.set_options(timeout=20_000)
+
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
+TOKEN, READ_TOKEN = "correct-horse-battery", "look-but-do-not-touch"
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@contextmanager
+def api(store_url: str, keys: Keys, directory: Path, **environ: str) -> Iterator[str]:
+    """Run `lb api` and yield its address."""
+    with ExitStack() as stack:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lb", "api"],
+            env={
+                **os.environ,
+                "LB_REDIS": store_url,
+                "LB_KEY_PREFIX": keys.prefix,
+                "LB_ADMIN_LISTEN": "127.0.0.1:0",
+                **environ,
+            },
+            cwd=directory,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        stack.enter_context(process)
+        stack.callback(process.kill)
+        assert process.stderr
+        line = process.stderr.readline()
+        found = re.search(r"admin API on (http://\S+)", line)
+        assert found, line + process.stderr.read()
+        yield found[1]
+
+
+@pytest.fixture
+def url(store_url: str, keys: Keys, tmp_path: Path) -> Iterator[str]:
+    with api(store_url, keys, tmp_path) as address:
+        yield address
+
+
+@pytest.fixture
+def visit(browser) -> Iterator[Callable]:
+    """Open a page in a fresh profile; a script's error or a breach of the policy fails the test."""
+    complaints: list[str] = []
+    with ExitStack() as stack:
+
+        def act(address: str, viewport: dict[str, int] = DESKTOP, **options: object):
+            context = browser.new_context(viewport=viewport, **options)
+            stack.callback(context.close)
+            page = context.new_page()
+            page.set_default_timeout(20_000)
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.on("console", lambda said: complaints.append(said.text) if "Policy" in said.text else None)
+            page.goto(address)
+            return page
+
+        yield act
+    assert complaints == []
+
+
+def row(page, server: str):
+    return page.get_by_role("row").filter(has=page.get_by_role("rowheader", name=server))
+
+
+def agree(page, name: str) -> None:
+    page.get_by_role("dialog").get_by_role("button", name=name, exact=True).click()
+
+
+def test_adds_a_server_drains_it_and_sees_the_numbers_move(visit, url, pool: BackendPool):
+    page = visit(url)
+    expect(page.get_by_role("status")).to_have_text("live")
+    expect(page.get_by_text("The pool is empty.")).to_be_visible()
+    page.get_by_label("URL of the new server").fill("http://localhost:5001")
+    page.get_by_role("spinbutton", name="Weight").fill("3")
+    page.get_by_role("button", name="Add server").click()
+    server = row(page, "localhost:5001")
+
+    expect(server.get_by_role("cell").nth(1)).to_have_text("3")
+    expect(server.locator(".badge")).to_have_text("up")
+    expect(page.locator("#eligible")).to_have_text("1")
+    pool.record_check(pool.list()[0].server.id, Check(True, True, "200 OK", 0.0125))
+    expect(server).to_contain_text("12.5 ms")
+    assert int(page.locator("#version").inner_text()) == pool.version()
+
+    server.get_by_role("button", name="Drain").click()
+    expect(page.get_by_role("dialog")).to_contain_text("those in flight finish")
+    agree(page, "Drain")
+    expect(server.locator(".badge")).to_have_text("drain, up")
+    expect(page.locator("#eligible")).to_have_text("0")
+    assert pool.list()[0].server.admin is Admin.DRAIN
+    events = page.get_by_role("log").get_by_role("listitem")
+    expect(events.first).to_contain_text("drain")
+    expect(events.first).to_contain_text("by api (127.0.0.1)")
+
+
+def test_every_other_act(visit, url, pool: BackendPool, add: Callable[..., Server]):
+    add()
+    page = visit(url)
+    server = row(page, "localhost:5001")
+    for act, shown in (("Maint", "maint, up"), ("Undrain", "up")):
+        server.get_by_role("button", name=act).click()
+        agree(page, act)
+        expect(server.locator(".badge")).to_have_text(shown)
+    server.get_by_role("button", name="Weight").click()
+    page.get_by_role("dialog").get_by_role("spinbutton").fill("7")
+    agree(page, "Set weight")
+    expect(server.get_by_role("cell").nth(1)).to_have_text("7")
+    page.get_by_label("Strategy").select_option("random")
+    agree(page, "Change")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    assert pool.snapshot().strategy == "random"
+
+    server.get_by_role("button", name="Remove").click()
+    agree(page, "Remove")
+    expect(page.get_by_text("The pool is empty.")).to_be_visible()
+    page.get_by_role("button", name="Restore localhost:5001").click()
+    agree(page, "Restore")
+    expect(server.locator(".badge")).to_have_text("up")
+    expect(page.get_by_role("heading", name="Removed")).to_be_hidden()
+
+
+def test_what_is_not_confirmed_is_not_done(visit, url, pool: BackendPool, add: Callable[..., Server]):
+    add()
+    pool.set_strategy("random", "test")
+    page = visit(url)
+    row(page, "localhost:5001").get_by_role("button", name="Remove").click()
+    agree(page, "Cancel")
+    expect(page.get_by_label("Strategy")).to_have_value("random")
+    page.get_by_label("Strategy").select_option("round-robin")
+    page.keyboard.press("Escape")
+
+    expect(page.get_by_label("Strategy")).to_have_value("random")
+    assert (len(pool.list()), pool.snapshot().strategy) == (1, "random")
+
+
+def test_a_wrong_url_shows_what_the_api_says(visit, url, pool: BackendPool):
+    page = visit(url)
+    page.get_by_label("URL of the new server").fill("ftp://localhost")
+    page.get_by_role("button", name="Add server").click()
+
+    expect(page.locator("#add-answer")).to_contain_text("ftp")
+    expect(page.get_by_label("URL of the new server")).to_be_focused()
+    assert pool.list() == []
+
+
+def test_names_from_elsewhere_are_text_and_never_markup(visit, url, pool: BackendPool, add):
+    server = add()
+    pool.record_check(server.id, Check(False, True, "<img src=x onerror=alert(1)>", 0.1))
+    page = visit(url)
+
+    expect(row(page, "localhost:5001")).to_contain_text("<img src=x onerror=alert(1)>")
+    assert page.locator("table img").count() == 0
+
+
+def test_works_by_keyboard_alone(visit, url, pool: BackendPool, add):
+    add()
+    page = visit(url)
+    expect(row(page, "localhost:5001")).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the servers")).to_be_focused()
+    page.keyboard.press("Enter")
+    for _ in range(4):  # URL, weight, add, and the first act of the first server
+        page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Drain localhost:5001")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog").get_by_role("button", name="Cancel")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(row(page, "localhost:5001").locator(".badge")).to_have_text("drain, up")
+
+    expect(page.get_by_role("button", name="Undrain localhost:5001")).to_be_focused()
+    assert pool.list()[0].server.admin is Admin.DRAIN
+
+
+def test_asks_for_the_token_once(visit, store_url, keys, tmp_path, add):
+    add()
+    with api(store_url, keys, tmp_path, LB_ADMIN_TOKEN=TOKEN) as address:
+        page = visit(address)
+        page.get_by_label("Token").fill("wrong")
+        page.keyboard.press("Enter")
+        expect(page.locator("#ask-answer")).to_contain_text("missing or wrong")
+        page.get_by_label("Token").fill(TOKEN)
+        page.keyboard.press("Enter")
+        expect(row(page, "localhost:5001")).to_be_visible()
+        page.reload()
+        expect(row(page, "localhost:5001")).to_be_visible()
+        expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+def test_a_read_only_token_offers_no_acts(visit, store_url, keys, tmp_path, add):
+    add()
+    tokens = {"LB_ADMIN_TOKEN": TOKEN, "LB_ADMIN_READ_TOKEN": READ_TOKEN}
+    with api(store_url, keys, tmp_path, **tokens) as address:
+        page = visit(address)
+        page.get_by_label("Token").fill(READ_TOKEN)
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("status")).to_have_text("live, read-only")
+        expect(row(page, "localhost:5001")).to_be_visible()
+        expect(page.get_by_role("button").filter(visible=True)).to_have_count(0)
+        expect(page.get_by_label("Strategy")).to_be_disabled()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_fits_a_phone(visit, url, add, scheme):
+    add("http://a-server-with-a-rather-long-name.internal.example.com:5001")
+    page = visit(url, PHONE, color_scheme=scheme, has_touch=True)
+    expect(page.locator("#server-rows tr")).to_have_count(1)
+
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    for button in page.get_by_role("button").filter(visible=True).all():
+        box = button.bounding_box()
+        assert box["height"] >= 32
+        assert box["x"] + box["width"] <= PHONE["width"]
+
+
+def test_says_when_it_is_not_live_and_comes_back(visit, store_url, keys, tmp_path, add):
+    add()
+    with api(store_url, keys, tmp_path) as address:
+        page = visit(address)
+        expect(page.get_by_role("status")).to_have_text("live")
+    expect(page.get_by_role("status")).to_have_text("not live")
+    expect(page.get_by_role("alert").first).to_contain_text("does not answer")
+    expect(row(page, "localhost:5001")).to_be_visible()
+    with api(store_url, keys, tmp_path, LB_ADMIN_LISTEN=address.removeprefix("http://")):
+        expect(page.get_by_role("status")).to_have_text("live")
+
+
+CONTRASTS = """() => {
+  const channels = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const luminance = (colour) => channels(colour).slice(0, 3).map((c) => c / 255)
+    .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, at) => sum + c * [0.2126, 0.7152, 0.0722][at], 0);
+  const ground = (element) => {
+    const colour = getComputedStyle(element).backgroundColor;
+    return channels(colour)[3] === 0 ? ground(element.parentElement) : colour;
+  };
+  return [...document.querySelectorAll("main *, header *")]
+    .filter((e) => e.checkVisibility() && [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
+    .map((e) => {
+      const pair = [luminance(getComputedStyle(e).color), luminance(ground(e))].sort((a, b) => b - a);
+      return [(pair[0] + 0.05) / (pair[1] + 0.05), e.className || e.tagName, e.textContent.slice(0, 30)];
+    })
+    .filter(([contrast]) => contrast < 4.5);
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_text_can_be_read(visit, url, pool: BackendPool, add, scheme):
+    """Contrast AA, 4.5:1, in every state that a server can be in."""
+    servers = [add(f"http://localhost:500{number}") for number in range(1, 5)]
+    pool.set_admin(servers[1].id, Admin.DRAIN, "test")
+    pool.set_admin(servers[2].id, Admin.MAINT, "test")
+    pool.mark_failed(servers[3].id, 5, "test")
+    pool.record_check(servers[3].id, Check(False, False, "connection refused", 0.1))
+    page = visit(url, color_scheme=scheme)
+    expect(page.locator('.badge[data-state="down"]')).to_be_visible()
+
+    assert page.evaluate(CONTRASTS) == []
