@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -12,6 +15,8 @@ from lb.config.fields import strategy_names
 from lb.errors import ConfigError
 from lb.store.keys import DEFAULT_POOL, DEFAULT_PREFIX
 from lb.strategies import STRATEGIES
+
+README = Path(__file__).parents[2] / "README.md"
 
 
 def test_config_knows_the_registered_strategies():
@@ -73,3 +78,13 @@ def test_the_fields_we_add_are_settings():
     for bad in ('{"via": "a b"}', '{"via": ""}', '{"via": "a\\r\\nB: 1"}'):
         with pytest.raises(ConfigError, match="via: expected a name such as"):
             from_json(bad)
+
+
+@pytest.mark.parametrize("section", ["timeouts", "limits"])
+def test_the_readme_names_each_limit_with_its_default(section: str):
+    [row] = [line for line in README.read_text().splitlines() if line.startswith(f"| `{section}` |")]
+    stated = dict(re.findall(r"`(\w+)` ([^,|]+?)(?=,| \|)", row))
+    written = {name: 0 if text == "off" else text.replace(" ", "") for name, text in stated.items()}
+    defaults = getattr(Config(), section)
+    assert from_json(json.dumps({section: written})) == Config()
+    assert written.keys() == defaults.model_dump(by_alias=True).keys()
