@@ -101,12 +101,14 @@ def run(load: Load) -> None:
     """Run everything that one host needs.
 
     That is the embedded store unless --redis is given, the workers, the health-checker and the admin API.
-    SIGTERM or Ctrl-C lets requests in flight finish, a second one does not.
+    SIGTERM or Ctrl-C lets requests in flight finish, a second one or SIGQUIT does not. SIGHUP reads the
+    configuration again, SIGUSR2 goes on as the program that is installed now, SIGTTIN and SIGTTOU bring one
+    worker more or fewer, SIGUSR1 reopens logs; none of them loses a request.
     """
     from lb.processes import log, supervisor
 
     log.configure("supervisor")
-    sys.exit(supervisor.run(load()))
+    sys.exit(supervisor.run(load, sys.argv[1:]))
 
 
 @cli.command()
@@ -116,14 +118,19 @@ def demo(load: Load) -> None:
 
     The demo servers are those that the config names, or five on localhost:5001 to 5005. Ctrl-C ends all.
     """
-    from lb.config import parse_server_url
     from lb.processes import log, supervisor
 
     log.configure("supervisor")
+    sys.exit(supervisor.run(functools.partial(_with_demo_servers, load), sys.argv[1:], demo=True))
+
+
+def _with_demo_servers(load: Load) -> Config:
+    from lb.config import parse_server_url
+
     config = load()
-    if not config.servers:
-        config = config.model_copy(update={"servers": tuple(map(parse_server_url, _DEMO_SERVERS))})
-    sys.exit(supervisor.run(config, demo=True))
+    if config.servers:
+        return config
+    return config.model_copy(update={"servers": tuple(map(parse_server_url, _DEMO_SERVERS))})
 
 
 @cli.command()
@@ -171,6 +178,16 @@ def reconcile(inherited: Inherited, load: Load) -> None:
 
     config = role.begin("reconcile", inherited, load)
     store.reconcile(config, store.start_patience_seconds(config))
+
+
+@cli.command(hidden=True)
+@_with_inherited
+@_with_settings
+def rehearse(inherited: Inherited, load: Load) -> None:
+    """Load all that `lb run` needs, then end; a running one tries a new program so before it becomes it."""
+    from lb.processes import role, supervisor  # noqa: F401
+
+    role.begin("rehearse", inherited, load)
 
 
 @cli.command()

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from lb.processes.adopted import Adopted
 from lb.processes.control import HUNG_SECONDS, READY
 
 _log = logging.getLogger(__name__)
@@ -49,18 +50,25 @@ class Child:
         self.failed_starts = 0  # in a row, ended before ready
         self.exit_code: int | None = None  # of the last process, negative for a signal
         self.control: socket.socket | None = None  # the supervisor's end, while the process lives
-        self._process: subprocess.Popen[bytes] | None = None
+        self.kill_at: float | None = None  # once it has been asked to end
+        self._process: subprocess.Popen[bytes] | Adopted | None = None
         self._started = 0.0
         self._beat = 0.0
         self._delay = FIRST_DELAY_SECONDS
         self._restart_at: float | None = None
-        self._kill_at: float | None = None
-        self._killed = False
+        self._grace = 0.0  # how long after it was asked that is
+        self._stopped = self._retired = self._killed = False
+        self._again = False  # start the next at once: this one ends because it was asked to
 
     @property
     def running(self) -> bool:
         """Whether there is a process that has not been seen to end."""
         return self._process is not None
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is no process and none is planned."""
+        return self._process is None and self._restart_at is None
 
     @property
     def pid(self) -> int:
@@ -74,8 +82,8 @@ class Child:
         """Execute the process; if the system cannot, the next try is due after the usual delay."""
         self.ready, self.exit_code = False, None
         self._started = self._beat = now
-        self._restart_at = self._kill_at = None
-        self._killed = False
+        self._restart_at = self.kill_at = None
+        self._stopped = self._retired = self._killed = self._again = False
         try:
             self._execute()
         except OSError as error:
@@ -97,6 +105,17 @@ class Child:
             theirs.close()
             self.control = ours
 
+    def adopt(
+        self, pid: int, control: socket.socket | None, now: float, *, ready: bool, kill_at: float | None
+    ) -> None:
+        """Take over a process that lives already, `kill_at` if it has been retired."""
+        self._process = Adopted(pid)
+        self.control, self.ready, self.kill_at = control, ready, kill_at
+        if control is not None:
+            control.settimeout(0)
+        self._started = self._beat = now
+        self._retired = kill_at is not None
+
     def hear(self, now: float) -> bool:
         """Take the signs of life that have come in; False once the child has closed its end."""
         try:
@@ -113,14 +132,33 @@ class Child:
 
     def stop(self, now: float) -> None:
         """Ask the process to end; it is killed if it has not within its grace."""
-        if self._process is not None and self._kill_at is None:
-            self._process.terminate()
-            self._kill_at = now + self.role.grace_seconds
+        if self._process is not None and not self._stopped:
+            self._stopped = True
+            self._process.send_signal(signal.SIGTERM)
+            self._grace = self.role.grace_seconds
+            self.kill_at = min(self.kill_at or now + self._grace, now + self._grace)
+
+    def restart(self, now: float) -> None:
+        """Have the process replaced by another, which starts once this one has ended."""
+        self.stop(now)
+        self._again = True
+
+    def retire(self, now: float, seconds: float) -> None:
+        """Let the process end once it has no clients any more; it is killed if it has after `seconds`."""
+        if self._process is not None:
+            self._retired = True
+            self._process.send_signal(signal.SIGUSR2)
+            self._grace, self.kill_at = seconds, now + seconds
+
+    def tell(self, number: signal.Signals) -> None:
+        """Send a signal, if the process is there to take it."""
+        if self._process is not None and self.ready:
+            self._process.send_signal(number)
 
     def kill(self) -> None:
         """End the process at once."""
         if self._process is not None:
-            self._process.kill()
+            self._process.send_signal(signal.SIGKILL)
             self._killed = True
 
     def reap(self, now: float) -> bool:
@@ -138,8 +176,16 @@ class Child:
             self.failed_starts += 1
         if now - self._started >= HEALTHY_SECONDS:
             self._delay = FIRST_DELAY_SECONDS
+        if self._again:
+            self._restart_at = now
+            return
         self._restart_at = now + self._delay
         self._delay = min(2 * self._delay, LONGEST_DELAY_SECONDS)
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the last process ended because it was asked to make room for another."""
+        return self._again
 
     def due(self, now: float) -> bool:
         """Whether the process is to be started again now."""
@@ -155,15 +201,17 @@ class Child:
             return self._restart_at
         if self._killed:
             return None
-        return self._kill_at or self._silent_until()
+        if self._retired and not self._stopped:
+            return min(filter(None, (self.kill_at, self._silent_until())), default=None)
+        return self.kill_at or self._silent_until()
 
     def enforce(self, now: float) -> None:
         """Kill the process if its deadline has passed: it is hung or has outlived its grace."""
         deadline = self.deadline()
         if not self.running or deadline is None or now < deadline:
             return
-        if self._kill_at:
-            _log.warning("%s did not stop within %.0f s, killing it", self, self.role.grace_seconds)
+        if self.kill_at and now >= self.kill_at:
+            _log.warning("%s did not stop within %.0f s, killing it", self, self._grace)
         else:
             _log.warning("%s has given no sign of life for %.0f s, replacing it", self, now - self._beat)
         self.kill()

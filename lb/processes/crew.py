@@ -4,73 +4,163 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
-from lb.config import Config
-from lb.processes import lock, sockets
+from lb.config import Config, from_json, to_json
+from lb.processes import activation, handover, lock, sockets
 from lb.processes.child import Child, Role
-from lb.processes.handover import config_file
+from lb.processes.upgrade import Estate, Heir
 from lb.store import embedded
 
 #: A worker that has asked its clients to leave may need this much longer to say goodbye.
 _FAREWELL_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
 class Crew:
-    """The children in the order in which they start, and the sockets that they serve."""
+    """The children, by what they are for, and the sockets that they serve."""
 
-    client: socket.socket
-    admin: socket.socket
-    foundation: tuple[Child, ...]  # what the others stand on: the embedded store, demo servers
-    reconcile: Child  # puts the configured servers into the store, then ends
-    workers: tuple[Child, ...]
-    helpers: tuple[Child, ...]  # health-checker, admin API
+    def __init__(
+        self,
+        config: Config,
+        client: socket.socket,
+        admin: socket.socket,
+        lock_fd: int | None = None,
+        *,
+        demo: bool = False,
+    ) -> None:
+        self.client = client
+        self.admin = admin
+        self._lock_fd = lock_fd
+        self.config = config  # the one that children start with
+        self._config_fd = handover.write(to_json(config))
+        self.foundation = tuple(
+            Child(self._role(name))  # what the others stand on
+            for name in (["servers"] if demo else []) + (["store"] if config.redis is None else [])
+        )
+        self.reconcile = Child(self._role("reconcile"))  # puts the configured servers into the store, ends
+        self.workers = [Child(self._role("worker")) for _ in range(config.worker_count)]
+        self.helpers = tuple(Child(self._role(name)) for name in ("health-checker", "api"))
+        self.rehearsal = Child(Role("rehearse", beats=False, once=True))  # tries out a new program
+        self.retired: list[Child] = []  # workers that others have replaced; they finish and end
 
     @property
     def children(self) -> tuple[Child, ...]:
-        """All of them."""
-        return (*self.foundation, self.reconcile, *self.workers, *self.helpers)
+        """All of them, in the order in which they start."""
+        errands = (self.reconcile, self.rehearsal)
+        return (*self.foundation, *errands, *self.workers, *self.retired, *self.helpers)
 
     @property
     def stop_order(self) -> tuple[tuple[Child, ...], ...]:
         """Groups to stop one after the other: requests in flight finish while all they need still works."""
-        return ((self.reconcile, *self.workers), self.helpers, self.foundation)
+        return ((self.reconcile, self.rehearsal, *self.workers, *self.retired), self.helpers, self.foundation)
+
+    def adapt(self, config: Config) -> None:
+        """Have everyone who starts from now on start with this configuration."""
+        self.config = config
+        os.close(self._config_fd)
+        self._config_fd = handover.write(to_json(config))
+        for child in (*self.foundation, self.reconcile, *self.workers, *self.helpers):
+            child.role = self._role(child.role.name)
+
+    def hire(self) -> Child:
+        """Return a new worker; it is to be started."""
+        self.workers.append(Child(self._role("worker")))
+        return self.workers[-1]
+
+    def retire(self, worker: Child, now: float) -> None:
+        """Have a worker take no new clients, and end when it is done with those it has."""
+        if worker in self.workers:
+            self.workers.remove(worker)
+            worker.retire(now, self.config.retire_timeout_seconds + _FAREWELL_SECONDS)
+            if worker.running:
+                self.retired.append(worker)
+
+    def bequeath(self) -> Estate:
+        """Return all that the supervisor who comes next needs to go on with this crew."""
+        listed = [(child, False) for child in (*self.foundation, *self.workers, *self.helpers)]
+        heirs = [*listed, *((child, True) for child in self.retired)]
+        return Estate(
+            config=to_json(self.config),
+            client_fd=self.client.fileno(),
+            admin_fd=self.admin.fileno(),
+            lock_fd=self._lock_fd,
+            heirs=[Heir.of(child, retired=retired) for child, retired in heirs if child.running],
+        )
+
+    def adopt(self, heirs: list[Heir], now: float) -> None:
+        """Take over the living children of the supervisor before; there are as many workers as there were."""
+        self.workers.clear()
+        for heir in heirs:
+            if heir.role == "worker":
+                child = Child(self._role("worker"))
+                (self.retired if heir.retired else self.workers).append(child)
+            else:
+                child = next(child for child in self.children if child.role.name == heir.role)
+            heir.become(child, now)
+
+    def close(self) -> None:
+        """Give the sockets, the lock and the configuration back."""
+        self.client.close()
+        self.admin.close()
+        os.close(self._config_fd)
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+
+    def _role(self, name: str) -> Role:
+        listener = {"worker": self.client, "api": self.admin}.get(name)
+        fds, options = [self._config_fd], ["--config-fd", str(self._config_fd)]
+        if listener is not None:
+            fds += [listener.fileno()]
+            options += ["--listen-fd", str(listener.fileno())]
+        return Role(name, tuple(fds), tuple(options), **self._traits(name))
+
+    def _traits(self, name: str) -> dict[str, Any]:
+        match name:
+            case "store":
+                return {"beats": False}
+            case "reconcile":
+                return {"beats": False, "once": True}
+            case "worker":
+                return {"grace_seconds": self.config.graceful_timeout_seconds + _FAREWELL_SECONDS}
+        return {}
 
 
 @contextmanager
-def muster(config: Config, *, demo: bool) -> Iterator[Crew]:
-    """Take the lock, bind the ports, make the children; none is started. LBError if something is taken."""
-    with ExitStack() as stack:
+def muster(config: Config, environ: MutableMapping[str, str], *, demo: bool) -> Iterator[Crew]:
+    """Take the lock, bind the ports, make the children; none is started. LBError if something is taken.
+
+    Sockets that systemd has bound, as `environ` tells, are used in place of the configured ones.
+    """
+    with ExitStack() as undo:
+        lock_fd = None
         if config.redis is None:  # the lock protects the embedded store; nothing else is in the directory
             embedded.socket_path(config.data_dir)  # said once, and before anything is made
-            stack.callback(os.close, lock.take(config.data_dir / "lock", "lb run"))
-        client = stack.enter_context(sockets.bind(config.port, sockets.CLIENT_SETTING))
-        admin = stack.enter_context(sockets.bind(config.admin.listen, sockets.ADMIN_SETTING))
-        fd = stack.enter_context(config_file(config))
-        yield _crew(config, client, admin, fd, demo=demo)
+            lock_fd = lock.take(config.data_dir / "lock", "lb run")
+            undo.callback(os.close, lock_fd)
+        given = activation.given(environ)
+        for sock in given.values():
+            undo.callback(sock.close)
+        client = given.get("client") or undo.enter_context(sockets.bind(config.port, sockets.CLIENT_SETTING))
+        admin = given.get("admin") or undo.enter_context(
+            sockets.bind(config.admin.listen, sockets.ADMIN_SETTING)
+        )
+        crew = Crew(config, client, admin, lock_fd, demo=demo)
+        undo.pop_all()
+    try:
+        yield crew
+    finally:
+        crew.close()
 
 
-def _crew(config: Config, client: socket.socket, admin: socket.socket, config_fd: int, *, demo: bool) -> Crew:
-    shared = ("--config-fd", str(config_fd))
-
-    def child(name: str, listener: socket.socket | None = None, **traits: Any) -> Child:
-        fds = (config_fd,) if listener is None else (config_fd, listener.fileno())
-        options = shared if listener is None else (*shared, "--listen-fd", str(listener.fileno()))
-        return Child(Role(name, fds, options, **traits))
-
-    foundation = [child("servers")] if demo else []
-    if config.redis is None:
-        foundation.append(child("store", beats=False))
-    grace = config.graceful_timeout_seconds + _FAREWELL_SECONDS
-    return Crew(
-        client=client,
-        admin=admin,
-        foundation=tuple(foundation),
-        reconcile=child("reconcile", beats=False, once=True),
-        workers=tuple(child("worker", client, grace_seconds=grace) for _ in range(config.worker_count)),
-        helpers=(child("health-checker"), child("api", admin)),
-    )
+@contextmanager
+def inherit(estate: Estate, now: float, *, demo: bool) -> Iterator[Crew]:
+    """Go on with the crew of the supervisor before, and with its configuration until it is to adapt."""
+    client, admin = socket.socket(fileno=estate.client_fd), socket.socket(fileno=estate.admin_fd)
+    crew = Crew(from_json(estate.config), client, admin, estate.lock_fd, demo=demo)
+    crew.adopt(estate.heirs, now)
+    try:
+        yield crew
+    finally:
+        crew.close()

@@ -13,3 +13,10 @@ def configure(who: str) -> None:
         datefmt="%Y-%m-%d %H:%M:%S",
     )
     logging.getLogger("lb").setLevel(logging.INFO)
+
+
+def reopen() -> None:
+    """Write on to files of the same names: after a rotation those that are open have other ones."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.close()  # the next line opens it again

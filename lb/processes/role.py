@@ -52,6 +52,7 @@ def begin(name: str, inherited: Inherited, load: Callable[[], Config]) -> Config
         _end_with_supervisor(inherited.control())
     _allow_many_files()
     log.configure(f"{name} {os.getpid()}")
+    signal.signal(signal.SIGUSR1, lambda *_: log.reopen())
     return load() if inherited.config_fd is None else read_config(inherited.config_fd)
 
 

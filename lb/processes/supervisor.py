@@ -6,60 +6,90 @@ It loads neither gevent nor redis: it must outlive whatever goes wrong in those 
 from __future__ import annotations
 
 import logging
+import os
 import selectors
-import shlex
 import signal
 import socket
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from lb.config import Config
 from lb.errors import LBError
-from lb.processes import sockets
+from lb.processes import log, renewal, sockets, upgrade
+from lb.processes.announce import announce, facts, say
 from lb.processes.child import Child, how_it_ended
-from lb.processes.crew import Crew, muster
-from lb.store.embedded import log_path, socket_path
+from lb.processes.crew import Crew, inherit, muster
+from lb.processes.notify import Notifier
+from lb.processes.signals import incoming
+from lb.store.embedded import log_path
 
 _log = logging.getLogger(__name__)
+
+Load = Callable[[], Config]
 
 #: Give up when each worker has failed so often in a row and none has ever become ready.
 FAILED_STARTS = 5
 #: A loop that turns so much later than it wanted to had stood still itself, and perhaps the children too.
 _STOOD_STILL_SECONDS = 3.0
 
+_STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+_CHANGES = (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR1, signal.SIGUSR2)
+_SIGNALS = (signal.SIGCHLD, *_STOPS, *_CHANGES)
 
-def run(config: Config, *, demo: bool = False) -> int:
+
+def run(load: Load, arguments: Sequence[str] = (), *, demo: bool = False) -> int:
     """Run all that one host needs until a signal ends it, and return the exit status.
 
-    With `demo`, also the servers that the config names. LBError if a port or the data directory is taken.
+    With `demo`, also the servers that the config names. The configuration is loaded again when a signal asks
+    for that, and `arguments` are those of the command, for a new program to start with. LBError if a port or
+    the data directory is taken.
     """
-    with muster(config, demo=demo) as crew:
-        return Supervisor(config, crew).run()
+    estate = upgrade.take_over(os.environ)
+    if estate is None:
+        with muster(load(), os.environ, demo=demo) as crew:
+            return Supervisor(crew, load, arguments).run()
+    with inherit(estate, time.monotonic(), demo=demo) as crew:
+        return Supervisor(crew, load, arguments, taken_over=True).run()
 
 
 class Supervisor:
     """One loop over what happens: signals, children that end, signs of life, deadlines."""
 
-    def __init__(self, config: Config, crew: Crew) -> None:
-        self._config = config
+    def __init__(
+        self, crew: Crew, load: Load, arguments: Sequence[str] = (), *, taken_over: bool = False
+    ) -> None:
         self._crew = crew
+        self._load = load
+        self._arguments = arguments
+        self._notifier = Notifier(os.environ)
         self._selector = selectors.DefaultSelector()
+        self._renewal: Iterator[None] | None = None
         self._stopping = False
         self._status = 0
-        self._traffic = False  # whether workers and helpers have been started
-        self._announced = False
+        self._traffic = taken_over  # whether workers and helpers have been started
+        self._announced = taken_over
 
     def run(self) -> int:
         """Start everything, keep it running until it is to stop, stop it; return the exit status."""
-        with self._selector, _signals() as signals:
+        with self._selector, incoming(_SIGNALS) as signals:
             self._selector.register(signals, selectors.EVENT_READ, partial(self._take_signals, signals))
-            self._start(*self._crew.foundation, self._crew.reconcile)
+            if self._traffic:
+                self._go_on_with_others()
+            else:
+                self._start(*self._crew.foundation, self._crew.reconcile)
             while not self._stopping or any(child.running for child in self._crew.children):
                 self._turn()
         return self._status
+
+    def _go_on_with_others(self) -> None:
+        """Take over what runs, start what does not, and renew what the program before this one started."""
+        for child in self._crew.children:
+            self._listen_to(child)
+        self._reap()  # who ended meanwhile
+        crew = self._crew
+        self._start(*(c for c in (*crew.foundation, *crew.workers, *crew.helpers) if c.idle))
+        self._renew(renewal.reload(crew, self._load, self._start))
 
     def _turn(self) -> None:
         """Wait for the next thing to happen, and act on it."""
@@ -68,6 +98,7 @@ class Supervisor:
         for key, _ in self._selector.select(timeout):
             key.data()
         now = time.monotonic()
+        self._notifier.beat(now)
         if wake_at is not None and now > wake_at + _STOOD_STILL_SECONDS:
             for child in self._crew.children:
                 child.excuse(now)
@@ -80,7 +111,7 @@ class Supervisor:
 
     def _next_deadline(self) -> float | None:
         watched = (child for child in self._crew.children if child.running or not self._stopping)
-        deadlines = (child.deadline() for child in watched)
+        deadlines = (*(child.deadline() for child in watched), self._notifier.deadline())
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def _go_on(self, now: float) -> None:
@@ -90,7 +121,11 @@ class Supervisor:
             self._start_traffic()
         if not self._announced and any(worker.ready for worker in self._crew.workers):
             self._announced = True
-            self._announce()
+            announce(self._crew)
+            self._notifier.ready(facts(self._crew))
+        if self._renewal is not None and next(self._renewal, self) is self:  # it is done
+            self._renewal = None
+            self._notifier.ready(facts(self._crew))
 
     def _founded(self) -> bool:
         """Whether the store holds the pool and, in a demo, the servers answer."""
@@ -111,8 +146,11 @@ class Supervisor:
     def _start(self, *children: Child) -> None:
         for child in children:
             child.start(time.monotonic())
-            if child.role.beats and child.control is not None:
-                self._selector.register(child.control, selectors.EVENT_READ, partial(self._hear, child))
+            self._listen_to(child)
+
+    def _listen_to(self, child: Child) -> None:
+        if child.role.beats and child.control is not None:
+            self._selector.register(child.control, selectors.EVENT_READ, partial(self._hear, child))
 
     def _hear(self, child: Child) -> None:
         if not child.hear(time.monotonic()):
@@ -127,11 +165,46 @@ class Supervisor:
         child.control = None
 
     def _take_signals(self, signals: socket.socket) -> None:
-        for number in signals.recv(4096):
+        for number in map(signal.Signals, signals.recv(4096)):
             if number == signal.SIGCHLD:
                 self._reap()
-            else:
+            elif number in _STOPS:
                 self._stop(quick=number == signal.SIGQUIT or self._stopping)
+            elif self._announced and not self._stopping:
+                self._change(number)
+            else:
+                _log.warning("%s is ignored while the balancer starts or stops", number.name)
+
+    def _change(self, number: signal.Signals) -> None:
+        crew = self._crew
+        match number:
+            case signal.SIGHUP:
+                self._renew(renewal.reload(crew, self._load, self._start))
+            case signal.SIGUSR2:
+                self._renew(renewal.rehearse(crew, self._arguments[1:], self._start, self._pass_on))
+            case signal.SIGTTIN:
+                self._start(crew.hire())
+            case signal.SIGTTOU if len(crew.workers) > 1:
+                crew.retire(crew.workers[0], time.monotonic())
+            case signal.SIGUSR1:
+                log.reopen()
+                for child in (*crew.workers, *crew.retired, *crew.helpers):
+                    child.tell(number)
+        if number in (signal.SIGTTIN, signal.SIGTTOU):
+            _log.info("%s, now %d workers", number.name, len(crew.workers))
+
+    def _renew(self, steps: Iterator[None]) -> None:
+        """Begin a renewal; it takes the place of one that is not done."""
+        self._notifier.reloading()
+        self._renewal = steps
+
+    def _pass_on(self) -> None:
+        """Become the new program; if that cannot be, go on as this one."""
+        _log.info("upgrade: the new program takes over")
+        try:
+            upgrade.pass_on(self._crew.bequeath(), self._arguments, _SIGNALS)
+        except OSError as error:
+            _log.error("upgrade: %s; this program goes on", error)
 
     def _reap(self) -> None:
         now = time.monotonic()
@@ -144,25 +217,27 @@ class Supervisor:
 
     def _miss(self, child: Child, name: str, now: float) -> None:
         """Decide what the end of a child means; its restart is already due unless this is the end of all."""
-        workers, how = self._crew.workers, how_it_ended(child.exit_code or 0)
-        if child.role.once:
-            if child.exit_code != 0:
+        crew, how = self._crew, how_it_ended(child.exit_code or 0)
+        if child in crew.retired:
+            crew.retired.remove(child)
+            _log.info("%s has left (%s)", name, how)
+        elif child.role.once:
+            if child.exit_code != 0 and not self._traffic:
                 self._give_up()  # it has said why
-        elif child in self._crew.foundation and not self._traffic:
+        elif child in crew.foundation and not self._traffic:
             self._give_up(f"{child.role.name} ended at its start ({how}), {self._where_it_says_why(child)}")
-        elif not self._announced and all(worker.failed_starts >= FAILED_STARTS for worker in workers):
+        elif not self._announced and all(worker.failed_starts >= FAILED_STARTS for worker in crew.workers):
             self._give_up(f"no worker could start in {FAILED_STARTS} tries ({how}), see above")
-        else:
+        elif not child.replaced:
             _log.warning("%s ended (%s), starting another in %.1f s", name, how, child.restart_delay(now))
 
     def _where_it_says_why(self, child: Child) -> str:
-        return (
-            f"see above, or {log_path(self._config.data_dir)}" if child.role.name == "store" else "see above"
-        )
+        stores_log = f", or {log_path(self._crew.config.data_dir)}" if child.role.name == "store" else ""
+        return f"see above{stores_log}"
 
     def _give_up(self, reason: str = "") -> None:
         if reason:
-            _say(f"lb: error: {reason}")
+            say(f"lb: error: {reason}")
         self._status = 1
         self._stop(quick=False)
 
@@ -170,6 +245,7 @@ class Supervisor:
         """Begin to stop: gracefully, or with nothing left to wait for but the store writing its file."""
         if not self._stopping:
             _log.info("stopping" if self._status == 0 else "giving up")
+            self._notifier.stopping()
         self._stopping = True
         self._crew.client.close()
         if quick:
@@ -185,51 +261,3 @@ class Supervisor:
                 child.stop(now)
             if running:
                 return
-
-    def _announce(self) -> None:
-        config, crew = self._config, self._crew
-        workers, servers = _count(len(crew.workers), "worker"), _count(len(config.servers), "server")
-        facts = f"{workers}, {config.strategy}, {servers}, admin on {_url(crew.admin)}"
-        _say(f"lb: listening on {_url(crew.client)} — {facts}")
-        if config.redis is None:
-            path = shlex.quote(str(socket_path(config.data_dir)))
-            _say(f"lb: the store can be read with: redis-cli -s {path}")
-        if not config.servers:
-            _say("lb: the config names no servers: `lb-admin add URL` adds one to the pool")
-
-
-def _url(sock: socket.socket) -> str:
-    address = sockets.name_of(sock)
-    if address.path:
-        return str(address)
-    host, port = address.host, address.port
-    if host == "::":
-        host = "0.0.0.0"  # noqa: S104 - dual-stack; this form can be pasted anywhere
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _say(line: str) -> None:
-    with suppress(OSError):  # that nobody reads it any more must not end the traffic
-        print(line, file=sys.stderr, flush=True)
-
-
-@contextmanager
-def _signals() -> Iterator[socket.socket]:
-    """Turn the signals that we act on into bytes on the socket, so that handlers do nothing at all."""
-    ours, theirs = socket.socketpair()
-    ours.settimeout(0)
-    theirs.settimeout(0)
-    acted_on = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-    with ours, theirs:
-        before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
-        handlers = {number: signal.signal(number, lambda *_: None) for number in acted_on}
-        try:
-            yield ours
-        finally:
-            signal.set_wakeup_fd(before)
-            for number, handler in handlers.items():
-                signal.signal(number, handler)

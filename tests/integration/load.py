@@ -145,7 +145,8 @@ class Outcome:
 class Load:
     """Clients that send one GET after the other on a connection each, from entry to exit.
 
-    A client whose connection breaks notes it and connects again. With a `total` they stop after so many.
+    A client whose connection breaks notes it and connects again; one that is told that its connection ends
+    with this response does as it is told. With a `total` they stop after so many.
     """
 
     def __init__(self, url: str, connections: int = 8, total: int | None = None) -> None:
@@ -205,6 +206,9 @@ class Load:
                 client = Client(self._url)
             else:
                 self.outcomes.append(Outcome(sent, client.port, response.status, response.server))
+                if (response.header("Connection") or "").lower() == "close":
+                    client.close()
+                    client = Client(self._url)
         client.close()
 
     def _take_one(self) -> bool:

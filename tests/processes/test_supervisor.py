@@ -40,12 +40,12 @@ class Stage:
         self._setenv(actor.PLAY, json.dumps(play))
         config = load(None, {**SETTINGS, "LB_DATA_DIR": str(self._notes / "data")}, {})
         if scene is None:
-            return supervisor.run(config, demo=demo)
+            return supervisor.run(lambda: config, demo=demo)
         beside = threading.Thread(target=self._act, args=(scene,))
         before = signal.signal(signal.SIGTERM, lambda *_: None)  # the last one may come after the end
         beside.start()
         try:
-            return supervisor.run(config, demo=demo)
+            return supervisor.run(lambda: config, demo=demo)
         finally:
             beside.join()
             signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,48 @@
+"""What people read on standard error when the balancer is ready, or cannot be."""
+
+from __future__ import annotations
+
+import shlex
+import socket
+import sys
+from contextlib import suppress
+
+from lb.processes.crew import Crew
+from lb.processes.sockets import name_of
+from lb.store.embedded import socket_path
+
+
+def facts(crew: Crew) -> str:
+    """Say in one line what runs."""
+    config = crew.config
+    workers, servers = _count(len(crew.workers), "worker"), _count(len(config.servers), "server")
+    return f"{workers}, {config.strategy}, {servers}, admin on {_url(crew.admin)}"
+
+
+def announce(crew: Crew) -> None:
+    """Say that it is ready, where, and what an operator can do next."""
+    config = crew.config
+    say(f"lb: listening on {_url(crew.client)} — {facts(crew)}")
+    if config.redis is None:
+        path = shlex.quote(str(socket_path(config.data_dir)))
+        say(f"lb: the store can be read with: redis-cli -s {path}")
+    if not config.servers:
+        say("lb: the config names no servers: `lb-admin add URL` adds one to the pool")
+
+
+def say(line: str) -> None:
+    """Write a line for people; that nobody reads it any more must not end the traffic."""
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
+
+
+def _url(sock: socket.socket) -> str:
+    place = name_of(sock)
+    if place.path:
+        return str(place)
+    host = "0.0.0.0" if place.host == "::" else place.host  # noqa: S104 - dual-stack; can be pasted anywhere
+    return f"http://[{host}]:{place.port}" if ":" in host else f"http://{host}:{place.port}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,172 @@
+"""A running balancer changes its configuration, its size and its program, and no client notices."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.balancer import Balancer
+from tests.integration.load import Client, Load
+from tests.integration.servers import HttpServer, Request, response
+from tests.support import eventually
+
+PIECE = b"x" * 1024
+PIECES = 64
+
+
+class LongServer(HttpServer):
+    """Answers at once, but /download, whose last half waits for `go`, and an upgrade, which echoes."""
+
+    def __init__(self) -> None:
+        super().__init__(self._behave)
+        self.go = threading.Event()
+
+    def _behave(self, request: Request) -> Any:
+        if request.target == "/download":
+            return self._download()
+        return response(200, self.id.encode())
+
+    def _download(self) -> Iterator[bytes]:
+        yield b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(PIECE) * PIECES)
+        yield PIECE * (PIECES // 2)
+        assert self.go.wait(60)
+        yield PIECE * (PIECES // 2)
+
+
+@pytest.fixture
+def server() -> Iterator[LongServer]:
+    with LongServer() as running:
+        yield running
+
+
+@pytest.fixture
+def balancer(server: LongServer) -> Iterator[Balancer]:
+    with Balancer({"servers": [server.url], "gracefulTimeout": "2s"}, workers=2) as running:
+        yield running
+
+
+def configure(balancer: Balancer, **settings: Any) -> None:
+    values = json.loads(balancer.config_path.read_text())
+    balancer.config_path.write_text(json.dumps({**values, **settings}))
+
+
+def send(balancer: Balancer, number: signal.Signals) -> None:
+    balancer.process.send_signal(number)
+
+
+def reload(balancer: Balancer, number: signal.Signals = signal.SIGHUP) -> None:
+    """Reload, and wait until that is done and all workers are others."""
+    before, done = set(balancer.worker_pids()), balancer.log.count("reload: done")
+    send(balancer, number)
+    eventually(lambda: balancer.log.count("reload: done") > done, seconds=30, what="the reload")
+    eventually(lambda: not before & set(balancer.worker_pids()), seconds=30, what="the old workers' end")
+
+
+def wait_workers(balancer: Balancer, count: int) -> None:
+    eventually(lambda: len(balancer.worker_pids()) == count, seconds=20, what=f"{count} workers")
+
+
+def test_clients_do_not_notice_reloads(balancer: Balancer) -> None:
+    with Load(balancer.url) as load:
+        for _ in range(3):
+            reload(balancer)
+    assert load.errors == []
+    assert len(load.outcomes) > 100
+    wait_workers(balancer, 2)
+
+
+def test_clients_do_not_notice_an_upgrade(balancer: Balancer) -> None:
+    stores = balancer.pids("store")
+    with Load(balancer.url) as load:
+        reload(balancer, signal.SIGUSR2)
+        reload(balancer, signal.SIGUSR2)  # what was adopted can be left again
+        reload(balancer)
+    assert load.errors == []
+    assert len(load.outcomes) > 100
+    assert balancer.pids("store") == stores
+    wait_workers(balancer, 2)
+    assert len(balancer.pids()) == 5
+
+
+def test_clients_do_not_notice_more_and_fewer_workers(balancer: Balancer) -> None:
+    with Load(balancer.url) as load:
+        send(balancer, signal.SIGTTIN)
+        wait_workers(balancer, 3)
+        for count in (2, 1):
+            send(balancer, signal.SIGTTOU)
+            wait_workers(balancer, count)
+        send(balancer, signal.SIGTTOU)  # the last one stays
+        balancer.wait_log("SIGTTOU, now 1 workers\n(.*\n)*.*SIGTTOU, now 1 workers")
+    assert load.errors == []
+    assert len(balancer.worker_pids()) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])
+def test_a_download_lives_on_in_the_old_worker(
+    balancer: Balancer, server: LongServer, number: signal.Signals
+) -> None:
+    with Client(balancer.url) as client:
+        client.send(client.head("GET", "/download"))
+        eventually(lambda: any(one.target == "/download" for one in server.requests))
+        done = len(balancer.worker_pids())
+        send(balancer, number)
+        balancer.wait_log("reload: done", 30)
+        eventually(lambda: len(balancer.worker_pids()) == done + 1, seconds=30)  # the one with the download
+        server.go.set()
+        assert client.receive().body == PIECE * PIECES
+    wait_workers(balancer, 2)
+
+
+def test_what_is_configured_anew_is_in_force(balancer: Balancer) -> None:
+    with HttpServer() as other:
+        configure(balancer, servers=[other.url], workers=1)
+        reload(balancer)
+        wait_workers(balancer, 1)
+        with Client(balancer.url) as client:
+            assert client.ask().server == other.id
+
+
+def test_a_bad_configuration_changes_nothing_and_all_of_it_is_said(balancer: Balancer) -> None:
+    before = balancer.pids()
+    configure(balancer, lbAlgo="least-conections", workers="many")
+    send(balancer, signal.SIGHUP)
+    balancer.wait_log("reload: the configuration is not valid, all stays as it was")
+    assert re.search(r'reload: .*lbAlgo: .*did you mean "least-connections"', balancer.log)
+    assert re.search(r"reload: .*workers: expected a whole number", balancer.log)
+    assert balancer.pids() == before
+    send(balancer, signal.SIGUSR2)
+    balancer.wait_log("upgrade: the new program cannot start")
+    assert sorted(balancer.pids()) == sorted(before)
+
+
+def test_what_cannot_change_stays_and_that_is_said(balancer: Balancer, tmp_path: Path) -> None:
+    configure(balancer, port="127.0.0.1:1")
+    reload(balancer)
+    assert "reload: port cannot change while lb runs, it stays as it was until a restart" in balancer.log
+    with Client(balancer.url) as client:
+        assert client.ask().status == 200
+
+
+def test_logs_are_reopened_by_all(balancer: Balancer) -> None:
+    before = sorted(balancer.pids())
+    send(balancer, signal.SIGUSR1)
+    send(balancer, signal.SIGTTIN)  # taken after it
+    wait_workers(balancer, 3)
+    assert set(before) <= set(balancer.pids())
+
+
+def test_quit_ends_all_at_once(balancer: Balancer, server: LongServer) -> None:
+    with Client(balancer.url) as client:
+        client.send(client.head("GET", "/download"))
+        eventually(lambda: server.requests)
+        os.kill(balancer.process.pid, signal.SIGQUIT)
+        assert balancer.wait() == 0
+        server.go.set()
