@@ -261,6 +261,23 @@ class SingleTls(Engine):
         super().close()
 
 
+class Single(Engine):
+    """One server, which the test talks into refusing."""
+
+    def start(self) -> None:
+        server = self._add("server", f'user lb on ">{PASSWORD}" {ACL_RULE}')
+        self.url = f"redis://{_CREDENTIALS}@127.0.0.1:{server.port}"
+
+    @property
+    def server(self) -> Node:
+        return self.nodes[0]
+
+    def acl(self, *words: str) -> None:
+        """Change the user's rights, and end its connections."""
+        self.server.client.execute_command("ACL", "SETUSER", "lb", *words)
+        self.server.client.execute_command("CLIENT", "KILL", "USER", "lb")
+
+
 def linked(replica: Node) -> bool:
     """Tell whether a replica has its primary's data."""
     return bool(replica.client.info("replication")["master_link_status"] == "up")

@@ -24,6 +24,7 @@ from tests.integration.engines import (
     Cluster,
     Engine,
     Sentinel,
+    Single,
     SingleTls,
 )
 from tests.integration.fleet import Fleet, answered, hanging, ok
@@ -109,6 +110,37 @@ def test_a_change_that_no_replica_got_is_put_back_by_the_workers() -> None:
         fleet.reset()
 
 
+@pytest.mark.slow
+def test_a_store_that_refuses_costs_no_request_and_is_told_why() -> None:
+    """Each time all workers pick locally, and go on together when it is over."""
+    with Single() as engine, balancing(engine) as fleet:
+        server = engine.server.client
+        causes = (
+            ("OOM command not allowed", ("maxmemory", 1), ("maxmemory", 0)),
+            ("READONLY You can't write", ("127.0.0.1", 1), ("NO", "ONE")),
+            ("refuses the user name or password", ("resetpass", ">new"), (f">{PASSWORD}", "<new")),
+            ("does not allow this user all", ("-script|load",), ("+script|load",)),
+        )
+        acts = (server.config_set, server.replicaof, engine.acl, engine.acl)
+        fleet.behave(unhurriedly)
+        with fleet.load(connections=8) as load:
+            for (told, broken, whole), act in zip(causes, acts, strict=True):
+                before = len(fleet.balancer.log)
+                act(*broken)
+                eventually(lambda: fleet.balancer.log[before:].count(told) >= WORKERS, seconds=10, what=told)  # noqa: B023
+                act(*whole)
+                eventually(lambda: backs(fleet.balancer.log[before:]) == WORKERS, seconds=10, what="recovery")  # noqa: B023
+        assert load.errors == []
+        fleet.behave(ok)
+        fleet.wait_idle()
+        rotates_exactly(fleet)
+
+
+def backs(log: str) -> int:
+    """Count the workers that pick in the store again."""
+    return log.count("the store decides again")
+
+
 def test_the_guide_gives_the_rules_that_are_tested() -> None:
     guide = (files("lb") / "docs" / "engines.md").read_text()
     assert f" {ACL_RULE}\n" in guide
@@ -145,6 +177,7 @@ def rotates_exactly(fleet: Fleet) -> None:
 
 
 def counts_the_fleet(fleet: Fleet) -> None:
+    fleet.wait_idle()
     fleet.pool.set_strategy("least-connections", "test")
     with hung(fleet, 6):
         fleet.wait_counts(dict.fromkeys(fleet.ids, 2))
