@@ -23,7 +23,7 @@ BY = "health-checker"
 #: The pool is looked at twice in an interval, and at least so often: a new server does not wait for long.
 LOOKS, LOOK_SECONDS = 2, 1.0
 
-#: The lead lasts for so many intervals within these bounds, and is renewed with each look. When it has run out,
+#: The lead lasts for so many intervals within these bounds, renewed with each look. When it has run out,
 #: whoever looks next takes it: within three intervals of the last sign of a leader that was killed or hangs.
 LEASE_INTERVALS = 2.4
 SHORTEST_LEASE_SECONDS, LONGEST_LEASE_SECONDS = 1.0, 10.0
@@ -157,5 +157,5 @@ class Checker:
             return
         watch.health = health
         reason = f"check: {check.detail}"
-        if self._pool.set_health(server.id, health, reason, BY, self._term):
+        if self._pool.set_health(server.id, health, reason, BY, term=self._term, silent=not check.answered):
             _log.warning("server %s is %s: %s", server.id, health, reason)

@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 #: A worker that is silent for so long is taken for dead by the others, which take its connections back.
 SILENCE_SECONDS = 3.0
 
-#: A worker that knows no more than the config leaves it to others to fill an empty store; so often, then it does.
+#: A worker that knows no more than the config leaves it to others so often to fill an empty store.
 _LOOKS_FOR_OTHERS = 3
 
 
@@ -112,7 +112,11 @@ class Worker:
         """
         try:
             known, version, dead = self._fleet.heartbeat(
-                self.id, self._snapshot.version, SILENCE_SECONDS, self._degraded
+                self.id,
+                self._snapshot.version,
+                SILENCE_SECONDS,
+                self._degraded,
+                answered=self._line.take_answered(),
             )
             for worker in dead:
                 taken = self._fleet.reap(worker, by=self.id, silence_seconds=SILENCE_SECONDS)

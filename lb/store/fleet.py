@@ -11,7 +11,6 @@ from lb.store import views
 from lb.store.keys import Keys
 from lb.store.session import Session
 
-
 #: Unix seconds from and until when a worker was degraded: no first if it never was, no second if it still is.
 Degraded: TypeAlias = tuple[float | None, float | None]
 
@@ -24,15 +23,28 @@ class Fleet:
         self._keys = keys
 
     def heartbeat(
-        self, worker: WorkerId, version: int, silence_seconds: float, degraded: Degraded = (None, None)
+        self,
+        worker: WorkerId,
+        version: int,
+        silence_seconds: float,
+        degraded: Degraded = (None, None),
+        *,
+        answered: bool = False,
     ) -> tuple[bool, int, list[WorkerId]]:
         """Say that a worker lives, at which pool version; learn if it is known, the pool's version, the dead.
 
         A worker that is not known holds no connections in the store's eyes: it must register. Dead are those
-        not heard of for `silence_seconds`; anyone may `reap` them. `degraded`: from and until when it last was.
+        not heard of for `silence_seconds`; anyone may `reap` them. `degraded`: from and until when
+        it last was; `answered`: whether servers answered requests since the last heartbeat.
         """
         known, newest, *dead = self._session.run(
-            "heartbeat", worker, version, silence_seconds, *_moments(degraded), **self._own(worker)
+            "heartbeat",
+            worker,
+            version,
+            silence_seconds,
+            *_moments(degraded),
+            int(answered),
+            **self._own(worker),
         )
         return bool(known), newest, [WorkerId(worker) for worker in dead]
 

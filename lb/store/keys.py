@@ -143,6 +143,11 @@ class Keys:
         """Hash: server id → consecutive failures on real traffic; no field at zero."""
         return self._name("failures")
 
+    @property
+    def answered(self) -> str:
+        """String with expiry: there is one if requests have lately been answered by any server."""
+        return self._name("answered")
+
     # --- workers: each writes its own; taken back by any other when its heartbeat is old
 
     @property

@@ -6,7 +6,6 @@ picks for all of them and carries every release since. An idle line sends at the
 When the store does not answer, requests that wait get a local pick after `patience_seconds` and later ones at
 once (degraded), while the line connects again in the background. It then registers the worker's live counts
 as absolute numbers before the next batch: a batch whose reply was lost is neither leaked nor counted twice.
-A degraded worker registers twice: nobody waits for the first answer, which shows that the store is in time.
 """
 
 from __future__ import annotations
@@ -63,6 +62,7 @@ class LeaseLine:
         self._waiting: list[tuple[greenlet, Collection[ServerId]]] = []
         self._granting: list[tuple[greenlet, Collection[ServerId]]] = []  # in the order of the batch's picks
         self._releases: dict[ServerId, list[int]] = {}
+        self._sent: dict[ServerId, list[int]] = {}  # the releases of the last batch
         self._version = 0
         self._reason = "not connected yet"
         self._local = LocalPicks(failures)
@@ -113,6 +113,7 @@ class LeaseLine:
             return
         waiting, self._waiting = self._waiting, []
         releases, self._releases = self._releases, {}
+        self._sent = releases
         if not waiting and not any(failures for _, _, failures in releases.values()):
             self._phase = _IDLE
             self._write(self._protocol.release(releases))
@@ -145,8 +146,7 @@ class LeaseLine:
         elif isinstance(reply, int):
             self._registered(reply)
         else:
-            error = reply_error(reply)
-            self._lose(str(error))  # EMPTY is told when registering finds no pool either
+            self._lose(str(reply_error(reply)))  # EMPTY is told when registering finds no pool either
 
     def _granted(self, version: int, failed: list[ServerId | int], *servers: ServerId) -> None:
         granting, self._granting = self._granting, []
@@ -173,7 +173,8 @@ class LeaseLine:
 
     def start(self) -> None:
         """Connect and register; StoreError if the store does not answer."""
-        self._resume(self._dial())
+        self._wire = LeaseWire(self._dial(), self._replied, self._lose)
+        self._register(probe=False)
 
     def start_degraded(self, reason: str) -> None:
         """Pick locally until the store, which did not answer, does."""
@@ -184,8 +185,11 @@ class LeaseLine:
     def update(self, snapshot: Snapshot) -> None:
         """Take a newer snapshot: what local picks are made from."""
         self._local.update(snapshot, self.held)
-        for server in [server for server, count in self.held.items() if not count]:
-            del self.held[server]  # or the servers that come and go would add up
+
+    def take_answered(self) -> bool:
+        """Whether a server has answered, as a sample: a request of the last batch since this was asked."""
+        sent, self._sent = self._sent, {}
+        return any(succeeded for _, succeeded, _ in sent.values())
 
     def reconnect(self, reason: str) -> None:
         """Register anew: the store no longer holds this worker's counts."""
@@ -201,8 +205,8 @@ class LeaseLine:
             self._degrade()
 
     def _overdue(self) -> bool:
-        awaited = self._phase is _IN_FLIGHT or self._phase is _AWAY
-        return awaited and time.monotonic() - self._busy_since > self._patience_seconds
+        silent_seconds = time.monotonic() - self._busy_since
+        return self._phase in (_IN_FLIGHT, _AWAY) and silent_seconds > self._patience_seconds
 
     def _lose(self, reason: str) -> None:
         """Drop the connection and recover in the background; who waits goes on waiting, within patience."""
@@ -242,15 +246,12 @@ class LeaseLine:
                     log.warning("still degraded: %s", error)
                 self._reason = str(error)
             else:
-                self._resume(sock)
+                self._wire = LeaseWire(sock, self._replied, self._lose)
+                self._register(probe=self.degraded_since is not None)
                 return
 
-    def _resume(self, sock: LeaseSocket) -> None:
-        self._wire = LeaseWire(sock, self._replied, self._lose)
-        self._register(probe=self.degraded_since is not None)
-
     def _register(self, *, probe: bool) -> None:
-        """Send the live counts; unless it is to probe, leases and releases queue behind them from here on."""
+        """Send the live counts. A probe leaves picks local; its answer shows that the store is in time."""
         self._probing = probe
         if not probe:
             self._releases = {}

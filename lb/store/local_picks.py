@@ -31,12 +31,14 @@ class LocalPicks:
         self._barred_until: dict[ServerId, float] = {}
 
     def update(self, snapshot: Snapshot, held: dict[ServerId, int]) -> None:
-        """Pick from this snapshot on; `held` are the worker's requests in flight, kept by the caller."""
+        """Pick from this snapshot on; `held` are the worker's requests in flight, shared with the caller."""
         pool = LocalPool.of(snapshot.servers)
         pool.connections = held
         pool.cursor, pool.seed = self.pool.cursor, self.pool.seed
         self.pool = pool
         self._strategy = STRATEGIES[snapshot.strategy]
+        for server in [server for server, count in held.items() if not count]:
+            del held[server]  # or the servers that come and go would add up
 
     def pick(self, excluded: Collection[ServerId]) -> ServerId | None:
         """Pick none of `excluded`, and none of the barred if there is another; None if none is eligible."""

@@ -164,11 +164,22 @@ class BackendPool:
         outcome, answered = views.outcome(check), int(check.answered)
         self._session.run("record_check", server, outcome, milliseconds, answered, term or "")
 
-    def set_health(
-        self, server: ServerId, health: Health, reason: str, by: str, term: int | None = None
+    def set_health(  # noqa: PLR0913 - who says so, and by what right
+        self,
+        server: ServerId,
+        health: Health,
+        reason: str,
+        by: str,
+        *,
+        term: int | None = None,
+        silent: bool = False,
     ) -> bool:
-        """Flip; False if it was so already or the server is gone. Up clears failures and reason."""
-        return self._session.run("set_health", server, health, reason, by, term or "") is not None
+        """Flip; False if it was so already or the server is gone. Up clears failures and reason.
+
+        Down because it is `silent` is refused (False) past half of the pool while requests are answered.
+        """
+        words = (server, health, reason, by, term or "", int(silent))
+        return self._session.run("set_health", *words) is not None
 
     def mark_failed(self, server: ServerId, failures: int, by: str) -> bool:
         """Mark down for failures on real traffic. Refused (False) past half of the pool."""

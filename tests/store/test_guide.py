@@ -55,7 +55,7 @@ def make_the_state(connection: redis.Redis, keys: Keys) -> None:
     workers[0].lease(picks=4)
     workers[1].lease(picks=3)
     workers[0].fail(one, 2)
-    Fleet(connection, keys).heartbeat(WORKER, pool.version(), 3)
+    Fleet(connection, keys).heartbeat(WORKER, pool.version(), 600, answered=True)
 
 
 def run(connection: redis.Redis, command: str) -> list[str]:

@@ -10,6 +10,7 @@ import redis
 
 from lb.errors import StoreError
 from lb.model import Admin, Health, ServerId, ServerStatus
+from lb.store.fleet import Fleet
 from lb.store.keys import Keys
 from lb.store.pool import BackendPool
 from tests.store.acts import ANSWERED_BADLY, PASSED, UNANSWERED, Worker, spec
@@ -238,6 +239,35 @@ def test_what_operators_removed_does_not_count(four: BackendPool, age: Age) -> N
     assert four.remove_unanswered(B, 60, "checker")
 
 
+# --- a health-checker that is cut off
+
+
+def test_while_requests_are_answered_silence_takes_down_no_more_than_half(
+    four: BackendPool, fleet: Fleet, connection: redis.Redis, keys: Keys
+) -> None:
+    worker = Worker(connection, keys, "w1")
+    fleet.heartbeat(worker.id, 1, 3, answered=True)
+
+    def silent(server: ServerId) -> bool:
+        return four.set_health(server, Health.DOWN, "refused", "checker", silent=True)
+
+    assert [silent(server) for server in (A, B, C, D)] == [True, True, False, False]
+    assert four.set_health(C, Health.DOWN, "500", "checker")  # its own word
+    assert not silent(D)
+    worker.fail(D, 1)
+    assert silent(D)
+
+
+def test_where_nothing_is_answered_silence_takes_down_all(
+    four: BackendPool, fleet: Fleet, connection: redis.Redis, keys: Keys
+) -> None:
+    worker = Worker(connection, keys, "w1")
+    fleet.heartbeat(worker.id, 1, 0.05, answered=True)
+    eventually(lambda: not connection.exists(keys.answered))
+    fleet.heartbeat(worker.id, 1, 3, answered=False)
+    assert all(four.set_health(s, Health.DOWN, "refused", "checker", silent=True) for s in (A, B, C, D))
+
+
 # --- leadership
 
 
@@ -274,7 +304,7 @@ def test_a_deposed_health_checker_changes_nothing(four: BackendPool, age: Age) -
     before = four.list()
     for act in (
         lambda: four.record_check(A, UNANSWERED, old),
-        lambda: four.set_health(A, Health.DOWN, "connection refused", "checker", old),
+        lambda: four.set_health(A, Health.DOWN, "connection refused", "checker", term=old),
         lambda: four.remove_unanswered(B, 60, "checker", old),
     ):
         with pytest.raises(StoreError, match="no longer leads"):

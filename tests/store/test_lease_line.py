@@ -156,6 +156,7 @@ class Fixture:
         self.line.start()
         self.snapshot = self.pool.snapshot()
         self.line.update(self.snapshot)
+        until(self.agrees)
 
     def _dial(self) -> Any:
         self.dials += 1
@@ -282,6 +283,18 @@ def test_outcomes_are_carried_in_order(fixture: Fixture) -> None:
     fixture.release(fixture.leases(1, tried))  # the client left
     until(fixture.agrees)
     assert failures() == 0
+
+
+def test_whether_servers_answer_is_known_from_the_last_batch(fixture: Fixture) -> None:
+    assert not fixture.line.take_answered()
+    failed, succeeded = fixture.leases(2)
+    fixture.release([failed], failed=True)
+    until(fixture.agrees)
+    assert not fixture.line.take_answered()
+    fixture.release([succeeded], succeeded=True)
+    until(fixture.agrees)
+    assert fixture.line.take_answered()
+    assert not fixture.line.take_answered()
 
 
 def test_a_change_of_the_pool_is_told_with_the_next_reply(fixture: Fixture) -> None:

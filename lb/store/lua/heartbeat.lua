@@ -1,12 +1,14 @@
--- A worker says that it lives, and learns who no longer does, and where the pool is: without traffic no lease
--- tells it.
+-- A worker says that it lives and whether servers answer, and learns who no longer lives, and where the pool is:
+-- without traffic no lease tells it.
 --@include traffic
 --@include clock
--- KEYS: workers version worker
+-- KEYS: workers version worker answered
 -- ARGV: worker id, pool version that it has applied, seconds after which a silent worker is dead,
---       unix seconds from and until when it last was degraded: '' if it never was, '' if it still is
+--       unix seconds from and until when it last was degraded: '' if it never was, '' if it still is,
+--       1 if requests were answered since the last heartbeat
 -- Return: {1 or 0 if this worker is unknown (it must register), pool version (0 if there is no pool),
 --          id of each dead worker …}
+if ARGV[6] == '1' then redis.call('SET', answered, now, 'PX', 1000 * ARGV[3]) end
 local reply = { 0, tonumber(redis.call('GET', version) or 0) }
 if redis.call('ZSCORE', workers, ARGV[1]) then
   redis.call('ZADD', workers, now, ARGV[1])

@@ -1,17 +1,31 @@
--- The health-checker found a server up, or down.
+-- The health-checker found a server up, or down. Where no check is answered, it may be the checker that is cut off: no
+-- more than half of the pool goes down for silence while servers answer requests, and none failed at this one.
 --@include strategies
 --@include refresh
 --@include clock
 --@include event
 --@include flip
 --@include fence
--- ARGV: server id, up or down, reason, by whom, term of the lead
--- Return: 1, or nil if it was so already or the server is not in the pool; error DEPOSED
+-- KEYS: answered
+-- ARGV: server id, up or down, reason, by whom, term of the lead, 1 if it is down for silence
+-- Return: 1, or nil if it was so already or the server is not in the pool, or traffic contradicts; error DEPOSED
 local refusal = deposed(ARGV[5])
 if refusal then return refusal end
 local id, observed = ARGV[1], ARGV[2]
 local before = redis.call('HGET', health, id)
 if not before or before == observed then return nil end
 
+local function contradicted()
+  if ARGV[6] ~= '1' or redis.call('EXISTS', answered) == 0 or redis.call('HEXISTS', failures, id) == 1 then
+    return false
+  end
+  local down = 1
+  for _, found in ipairs(redis.call('HVALS', health)) do
+    if found == 'down' then down = down + 1 end
+  end
+  return down > redis.call('ZCARD', servers) / 2
+end
+
+if contradicted() then return nil end
 flip(id, observed, ARGV[3], ARGV[4])
 return 1
