@@ -162,12 +162,12 @@ class Child:
             self._killed = True
 
     def reap(self, now: float) -> bool:
-        """Whether the process has ended just now; if it is not to run once, its next start is due later."""
+        """Whether the process has ended just now; unless it was to, its next start is due later."""
         if self._process is None or self._process.poll() is None:
             return False
         self.exit_code = self._process.returncode
         self._process = None
-        if not self.role.once:
+        if not (self.role.once or self._retired):
             self._plan_restart(now)
         return True
 

@@ -1,0 +1,127 @@
+"""Renewals step by step, over children that only play their roles."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lb.config import Config, load
+from lb.errors import ConfigError
+from lb.processes import child, renewal
+from lb.processes.crew import Crew, muster
+from tests.processes import actor
+from tests.support import eventually
+
+SETTINGS = {"LB_PORT": "127.0.0.1:0", "LB_ADMIN_LISTEN": "127.0.0.1:0", "LB_REDIS": "redis://h"}
+
+
+def settings(**more: str) -> Config:
+    return load(None, {**SETTINGS, "LB_WORKERS": "2", **more}, {})
+
+
+@pytest.fixture
+def crew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Crew]:
+    monkeypatch.setattr(child, "PROGRAM", (sys.executable, actor.__file__))
+    monkeypatch.setenv(actor.NOTES, str(tmp_path))
+    monkeypatch.setenv(actor.PLAY, '{"reconcile": ["done"]}')
+    with muster(settings(), {}, demo=False) as crew:
+        yield crew
+        eventually(lambda: end(crew))
+
+
+def end(crew: Crew) -> bool:
+    for one in crew.children:
+        one.kill()
+        if one.reap(0.0) and one.control:
+            one.control.close()
+    return not any(one.running for one in crew.children)
+
+
+def look_after(crew: Crew) -> bool:
+    """Do what the supervisor's loop does beside the renewal."""
+    now = time.monotonic()
+    for one in crew.children:
+        one.hear(now)
+        if one.reap(now) and one.control:
+            one.control.close()
+            one.control = None
+        if one.due(now):
+            one.start(now)
+    return True
+
+
+def play(crew: Crew, steps: Iterator[None]) -> None:
+    """Let a renewal take its steps until it is done."""
+    eventually(lambda: look_after(crew) and next(steps, crew) is crew, seconds=20)
+
+
+def begin(one: child.Child) -> None:
+    one.start(time.monotonic())
+
+
+def reload(crew: Crew, config: Callable[[], Config]) -> None:
+    play(crew, renewal.reload(crew, config, begin))
+
+
+def test_each_worker_is_replaced(crew: Crew) -> None:
+    old = [*crew.workers]
+    for worker in old:
+        begin(worker)
+    eventually(lambda: look_after(crew) and all(worker.ready for worker in old))
+    reload(crew, lambda: settings(LB_WORKERS="3", LB_STRATEGY="random"))
+    assert crew.config.strategy == "random"
+    assert len(crew.workers) == 3
+    assert all(worker.ready and worker not in old for worker in crew.workers)
+    eventually(lambda: look_after(crew) and not any(worker.running for worker in old))
+
+
+def test_problems_are_all_told_and_change_nothing(crew: Crew, caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> Config:
+        raise ConfigError(["port: wrong", "servers: wrong too"])
+
+    before, workers = crew.config, [*crew.workers]
+    reload(crew, broken)
+    assert [record.getMessage() for record in caplog.records] == [
+        "reload: port: wrong",
+        "reload: servers: wrong too",
+        "reload: the configuration is not valid, all stays as it was",
+    ]
+    assert (crew.config, crew.workers) == (before, workers)
+
+
+@pytest.mark.parametrize("role", ["reconcile", "worker"])
+def test_what_does_not_work_is_given_up(crew: Crew, monkeypatch: pytest.MonkeyPatch, role: str) -> None:
+    monkeypatch.setenv(actor.PLAY, f'{{"reconcile": ["done"], "{role}": ["fail"]}}')
+    monkeypatch.setattr(renewal, "FAILED_STARTS", 1)
+    before, workers = crew.config, [*crew.workers]
+    reload(crew, lambda: settings(LB_STRATEGY="random"))
+    assert (crew.config, crew.workers) == (before, workers)
+
+
+def test_a_rehearsal_that_fails_is_the_end_of_an_upgrade(
+    crew: Crew, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(actor.PLAY, '{"rehearse": ["fail", "done"]}')
+    gone: list[bool] = []
+    play(crew, renewal.rehearse(crew, ["--port", ":1"], begin, lambda: gone.append(True)))
+    assert not gone
+    assert "upgrade: the new program cannot start (exit status 3)" in caplog.text
+    play(crew, renewal.rehearse(crew, ["--port", ":1"], begin, lambda: gone.append(True)))
+    assert gone
+
+
+def test_what_cannot_change_is_kept_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    running = settings()
+    config = renewal.with_fixed(settings(LB_PORT=":1", LB_REDIS="redis://other", LB_MAX_RETRIES="7"), running)
+    assert (config.port, config.redis, config.max_retries) == (running.port, running.redis, 7)
+    assert [record.getMessage().split()[1] for record in caplog.records] == ["port", "redis"]
+
+
+def test_a_token_cannot_go_while_others_can_reach_the_api() -> None:
+    running = settings(LB_ADMIN_LISTEN="0.0.0.0:1", LB_ADMIN_TOKEN="secret-of-sixteen")
+    with pytest.raises(ConfigError, match="token: required"):
+        renewal.with_fixed(settings(), running)
