@@ -98,7 +98,8 @@ class Timeouts(Section):
     idle_seconds: fields.Duration = Field(
         default=60.0,
         description="Silence within a response's body, or of a client that should take it, or on an upgraded "
-        "connection that one side has ended; then it is cut.",
+        "connection that one side has ended; then it is cut. Also how long a server's connection is kept for "
+        "the next request.",
     )
     client_header_seconds: fields.Duration = Field(
         default=60.0, description="From the first to the last byte of a request's head; then 408."

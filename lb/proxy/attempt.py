@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from lb.errors import ClientGoneError, ServerError, ServerTimeoutError
+from lb.errors import ClientGoneError, ServerConnectError, ServerError, ServerTimeoutError
 from lb.model import ServerId
 from lb.proxy.client import Client
 from lb.proxy.connections import ServerConnections
@@ -88,8 +89,23 @@ class Attempts:
                     raise
         elif stream is not None:
             stream.close()
-        stream = server.connect()
+        try:
+            stream = server.connect(partial(self._connecting, client, request))
+        except ServerConnectError:
+            if client.gone:
+                raise _gone() from None
+            raise
         return Answer(lease, server, stream, self._exchange(client, request, server, stream))
+
+    @staticmethod
+    def _connecting(client: Client, request: Request, stream: Stream) -> None:
+        """Let the client's leaving end the wait for a connection."""
+        if client.gone:
+            raise _gone()
+        client.server = stream
+        if request.upload is None:
+            client.stream.parked = True
+            client.stream.watch()
 
     def _exchange(
         self, client: Client, request: Request, server: ServerConnections, stream: Stream
@@ -118,7 +134,7 @@ class Attempts:
                 if request.upload.error is not None:
                     raise request.upload.error from None
             if client.gone:
-                raise ClientGoneError("the client left before the answer") from None
+                raise _gone() from None
             kind = _DeadConnectionError if reused and not heard else ServerError
             raise kind(f"the server ended the connection: {error.strerror or error}") from None
         except BaseException:
@@ -161,7 +177,7 @@ class Attempts:
         try:
             client.stream.send_all(head.forward + b"\r\n\r\n")
         except OSError:
-            raise ClientGoneError("the client left before the answer") from None
+            raise _gone() from None
 
     def _read_head(self, stream: Stream) -> bytes:
         data = stream.buffer or stream.receive_later()
@@ -179,3 +195,7 @@ class Attempts:
             raise ServerError(f"the server's head is larger than {self._head_bytes} bytes")
         stream.buffer = data[end + 4 :]
         return data[: end + 4]
+
+
+def _gone() -> ClientGoneError:
+    return ClientGoneError("the client left before the answer")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from lb.errors import ClientError, ClientGoneError, LBError, NoEligibleServerError
 from lb.proxy.additions import Additions
 from lb.proxy.headers import Fields
-from lb.proxy.http1 import HeadParser, Request
+from lb.proxy.http1 import HeadParser, Request, has_bare_line_feed
 from lb.proxy.responses import own_response
 from lb.proxy.stream import RECEIVE_BYTES, Stream, StreamTimeoutError
 
@@ -203,7 +203,7 @@ class ClientLoop:
             if end >= 0:
                 stream.buffer = head[end + 4 :]
                 return head[: end + 4]
-            if _has_bare_line_feed(data, checked):
+            if has_bare_line_feed(data, checked):
                 raise ClientError("a line does not end in CR LF")  # else its head would never end
             checked = len(data)
             try:
@@ -232,12 +232,6 @@ class ClientLoop:
             _linger(stream)
         except OSError:
             pass  # it did not wait for the answer
-
-
-def _has_bare_line_feed(data: bytes, checked: int) -> bool:
-    """Whether a line feed without a carriage return stands behind what was checked before."""
-    start = max(0, checked - 1)
-    return data.count(b"\n", max(start, checked)) != data.count(b"\r\n", start)
 
 
 def _reason(error: LBError) -> str:

@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from _socket import socket as RawSocket  # noqa: N812 (unpatched, and a class to us)
+from collections.abc import Callable
 from functools import partial
 
 from lb.errors import ExhaustedError, LBError, ServerConnectError, ServerTimeoutError
@@ -62,17 +63,18 @@ class ServerConnections:
         stream.arm(self._idle_seconds)
         self._idle.append(stream)
 
-    def connect(self) -> Stream:
+    def connect(self, tell: Callable[[Stream], object] = bool) -> Stream:
         """Make a new connection, trying each address; if none works, ServerConnectError or ExhaustedError.
 
-        All of it takes no longer than one time-out: each address gets an equal share of what is left.
+        All of it takes no longer than one time-out: each address gets an equal share of what is left. `tell`
+        is told what is being connected before each wait; who closes that ends the wait.
         """
         failure: LBError | None = None
         deadline = time.monotonic() + self._connect_seconds
         addresses = self._addresses.in_order(self._connect_seconds)
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             try:
-                stream = self._connect(address, max(0.0, deadline - time.monotonic()) / left)
+                stream = self._connect(address, max(0.0, deadline - time.monotonic()) / left, tell)
             except StreamTimeoutError:
                 failure = ServerConnectError(f"{self.server}: no connection in {self._connect_seconds:g} s")
                 failure.status = ServerTimeoutError.status
@@ -86,7 +88,7 @@ class ServerConnections:
         assert failure is not None  # noqa: S101 (there is at least one address)
         raise failure
 
-    def _connect(self, address: Address, seconds: float) -> Stream:
+    def _connect(self, address: Address, seconds: float, tell: Callable[[Stream], object]) -> Stream:
         family, place = address
         sock = RawSocket(family, socket.SOCK_STREAM)
         sock.setblocking(False)
@@ -97,6 +99,7 @@ class ServerConnections:
             code = sock.connect_ex(place)
             if code == errno.EINPROGRESS:
                 stream.arm(seconds)
+                tell(stream)
                 stream.wait_writable()
                 code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if code:

@@ -34,8 +34,9 @@ _BLOCK = re.compile(rb"(?:\r\n" + FIELD_NAME + rb":[\t \x21-\x7e\x80-\xff]*+)*+\
 
 _LENGTH_LINE = re.compile(rb"\r\n(?i:content-length):[^\r]*+")
 _FORBIDDEN_TRAILER = re.compile(
-    rb"\r\n(?i:authorization|connection|content-(?:encoding|length|range|type)|cookie|expect|host|keep-alive"
-    rb"|max-forwards|proxy-[\w-]+|set-cookie|te|trailer|transfer-encoding|upgrade|x-forwarded-[\w-]+):[^\r]*+"
+    rb"\r\n(?i:authorization|connection|content[-_](?:encoding|length|range|type)|cookie|expect|forwarded|host"
+    rb"|keep-alive|max-forwards|proxy-[\w-]+|set-cookie|te|trailer|transfer[-_]encoding|upgrade"
+    rb"|x[-_](?:forwarded[-_][\w-]+|real[-_]ip|request[-_]id)):[^\r]*+"
 )
 
 if TYPE_CHECKING:
@@ -190,6 +191,11 @@ def _takes_back_its_body(status: int, fields: Fields) -> bool:
         raise ServerError("the server sent an interim response with a body")
     fields.forward = _LENGTH_LINE.sub(b"", fields.forward)
     return bool(fields.content_length or fields.chunked)
+
+
+def has_bare_line_feed(data: bytes, checked: int) -> bool:
+    """Whether in a head that has begun to arrive a line ends without a CR; so much was `checked` before."""
+    return data.count(b"\n", checked) != data.count(b"\r\n", max(0, checked - 1))
 
 
 def parse_trailers(block: bytes) -> bytes:

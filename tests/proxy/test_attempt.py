@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 
 import gevent
 import pytest
 
-from tests.proxy.rig import GET, OK, Balancer, Peer, answering, playing, recording
+from lb.model import ServerId
+from tests.proxy.rig import GET, OK, Balancer, Peer, answering, playing, recording, until
 
 Make = Callable[..., Balancer]
 
@@ -150,3 +152,16 @@ def test_requests_to_speak_http_2_are_answered_in_http_1(balancer: Make) -> None
     assert not {b"upgrade", b"http2-settings", b"connection"} & {
         line.partition(b":")[0].lower() for line in requests[0].split(b"\r\n")
     }
+
+
+def test_a_client_that_leaves_while_a_connection_is_made_is_not_waited_for(balancer: Make) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, playing(answering()) as other:
+        with socket.create_connection(full.getsockname()):
+            server = ServerId(f"127.0.0.1:{full.getsockname()[1]}")
+            made = balancer(server, other, timeouts={"connect": "10s"})
+            with made.client() as client:
+                client.send(GET)
+                until(lambda: made.connections() == 1)
+            until(lambda: made.clients() == 0)
+            assert made.failures(server) == 0
+        assert not other.connections

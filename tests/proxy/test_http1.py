@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lb.errors import ClientError, ServerError
-from lb.proxy.http1 import HeadParser, Request, parse_trailers
+from lb.proxy.http1 import HeadParser, Request, has_bare_line_feed, parse_trailers
 
 HEADER_COUNT = 20
 
@@ -362,3 +362,18 @@ def test_an_interim_response_with_a_body_is_not_one(line: bytes) -> None:
     with pytest.raises(ServerError, match="interim response with a body"):
         parser.response(b"HTTP/1.1 103 X\r\n" + line + b"\r\n\r\n")
     assert parser.response(b"HTTP/1.1 103 X\r\nContent-Length: 0\r\n\r\n").forward == b"HTTP/1.1 103 X"
+
+
+@pytest.mark.parametrize("name", [
+    b"X-Forwarded-For", b"x_forwarded_for", b"X-Request-Id", b"Forwarded", b"X-Real-IP", b"Content_Length",
+])  # fmt: skip
+def test_what_is_ours_to_say_is_no_trailer(name: bytes) -> None:
+    assert parse_trailers(b"\r\nA: 1\r\n" + name + b": x\r\nB: 2\r\n\r\n") == b"\r\nA: 1\r\nB: 2"
+
+
+@pytest.mark.parametrize(("data", "checked", "found"), [
+    (b"GET / HTTP/1.1\r\nHost: a\r\n", 0, False), (b"GET /\n", 0, True), (b"\n", 0, True),
+    (b"GET /\r\n", 6, False), (b"a\r\nb\n", 4, True), (b"a\nb", 2, False), (b"", 0, False),
+])  # fmt: skip
+def test_bare_line_feeds_are_found_in_what_is_new(data: bytes, checked: int, found: bool) -> None:
+    assert has_bare_line_feed(data, checked) is found

@@ -54,7 +54,7 @@ def test_a_server_that_left_the_pool_finishes_its_requests_and_is_let_go(balance
         made = balancer(server)
         with made.client() as client:
             client.send(GET)
-            until(lambda: made.connections() == 1)
+            until(lambda: server.connections == 1)
             made.plane.keep_only([])
             answers.set()
             assert client.message().endswith(b"ok")
