@@ -82,6 +82,7 @@ def test_the_primary_is_killed_under_load(
         fleet.behave(ok)
         fleet.wait_idle()
         assert {one.server.id: one.server.weight for one in fleet.pool.list()}[fleet.ids[0]] == 2
+        assert fleet.ids[0] in fleet.admin("list")
         fleet.reset()
         the_promises_hold(fleet)
     record_property("fail_over_seconds", recovered)
