@@ -7,7 +7,7 @@ import logging
 from flask import Flask, Response, current_app, jsonify, request
 from werkzeug.exceptions import HTTPException, NotFound
 
-from lb.api import dashboard, servers, state, strategy
+from lb.api import dashboard, openapi, servers, state, strategy
 from lb.api.access import Access
 from lb.api.bodies import READ_LIMIT_BYTES
 from lb.api.context import EXTENSION, Context
@@ -34,7 +34,7 @@ def create_app(pool: BackendPool, fleet: Fleet, access: Access) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.merge_slashes = False  # an unknown path is a 404, not a redirect
     app.extensions[EXTENSION] = Context(pool, fleet, access, Live(pool, fleet))
-    for routes in (servers.routes, strategy.routes, state.routes, dashboard.routes):
+    for routes in (servers.routes, strategy.routes, state.routes, dashboard.routes, openapi.routes):
         app.register_blueprint(routes)
     app.before_request(lambda: access.check(request))
     app.after_request(_harden)

@@ -9,6 +9,7 @@ from flask import Blueprint, Response, jsonify, request
 from lb import config
 from lb.api import serialise
 from lb.api.bodies import NewServer, ServerChange, read_body
+from lb.api.conditional import conditional, versioned
 from lb.api.context import pool, who
 from lb.errors import UnknownServerError, UsageError
 from lb.model import Source
@@ -17,12 +18,14 @@ routes = Blueprint("servers", __name__)
 
 
 @routes.get("/servers")
+@versioned
 def list_servers() -> Response:
     """Answer all servers in pool order, with live figures."""
     return jsonify([serialise.server_status(status) for status in pool().list()])
 
 
 @routes.post("/servers")
+@conditional
 def add_server() -> tuple[Response, int, dict[str, str]]:
     """Add a server; every later pick may choose it."""
     body = read_body(request, NewServer)
@@ -31,6 +34,7 @@ def add_server() -> tuple[Response, int, dict[str, str]]:
 
 
 @routes.get("/servers/<path:server>")
+@versioned
 def get_server(server: str) -> Response:
     """Answer one server with live figures."""
     wanted = config.normalise_server_id(server)
@@ -41,6 +45,7 @@ def get_server(server: str) -> Response:
 
 
 @routes.patch("/servers/<path:server>")
+@conditional
 def change_server(server: str) -> Response:
     """Change what the operator wants of a server, or its weight, or both."""
     wanted = config.normalise_server_id(server)
@@ -56,6 +61,7 @@ def change_server(server: str) -> Response:
 
 
 @routes.delete("/servers/<path:server>")
+@conditional
 def remove_server(server: str) -> tuple[str, int]:
     """Take a server out of the pool; no later pick chooses it."""
     pool().remove(config.normalise_server_id(server), who())
@@ -63,12 +69,14 @@ def remove_server(server: str) -> tuple[str, int]:
 
 
 @routes.get("/removed")
+@versioned
 def list_removed() -> Response:
     """Answer the servers that left the pool and can be restored."""
     return jsonify([serialise.removed_server(gone) for gone in pool().removed()])
 
 
 @routes.post("/removed/<path:server>/restore")
+@conditional
 def restore_server(server: str) -> Response:
     """Bring a removed server back with its URL, weight and source."""
     return jsonify(serialise.server(pool().restore(config.normalise_server_id(server), who())))

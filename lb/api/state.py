@@ -6,6 +6,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from lb.api import serialise
 from lb.api.bodies import EventsQuery, read_query
+from lb.api.conditional import versioned
 from lb.api.context import context, pool
 from lb.api.overview import look
 from lb.errors import StoreError
@@ -14,6 +15,7 @@ routes = Blueprint("state", __name__)
 
 
 @routes.get("/status")
+@versioned
 def status() -> Response:
     """Answer the whole balancer in a few figures."""
     store = context()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify, request
 
 from lb.api.bodies import StrategyChoice, read_body
+from lb.api.conditional import conditional, versioned
 from lb.api.context import pool, who
 from lb.strategies import STRATEGIES
 
@@ -12,12 +13,14 @@ routes = Blueprint("strategy", __name__)
 
 
 @routes.get("/strategy")
+@versioned
 def get_strategy() -> Response:
     """Answer the strategy in use and all that there are."""
     return jsonify(strategy=pool().snapshot().strategy, known=list(STRATEGIES))
 
 
 @routes.put("/strategy")
+@conditional
 def set_strategy() -> Response:
     """Change the strategy; every later pick follows it."""
     pool().set_strategy(read_body(request, StrategyChoice).strategy, who())

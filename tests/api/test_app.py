@@ -16,7 +16,7 @@ def test_unknown_route_is_a_json_404(client, path):
 
     assert response.status_code == 404
     assert repr(path) in response.json["error"]
-    assert "/events, /health, /live, /removed, /servers" in response.json["error"]
+    assert "/events, /health, /live, /openapi.json, /removed, /servers" in response.json["error"]
 
 
 def test_wrong_method_tells_the_right_ones(client):

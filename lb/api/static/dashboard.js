@@ -195,8 +195,11 @@ function showHosts(workers, version) {
     const behind = members.filter((worker) => worker.version < version).length;
     put(row.querySelector(".workers"), members.length);
     put(row.querySelector(".flight"), sum(members.map((worker) => worker.connections)).toLocaleString("en"));
+    const degraded = members.filter((worker) => worker.degradedSince && !worker.degradedUntil).length;
     const oldest = Math.min(...members.map((worker) => worker.heartbeat));
-    put(row.querySelector(".heard"), `${span(oldest)} ago${behind ? `, ${behind} behind` : ""}`);
+    const words = [`${span(oldest)} ago`, behind && `${behind} behind`, degraded && `${degraded} without the store`];
+    put(row.querySelector(".heard"), words.filter(Boolean).join(", "));
+    row.querySelector(".heard").classList.toggle("failed", degraded > 0);
   });
 }
 
@@ -249,10 +252,10 @@ function newServerRow({ id, url, source }) {
   texts.append(make("span", "", "verdict"), make("span", "", "small took"));
   check.append(texts, newLine("check-line"));
   return newRow(id, [
-    head(id, `${url === `http://${id}` ? "" : `${url}, `}${source === "config" ? "from the config" : "added by an operator"}`),
+    head(id, `${url === `http://${id}` ? "" : `${url}, `}${source === "config" ? "from the config" : "by an operator"}`),
     cell("", "state", make("span", "", "badge"), make("span", "", "small why")),
     cell("Weight", "number weight"),
-    cell("In flight", "number in-flight", make("span", "", "flight"), newLine("flight-line")),
+    cell("In flight", "number in-flight", newLine("flight-line"), make("span", "", "flight")),
     cell("Failures", "number failures"),
     cell("Last check", "wide", check),
     cell("", "acts writes", ...Object.keys(acts).map((name) => button(name, id))),
