@@ -73,10 +73,11 @@ def _apply(decorators: Iterable[Callable[[_Command], _Command]], command: _Comma
     return functools.reduce(lambda wrapped, decorator: decorator(wrapped), reversed([*decorators]), command)
 
 
-def _load(path: Path | None, overrides: dict[str, Any]) -> Config:
+def _load(path: Path | None, overrides: dict[str, Any], read: Callable[..., Any] | None = None) -> Any:
+    """Load the configuration, or `read` from the same places."""
     from lb.config import load
 
-    return load(path, os.environ, overrides)
+    return (read or load)(path, os.environ, overrides)
 
 
 def _patch() -> None:
@@ -142,6 +143,24 @@ def check(file: Path) -> None:
     """
     _load(file, {})
     click.echo(f"{file}: valid")
+
+
+@cli.command("config")
+@click.option("--show", "wanted", flag_value="show", default=True, help="The settings in force. The default.")
+@click.option("--schema", "wanted", flag_value="schema", help="A JSON Schema of config.json, for editors.")
+@click.option("--reference", "wanted", flag_value="reference", help="All settings, in Markdown.")
+@_with_settings
+def config_(load: Callable[..., Any], wanted: str) -> None:
+    """Print the settings in force and where each came from, or what can be set."""
+    from lb.config import effective, reference
+
+    match wanted:
+        case "show":
+            click.echo(load(effective.show))
+        case "schema":
+            click.echo(reference.schema_text(), nl=False)
+        case "reference":
+            click.echo(reference.reference(), nl=False)
 
 
 @cli.command()

@@ -38,7 +38,7 @@ def test_version(tmp_path: Path) -> None:
 def test_help_lists_what_people_run_and_not_what_only_the_supervisor_does(tmp_path: Path) -> None:
     said = lb("--help", cwd=tmp_path).stdout
     commands = [line.split()[0] for line in said.partition("Commands:\n")[2].splitlines()]
-    assert sorted(commands) == sorted(("run", "check", "demo", "servers", *ROLES))
+    assert sorted(commands) == sorted(("run", "check", "config", "demo", "servers", *ROLES))
 
 
 @pytest.mark.parametrize("command", ["run", "demo", *ROLES])

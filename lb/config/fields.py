@@ -8,7 +8,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, PlainValidator, WithJsonSchema
 
 from lb.config.addresses import (
     ListenAddress,
@@ -73,28 +73,60 @@ def _token(text: str) -> str:
 
 
 _AsDuration = PlainSerializer(format_duration, when_used="json")
-Duration = Annotated[float, BeforeValidator(parse_positive_duration), _AsDuration]
-DurationOrZero = Annotated[float, BeforeValidator(parse_duration), _AsDuration]
+_DurationSchema = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|h|m|s)?)+$"},
+            {"type": "number", "minimum": 0},
+        ],
+        "examples": ["2s", "500ms", "1m30s", 2000],
+    }
+)
+Duration = Annotated[float, BeforeValidator(parse_positive_duration), _AsDuration, _DurationSchema]
+DurationOrZero = Annotated[float, BeforeValidator(parse_duration), _AsDuration, _DurationSchema]
 
-CountOrZero = Annotated[int, BeforeValidator(whole_number(0))]
-Count = Annotated[int, BeforeValidator(whole_number(1))]
-Weight = Annotated[int, BeforeValidator(parse_weight)]
-FailureStatus = Annotated[int, BeforeValidator(whole_number(400, 599))]
-Statuses = Annotated[StatusRange, PlainValidator(StatusRange.parse), PlainSerializer(str)]
 
-Listen = Annotated[ListenAddress, PlainValidator(ListenAddress.parse), PlainSerializer(str)]
-NetworkListen = Annotated[ListenAddress, PlainValidator(parse_network_address), PlainSerializer(str)]
+def _integer(least: int, most: int | None = None) -> WithJsonSchema:
+    bounds = {"minimum": least} if most is None else {"minimum": least, "maximum": most}
+    return WithJsonSchema({"type": "integer", **bounds})
+
+
+def _one_of(*words: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "enum": list(words)})
+
+
+CountOrZero = Annotated[int, BeforeValidator(whole_number(0)), _integer(0)]
+Count = Annotated[int, BeforeValidator(whole_number(1)), _integer(1)]
+Weight = Annotated[int, BeforeValidator(parse_weight), _integer(1, 256)]
+FailureStatus = Annotated[int, BeforeValidator(whole_number(400, 599)), _integer(400, 599)]
+Statuses = Annotated[
+    StatusRange,
+    PlainValidator(StatusRange.parse),
+    PlainSerializer(str),
+    WithJsonSchema({"type": ["integer", "string"], "examples": [200, "2xx", "200-299"]}),
+]
+
+_ListenSchema = WithJsonSchema(
+    {"type": ["string", "integer"], "examples": [":8080", "127.0.0.1:8080", "[::1]:8080", 8080]}
+)
+Listen = Annotated[ListenAddress, PlainValidator(ListenAddress.parse), PlainSerializer(str), _ListenSchema]
+NetworkListen = Annotated[
+    ListenAddress, PlainValidator(parse_network_address), PlainSerializer(str), _ListenSchema
+]
 ServerUrl = Annotated[str, AfterValidator(normalise_url)]
 StoreUrl = Annotated[str, AfterValidator(check_store_url)]
 Network = Annotated[
-    IPv4Network | IPv6Network | Literal["unix:"], PlainValidator(parse_network), PlainSerializer(str)
+    IPv4Network | IPv6Network | Literal["unix:"],
+    PlainValidator(parse_network),
+    PlainSerializer(str),
+    WithJsonSchema({"type": "string", "examples": ["10.0.0.0/8"]}),
 ]
 
 Switch = Annotated[bool, BeforeValidator(switch)]
 Pseudonym = Annotated[str, AfterValidator(_pseudonym)]
 
-StrategyName = Annotated[str, BeforeValidator(one_of(strategy_names()))]
-CheckMethod = Annotated[str, BeforeValidator(one_of(["HEAD", "GET"]))]
+StrategyName = Annotated[str, BeforeValidator(one_of(strategy_names())), _one_of(*strategy_names())]
+CheckMethod = Annotated[str, BeforeValidator(one_of(["HEAD", "GET"])), _one_of("HEAD", "GET")]
 CheckPath = Annotated[str, AfterValidator(_check_path)]
 Directory = Annotated[Path, AfterValidator(_directory)]
 KeyName = Annotated[str, AfterValidator(_key_name)]

@@ -43,6 +43,11 @@ class Setting:
         """Its command-line option, where a command has one."""
         return f"--{_FLAGS.get(self.name, self.name).replace('_', '-')}"
 
+    @property
+    def secret(self) -> bool:
+        """Whether people must not be shown its value."""
+        return not self.field.repr
+
     def from_text(self, text: str) -> object:
         """Take the value of an environment variable: lists are separated by commas."""
         if get_origin(self.field.annotation) is not tuple:
@@ -70,6 +75,16 @@ def load(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, 
     by `Setting.name`; None and an empty tuple mean that the flag was not given, and an empty variable counts
     as unset. Raises ConfigError with all problems.
     """
+    return validate(*collect(path, environ, overrides))
+
+
+def collect(
+    path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object]
+) -> tuple[Values, dict[Place, str], str]:
+    """Return what is set, as `load` takes it: the values, unchecked, what set them, and the file's name.
+
+    A value that neither a flag nor a variable has set is from the file.
+    """
     if unknown := overrides.keys() - {setting.name for setting in settings()}:
         raise TypeError(f"no such settings: {', '.join(sorted(unknown))}")
     path = path or (Path(environ["LB_CONFIG"]) if environ.get("LB_CONFIG") else None)
@@ -85,7 +100,7 @@ def load(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, 
         elif text := environ.get(setting.variable):
             _put(values, setting.keys, setting.from_text(text))
             origins[setting.keys] = f"environment {setting.variable}"
-    return _validate(values, origins, str(path) if path else "configuration")
+    return values, origins, str(path) if path else "configuration"
 
 
 def to_json(config: Config) -> str:
@@ -95,7 +110,7 @@ def to_json(config: Config) -> str:
 
 def from_json(text: str) -> Config:
     """Read what `to_json` wrote."""
-    return _validate(_parse(text, "configuration"), {}, "configuration")
+    return validate(_parse(text, "configuration"), {}, "configuration")
 
 
 def _read(path: Path) -> Values:
@@ -139,7 +154,8 @@ def _put(values: Values, keys: tuple[str, ...], value: object) -> None:
     values[keys[-1]] = value
 
 
-def _validate(values: Values, origins: Mapping[Place, str], file: str) -> Config:
+def validate(values: Values, origins: Mapping[Place, str], file: str) -> Config:
+    """Check values of the file's form; ConfigError tells all that is wrong, by where it came from."""
     try:
         return Config.model_validate(values)
     except ValidationError as error:
