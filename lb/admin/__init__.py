@@ -51,5 +51,9 @@ def main(**_options: object) -> None:
       lb-admin list --json | jq '.[] | select(.eligible | not)'
 
     \b
+    Completion by Tab, in bash; zsh_source and fish_source are for those shells:
+      eval "$(_LB_ADMIN_COMPLETE=bash_source lb-admin)"
+
+    \b
     Exit status: 0 done, 1 refused or failed (the reason is on standard error), 2 wrong usage.
     """

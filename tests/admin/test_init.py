@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import lb
-from lb.admin import COMMANDS
+from lb.admin import COMMANDS, main
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -44,6 +47,40 @@ def test_help_loads_nothing_heavy():
     outcome = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert outcome.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("dr", ["drain"]),
+        ("un", ["undrain"]),
+        ("strategy r", ["round-robin", "random"]),
+        ("list --re", ["--removed", "--redis"]),
+        ("xyzzy", []),
+    ],
+)
+def test_bash_completes(words, completed):
+    """As a shell does it that ran what the help says."""
+    script = (
+        'eval "$(_LB_ADMIN_COMPLETE=bash_source lb-admin)"\n'
+        f"COMP_WORDS=(lb-admin {words}) COMP_CWORD={len(words.split())}\n"
+        "_lb_admin_completion lb-admin\n"
+        'echo "${COMPREPLY[@]}"\n'
+    )
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    outcome = subprocess.run(
+        ["bash", "--norc", "-c", script], env={"PATH": path}, capture_output=True, text=True, check=True
+    )
+
+    assert (outcome.stdout.split(), outcome.stderr) == (completed, "")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_every_shell_gets_its_script(shell):
+    outcome = CliRunner(env={"_LB_ADMIN_COMPLETE": f"{shell}_source"}).invoke(main, prog_name="lb-admin")
+
+    assert outcome.exit_code == 0
+    assert f"{shell}_complete" in outcome.output
 
 
 def test_version(run):

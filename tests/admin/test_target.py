@@ -7,8 +7,8 @@ import json
 import pytest
 
 from lb.admin.target import find_target
-from lb.errors import ConfigError, UsageError
 from lb.config.store_url import masked
+from lb.errors import ConfigError, UsageError
 
 NOWHERE = "redis://127.0.0.1:1/0"
 
