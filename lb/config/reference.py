@@ -20,8 +20,8 @@ written `2s`, `500ms`, `1m30s`, or as a number of milliseconds.
 
 `lb check` reports everything that is wrong with a file. `lb config --show` prints the settings in force and
 where each came from. `lb config --schema` prints a JSON Schema for editors, shipped as `config.schema.json`.
-A running balancer reads the configuration again on SIGHUP; `port`, `admin.listen`, `redis` and `dataDir` take a
-restart.
+A running balancer reads the configuration again on SIGHUP; `port`, `admin.listen`, `redis` and `dataDir` take
+a restart.
 """
 
 
