@@ -6,8 +6,12 @@ import json
 import os
 import re
 import signal
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ import pytest
 
 from tests.integration.balancer import Balancer
 from tests.integration.load import Client, Load
+from tests.integration.raw import Connection, RawServer
 from tests.integration.servers import HttpServer, Request, response
 from tests.support import eventually
 
@@ -23,7 +28,7 @@ PIECES = 64
 
 
 class LongServer(HttpServer):
-    """Answers at once, but /download, whose last half waits for `go`, and an upgrade, which echoes."""
+    """Answers at once, but /download, whose last half waits for `go`."""
 
     def __init__(self) -> None:
         super().__init__(self._behave)
@@ -109,6 +114,32 @@ def test_clients_do_not_notice_more_and_fewer_workers(balancer: Balancer) -> Non
     assert len(balancer.worker_pids()) == 1
 
 
+def echo(connection: Connection) -> None:
+    connection.read_head()
+    connection.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n")
+    while data := connection.read(4):
+        connection.send(data)
+
+
+def test_a_tunnel_lives_on_in_the_old_worker() -> None:
+    with ExitStack() as stack:
+        server = stack.enter_context(RawServer(echo))
+        config = {"servers": [f"http://127.0.0.1:{server.port}"], "healthCheck": {"fall": 1000}}
+        balancer = stack.enter_context(Balancer(config))
+        with Client(balancer.url) as client:
+            client.send(client.head("GET", "/", "Upgrade: echo", "Connection: Upgrade"))
+            assert client.receive().status == 101
+            for number, done in (
+                (signal.SIGHUP, "reload: done"),
+                (signal.SIGUSR2, "upgrade: (.*\n)*.*reload: done"),
+            ):
+                send(balancer, number)
+                balancer.wait_log(done, 30)
+                client.send(b"ping")
+                assert client.socket.recv(4) == b"ping"
+        wait_workers(balancer, 1)
+
+
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR2])
 def test_a_download_lives_on_in_the_old_worker(
     balancer: Balancer, server: LongServer, number: signal.Signals
@@ -170,3 +201,69 @@ def test_quit_ends_all_at_once(balancer: Balancer, server: LongServer) -> None:
         os.kill(balancer.process.pid, signal.SIGQUIT)
         assert balancer.wait() == 0
         server.go.set()
+
+
+def test_systemd_is_told(server: LongServer, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(30)
+
+        def wait_told(fact: str) -> None:
+            while fact not in systemd.recv(4096).decode().split("\n"):
+                pass
+
+        environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "500000"}
+        with Balancer({"servers": [server.url]}, environment=environment) as balancer:
+            wait_told("READY=1")
+            wait_told("WATCHDOG=1")
+            for number in (signal.SIGHUP, signal.SIGUSR2):
+                send(balancer, number)
+                for fact in ("RELOADING=1", "READY=1", "WATCHDOG=1"):
+                    wait_told(fact)
+            assert balancer.stop() == 0
+            wait_told("STOPPING=1")
+
+
+#: Does what systemd does: puts a socket at descriptor 3 and says for whom.
+ACTIVATE = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+os.execv(sys.executable, [sys.executable, "-m", "lb", "run", *sys.argv[2:]])
+"""
+
+
+def test_the_socket_that_systemd_holds_is_used(server: LongServer, store_url: str, tmp_path: Path) -> None:
+    """Clients may connect before the balancer runs, and while it restarts."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, Client(url_of(listener)) as client:
+        client.send(client.head())
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                ACTIVATE,
+                str(listener.fileno()),
+                "--redis",
+                store_url,
+                "--server",
+                server.url,
+            ],
+            pass_fds=[listener.fileno()],
+            env={
+                **os.environ,
+                "LB_KEY_PREFIX": "activation",
+                "LB_WORKERS": "1",
+                "LB_ADMIN_LISTEN": "127.0.0.1:0",
+                "LB_PORT": "127.0.0.1:1",
+            },
+            cwd=tmp_path,
+        )
+        try:
+            assert client.receive().server == server.id
+        finally:
+            process.terminate()
+            assert process.wait(30) == 0
+
+
+def url_of(listener: socket.socket) -> str:
+    return f"http://127.0.0.1:{listener.getsockname()[1]}"
