@@ -6,8 +6,8 @@ import re
 from typing import Final
 
 from lb.errors import ClientError
-from lb.proxy.http1 import parse_trailers
 from lb.proxy.stream import Stream
+from lb.proxy.trailers import parse_trailers
 
 #: One receive of a long body; a larger one costs more cache than it saves calls.
 PIECE_BYTES: Final = 262144

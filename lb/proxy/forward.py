@@ -75,7 +75,7 @@ class Forwarder:
                 return
         request.upload = Upload(
             client.stream,
-            request,
+            request.fields,
             keep_bytes=settings.replay_bytes,
             max_bytes=settings.body_bytes,
             idle_seconds=settings.client_body_seconds,

@@ -15,12 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from lb.errors import ClientError, ServerError
-from lb.proxy.headers import (
-    FIELD_NAME,
-    Fields,
-    HeaderSettings,
-    read_fields,
-)
+from lb.proxy.headers import BLOCK, Fields, HeaderSettings, read_fields
 from lb.proxy.target import REFUSED_METHODS, origin_form
 
 _SLASH = ord("/")
@@ -29,15 +24,7 @@ _SLASH = ord("/")
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++) ([!-~\x80-\xff]++) HTTP/1\.([01])")
 # RFC 9112 §4: the reason may be empty, and servers leave out the space before it.
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: [\t \x21-\x7e\x80-\xff]*+)?")
-# RFC 9112 §5: no blank before the colon, no line folding, no control bytes in the value.
-_BLOCK = re.compile(rb"(?:\r\n" + FIELD_NAME + rb":[\t \x21-\x7e\x80-\xff]*+)*+\r\n\r\n")
-
 _LENGTH_LINE = re.compile(rb"\r\n(?i:content-length):[^\r]*+")
-_FORBIDDEN_TRAILER = re.compile(
-    rb"\r\n(?i:authorization|connection|content[-_](?:encoding|length|range|type)|cookie|expect|forwarded|host"
-    rb"|keep-alive|max-forwards|proxy-[\w-]+|set-cookie|te|trailer|transfer[-_]encoding|upgrade"
-    rb"|x[-_](?:forwarded[-_][\w-]+|real[-_]ip|request[-_]id)):[^\r]*+"
-)
 
 if TYPE_CHECKING:
     from lb.proxy.upload import Upload
@@ -173,7 +160,7 @@ class HeadParser:
         )
 
     def _read_block(self, block: bytes, special: re.Pattern[bytes]) -> Fields:
-        if _BLOCK.fullmatch(block) is None:
+        if BLOCK.fullmatch(block) is None:
             raise ClientError("malformed header field")
         if block.count(b"\r\n") - 2 > self._header_count:
             raise ClientError(f"more than {self._header_count} header fields", 431)
@@ -196,17 +183,6 @@ def _takes_back_its_body(status: int, fields: Fields) -> bool:
 def has_bare_line_feed(data: bytes, checked: int) -> bool:
     """Whether in a head that has begun to arrive a line ends without a CR; so much was `checked` before."""
     return data.count(b"\n", checked) != data.count(b"\r\n", max(0, checked - 1))
-
-
-def parse_trailers(block: bytes) -> bytes:
-    """Return the trailer lines to forward, each with its CR LF before it; ClientError if malformed.
-
-    `block` starts at the CR LF before the first line and ends with the empty line. Fields that frame, route
-    or authenticate a message have no business in a trailer (RFC 9110 §6.5.1).
-    """
-    if _BLOCK.fullmatch(block) is None:
-        raise ClientError("malformed trailer field")
-    return _FORBIDDEN_TRAILER.sub(b"", block[:-4])
 
 
 def _bad_request_line(line: bytes) -> ClientError:

@@ -10,7 +10,7 @@ import gevent
 
 from lb.errors import ClientError, ClientGoneError
 from lb.proxy.body import Body, ChunkedBody, IncompleteBodyError, LengthBody, chunk, last_chunk
-from lb.proxy.http1 import Request
+from lb.proxy.headers import Fields
 from lb.proxy.stream import Stream, StreamTimeoutError
 
 
@@ -20,14 +20,13 @@ class Upload:
     def __init__(  # noqa: PLR0913 (settings by keyword)
         self,
         client: Stream,
-        request: Request,
+        fields: Fields,
         *,
         keep_bytes: int,
         max_bytes: int,
         idle_seconds: float,
         answer_seconds: float,
     ) -> None:
-        fields = request.fields
         self._client = client
         self._body: Body = (
             ChunkedBody(client) if fields.chunked else LengthBody(client, fields.content_length or 0)

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lb.errors import ClientError, ServerError
-from lb.proxy.http1 import HeadParser, Request, has_bare_line_feed, parse_trailers
+from lb.proxy.http1 import HeadParser, Request, has_bare_line_feed
+from lb.proxy.trailers import parse_trailers
 
 HEADER_COUNT = 20
 
