@@ -65,6 +65,7 @@ class Acts:
         self._watch = watch
         self._numbers = itertools.count()
         self._changed = 0.0
+        self._frozen: dict[int, float] = {}  # pid of a worker → when it was stopped
 
     def do(self, step: Step) -> str:
         """Do a step; return what was done to whom."""
@@ -126,10 +127,6 @@ class Acts:
         for port in host.ports_of(pid):
             self.lost_clients[number, port] = now
         self.fresh_workers.append(now)
-
-    @property
-    def _frozen(self) -> dict[int, float]:
-        return self._watch.frozen
 
     def _kill_checker(self, step: Step) -> str | None:
         if (found := self._child("health-checker", step)) is None:
@@ -207,7 +204,7 @@ class Acts:
             return None
         time.sleep(max(0.0, self._changed + _SEEN_SECONDS - time.monotonic()))
         self.subject.lose_store()
-        self.subject.fleet._session.connection.flushall()
+        self.subject.flush_store()
         self.subject.regain_store()
         return "all"
 

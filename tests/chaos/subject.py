@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from lb.model import ServerId, ServerSpec, Source
-from lb.store.client import open_fleet, open_pool
+from lb.store.client import connect, open_fleet, open_pool
 from lb.store.keys import Keys
 from tests.integration.balancer import Balancer
 from tests.integration.fleet import Fleet, server_id
@@ -136,6 +136,10 @@ class Subject:
 
     def worker_pids(self) -> set[int]:
         return {pid for host in self.hosts if host.up for pid in host.balancer.worker_pids()}
+
+    def flush_store(self) -> None:
+        with connect(self.store.url) as connection:
+            connection.flushall()
 
     def signal_store(self, number: signal.Signals) -> None:
         assert self.store._process

@@ -22,7 +22,6 @@ class Watch:
         self.reaped: list[float] = []  # seconds
         self.took_over: list[float] = []
         self.violations: list[str] = []
-        self.frozen: dict[int, float] = {}
         self._subject = subject
         self._dead: dict[int, float] = {}  # pid → when it was killed
         self._leader: tuple[str, float] | None = None  # the one that was killed or frozen, and when
