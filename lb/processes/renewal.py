@@ -43,7 +43,7 @@ def reload(crew: Crew, load: Callable[[], Config], start: Start) -> Iterator[Non
         return
     for helper in crew.helpers:
         helper.restart(time.monotonic())
-    _log.info("reload: done, %d workers", len(crew.workers))
+    _log.info("reload: done, workers now: %d", len(crew.workers))
 
 
 def rehearse(crew: Crew, arguments: Sequence[str], start: Start, go: Callable[[], None]) -> Iterator[None]:

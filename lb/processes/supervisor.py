@@ -191,7 +191,7 @@ class Supervisor:
                 for child in (*crew.workers, *crew.retired, *crew.helpers):
                     child.tell(number)
         if number in (signal.SIGTTIN, signal.SIGTTOU):
-            _log.info("%s, now %d workers", number.name, len(crew.workers))
+            _log.info("%s, workers now: %d", number.name, len(crew.workers))
 
     def _renew(self, steps: Iterator[None]) -> None:
         """Begin a renewal; it takes the place of one that is not done."""

@@ -109,7 +109,7 @@ def test_clients_do_not_notice_more_and_fewer_workers(balancer: Balancer) -> Non
             send(balancer, signal.SIGTTOU)
             wait_workers(balancer, count)
         send(balancer, signal.SIGTTOU)  # the last one stays
-        balancer.wait_log("SIGTTOU, now 1 workers\n(.*\n)*.*SIGTTOU, now 1 workers")
+        balancer.wait_log("SIGTTOU, workers now: 1\n(.*\n)*.*SIGTTOU, workers now: 1")
     assert load.errors == []
     assert len(balancer.worker_pids()) == 1
 
