@@ -7,9 +7,11 @@ import socket
 import sys
 from contextlib import suppress
 
+from lb.config import Config
+from lb.processes.child import Child
 from lb.processes.crew import Crew
 from lb.processes.sockets import name_of
-from lb.store.embedded import socket_path
+from lb.store.embedded import log_path, socket_path
 
 
 def facts(crew: Crew) -> str:
@@ -28,6 +30,11 @@ def announce(crew: Crew) -> None:
         say(f"lb: the store can be read with: redis-cli -s {path}")
     if not config.servers:
         say("lb: the config names no servers: `lb-admin add URL` adds one to the pool")
+
+
+def where_it_says_why(child: Child, config: Config) -> str:
+    """Say where to read why a child ended: the embedded store has a log of its own."""
+    return f"see above, or {log_path(config.data_dir)}" if child.role.name == "store" else "see above"
 
 
 def say(line: str) -> None:

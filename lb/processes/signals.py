@@ -7,6 +7,11 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+#: What the supervisor acts on: its children, the end, and changes while it runs.
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+CHANGES = (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR1, signal.SIGUSR2)
+ALL = (signal.SIGCHLD, *STOPS, *CHANGES)
+
 
 @contextmanager
 def incoming(numbers: Sequence[signal.Signals]) -> Iterator[socket.socket]:

@@ -17,28 +17,21 @@ from functools import partial
 from lb.config import Config
 from lb.errors import LBError
 from lb.processes import log, renewal, sockets, upgrade
-from lb.processes.announce import announce, facts, say
+from lb.processes.announce import announce, facts, say, where_it_says_why
 from lb.processes.child import Child, how_it_ended
 from lb.processes.crew import Crew, inherit, muster
 from lb.processes.notify import Notifier
-from lb.processes.signals import incoming
-from lb.store.embedded import log_path
+from lb.processes.signals import ALL, STOPS, incoming
 
 _log = logging.getLogger(__name__)
-
-Load = Callable[[], Config]
 
 #: Give up when each worker has failed so often in a row and none has ever become ready.
 FAILED_STARTS = 5
 #: A loop that turns so much later than it wanted to had stood still itself, and perhaps the children too.
 _STOOD_STILL_SECONDS = 3.0
 
-_STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-_CHANGES = (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR1, signal.SIGUSR2)
-_SIGNALS = (signal.SIGCHLD, *_STOPS, *_CHANGES)
 
-
-def run(load: Load, arguments: Sequence[str] = (), *, demo: bool = False) -> int:
+def run(load: Callable[[], Config], arguments: Sequence[str] = (), *, demo: bool = False) -> int:
     """Run all that one host needs until a signal ends it, and return the exit status.
 
     With `demo`, also the servers that the config names. The configuration is loaded again when a signal asks
@@ -57,7 +50,12 @@ class Supervisor:
     """One loop over what happens: signals, children that end, signs of life, deadlines."""
 
     def __init__(
-        self, crew: Crew, load: Load, arguments: Sequence[str] = (), *, taken_over: bool = False
+        self,
+        crew: Crew,
+        load: Callable[[], Config],
+        arguments: Sequence[str] = (),
+        *,
+        taken_over: bool = False,
     ) -> None:
         self._crew = crew
         self._load = load
@@ -72,7 +70,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Start everything, keep it running until it is to stop, stop it; return the exit status."""
-        with self._selector, incoming(_SIGNALS) as signals:
+        with self._selector, incoming(ALL) as signals:
             self._selector.register(signals, selectors.EVENT_READ, partial(self._take_signals, signals))
             if self._traffic:
                 self._go_on_with_others()
@@ -168,7 +166,7 @@ class Supervisor:
         for number in map(signal.Signals, signals.recv(4096)):
             if number == signal.SIGCHLD:
                 self._reap()
-            elif number in _STOPS:
+            elif number in STOPS:
                 self._stop(quick=number == signal.SIGQUIT or self._stopping)
             elif self._announced and not self._stopping:
                 self._change(number)
@@ -202,7 +200,7 @@ class Supervisor:
         """Become the new program; if that cannot be, go on as this one."""
         _log.info("upgrade: the new program takes over")
         try:
-            upgrade.pass_on(self._crew.bequeath(), self._arguments, _SIGNALS)
+            upgrade.pass_on(self._crew.bequeath(), self._arguments, ALL)
         except OSError as error:
             _log.error("upgrade: %s; this program goes on", error)
 
@@ -225,15 +223,13 @@ class Supervisor:
             if child.exit_code != 0 and not self._traffic:
                 self._give_up()  # it has said why
         elif child in crew.foundation and not self._traffic:
-            self._give_up(f"{child.role.name} ended at its start ({how}), {self._where_it_says_why(child)}")
+            self._give_up(
+                f"{child.role.name} ended at its start ({how}), {where_it_says_why(child, crew.config)}"
+            )
         elif not self._announced and all(worker.failed_starts >= FAILED_STARTS for worker in crew.workers):
             self._give_up(f"no worker could start in {FAILED_STARTS} tries ({how}), see above")
         elif not child.replaced:
             _log.warning("%s ended (%s), starting another in %.1f s", name, how, child.restart_delay(now))
-
-    def _where_it_says_why(self, child: Child) -> str:
-        stores_log = f", or {log_path(self._crew.config.data_dir)}" if child.role.name == "store" else ""
-        return f"see above{stores_log}"
 
     def _give_up(self, reason: str = "") -> None:
         if reason:
