@@ -483,10 +483,10 @@ const clock = (at) => new Date(at * 1000).toLocaleTimeString("en-GB");
 
 function span(since) {
   const seconds = Math.max(0, Math.round(now - since));
-  if (seconds < 100) return `${seconds} s`;
-  if (seconds < 6000) return `${Math.round(seconds / 60)} min`;
-  if (seconds < 172800) return `${Math.round(seconds / 3600)} h`;
-  return `${Math.round(seconds / 86400)} days`;
+  if (seconds < 100) return `${seconds}\u00a0s`;
+  if (seconds < 6000) return `${Math.round(seconds / 60)}\u00a0min`;
+  if (seconds < 172800) return `${Math.round(seconds / 3600)}\u00a0h`;
+  return `${Math.round(seconds / 86400)}\u00a0days`;
 }
 
 function group(workers) {
