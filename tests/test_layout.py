@@ -32,7 +32,6 @@ TESTED_ELSEWHERE = {
     "lb/api/context.py": "tests/api/test_app.py",
     "lb/api/overview.py": "tests/api/test_state.py",
     "lb/api/shapes.py": "tests/api/test_openapi.py",
-    "lb/api/shapes.py": "tests/api/test_openapi.py",
     "lb/config/fields.py": "tests/config/test_model.py",
     "lb/config/sections.py": "tests/config/test_model.py",
     "lb/errors.py": "tests/api/test_app.py",
