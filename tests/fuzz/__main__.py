@@ -21,9 +21,12 @@ NAMES = ("request-head", "response-head", "chunked-body", "connection")
     type=click.IntRange(0),
     help="How long; 0 runs the seeds alone, which needs no fuzzer.",
 )
+@click.option(
+    "--inputs", default=0, help="So many inputs, the same ones each time, instead of ever new ones."
+)
 @click.option("--longest", default=1000, show_default=True, help="Longest input, in bytes.")
 @click.option("--again", metavar="HEX", help="Run this input alone, as a failure has named it.")
-def main(name: str, seconds: int, longest: int, again: str | None) -> None:
+def main(name: str, seconds: int, inputs: int, longest: int, again: str | None) -> None:
     """Fuzz a target; exit with an error and the input if one breaks it."""
     if again is not None or not seconds:
         check, seeds = _target(name)
@@ -31,10 +34,11 @@ def main(name: str, seconds: int, longest: int, again: str | None) -> None:
             check(data)
         return
     with TemporaryDirectory(prefix="lb-fuzz-") as corpus:
-        _fuzz(name, Path(corpus), seconds, longest)
+        limits = [f"-max_total_time={seconds}", f"-max_len={longest}"]
+        _fuzz(name, Path(corpus), [*limits, f"-runs={inputs}", "-seed=1"] if inputs else limits)
 
 
-def _fuzz(name: str, corpus: Path, seconds: int, longest: int) -> None:
+def _fuzz(name: str, corpus: Path, limits: Sequence[str]) -> None:
     import atheris  # noqa: PLC0415 (not there for every Python)
 
     with atheris.instrument_imports(include=["lb.proxy"]):
@@ -49,8 +53,8 @@ def _fuzz(name: str, corpus: Path, seconds: int, longest: int) -> None:
             click.echo(f"broken by: python -m tests.fuzz {name} --again {data.hex()}", err=True)
             raise
 
-    limits = [f"-max_total_time={seconds}", f"-max_len={longest}", "-print_final_stats=1"]
-    atheris.Setup([sys.argv[0], *limits, f"-artifact_prefix={corpus}/", str(corpus)], run)
+    statistics = "-print_final_stats=1"
+    atheris.Setup([sys.argv[0], *limits, statistics, f"-artifact_prefix={corpus}/", str(corpus)], run)
     atheris.Fuzz()  # ends the process
 
 
