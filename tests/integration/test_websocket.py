@@ -83,9 +83,9 @@ def sockets(plane: Fleet) -> Iterator[Sockets]:
 
 @pytest.fixture(scope="module")
 def brief_balancer() -> Iterator[Balancer]:
-    """Tunnels may be silent for a second, and a worker that stops waits as long."""
+    """Tunnels may be silent for a second; a worker that stops waits for less, or that limit would end them."""
     timeouts = {**HARSH["timeouts"], "tunnel": f"{TUNNEL_SECONDS:g}s"}
-    with Balancer({**HARSH, "timeouts": timeouts, "gracefulTimeout": "1s"}, workers=1) as balancer:
+    with Balancer({**HARSH, "timeouts": timeouts, "gracefulTimeout": "200ms"}, workers=1) as balancer:
         yield balancer
 
 
@@ -285,7 +285,7 @@ def test_a_worker_that_stops_waits_for_open_tunnels_and_cuts_them_in_the_end(bri
     client = brief.client()
     [pid] = brief.fleet.balancer.worker_pids()
     os.kill(pid, signal.SIGTERM)
-    brief.fleet.balancer.wait_log(r"cut 1 clients that were not done in 1 s")
+    brief.fleet.balancer.wait_log(r"cut 1 clients that were not done in 0.2 s")
     with pytest.raises(ConnectionClosedError):
         client.recv(timeout=10)
     brief.wait_open(0)

@@ -161,7 +161,7 @@ def test_a_replaced_worker_begins_degraded_with_the_servers_of_the_config(keys: 
         with begun(config) as worker:
             assert {lease.server for _ in range(4) if (lease := worker._line.lease())} == {A, B}
             store.start()
-            until(lambda: worker._snapshot.version == pool.version())
+            until(lambda: worker._snapshot.version == pool.version() and worker._line.degraded_since is None)
             assert {lease.server for _ in range(3) if (lease := worker._line.lease())} == {A, B, C}
 
 
