@@ -83,7 +83,7 @@ def sockets(plane: Fleet) -> Iterator[Sockets]:
 
 @pytest.fixture(scope="module")
 def brief_balancer() -> Iterator[Balancer]:
-    """Tunnels may be silent for a second; a worker that stops waits for less, or that limit would end them."""
+    """Tunnels may be silent for a second; a worker that stops cuts them before that limit would."""
     timeouts = {**HARSH["timeouts"], "tunnel": f"{TUNNEL_SECONDS:g}s"}
     with Balancer({**HARSH, "timeouts": timeouts, "gracefulTimeout": "200ms"}, workers=1) as balancer:
         yield balancer
