@@ -121,13 +121,35 @@ class WorkerStatus:
     degraded_until: float | None = None  # unix seconds when that ended; None while it lasts
 
 
+#: What can happen: the kinds of events, as `lb/docs/redis.md` lists them.
+EVENT_KINDS = (
+    "added",
+    "removed",
+    "restored",
+    "url",
+    "ready",
+    "drain",
+    "maint",
+    "weight",
+    "strategy",
+    "up",
+    "down",
+    "removal-refused",
+    "worker-joined",
+    "worker-left",
+    "worker-lost",
+    "store-back",
+    "refilled",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One entry of the event stream."""
 
     id: str  # the stream's own id, starts with unix milliseconds
     at: float  # unix seconds
-    kind: str  # "added", "down", "removed", …
+    kind: str  # one of EVENT_KINDS, or what another version of lb wrote
     server: str  # empty where the event is of the whole pool
     by: str  # who did it: "lb-admin", "health-checker", a worker id, …
     detail: str

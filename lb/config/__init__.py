@@ -8,7 +8,7 @@ from __future__ import annotations
 from lb.config.addresses import ListenAddress, normalise_server_id, parse_server_url
 from lb.config.load import Setting, from_json, load, settings, to_json
 from lb.config.model import Config
-from lb.config.sections import AdminApi, HealthCheck, Limits, PassiveHealth, Timeouts
+from lb.config.sections import AdminApi, HealthCheck, Limits, PassiveHealth, Timeouts, Webhook
 from lb.config.values import StatusRange, format_duration, parse_duration
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Setting",
     "StatusRange",
     "Timeouts",
+    "Webhook",
     "format_duration",
     "from_json",
     "load",

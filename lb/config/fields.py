@@ -16,6 +16,7 @@ from lb.config.addresses import (
     parse_network,
     parse_network_address,
     parse_weight,
+    split_host_port,
 )
 from lb.config.store_url import check_store_url
 from lb.config.values import (
@@ -28,6 +29,7 @@ from lb.config.values import (
     switch,
     whole_number,
 )
+from lb.model import EVENT_KINDS
 
 _MIN_TOKEN_LENGTH = 16
 
@@ -55,6 +57,20 @@ def _check_path(text: str) -> str:
         raise ValueError(
             f'expected a path such as "/health", in ASCII without spaces or "#"; got {shown(text)}'
         )
+    return text
+
+
+def _webhook_url(text: str) -> str:
+    """Check it without showing it: such URLs are often secrets themselves."""
+    match = re.fullmatch(r"https?://([^/?#]+)[!-\"$-~]*", text, re.IGNORECASE)
+    if match and "@" in match[1]:
+        raise ValueError("expected a URL without a user name and password; `webhook.secret` signs messages")
+    try:
+        host, port = split_host_port(match[1], 80, "") if match else ("", 0)
+    except ValueError:
+        host, port = "", 0
+    if not host or not port:
+        raise ValueError('expected a URL such as "https://alerts.example/lb", in ASCII and without "#"')
     return text
 
 
@@ -114,6 +130,7 @@ NetworkListen = Annotated[
     ListenAddress, PlainValidator(parse_network_address), PlainSerializer(str), _ListenSchema
 ]
 ServerUrl = Annotated[str, AfterValidator(normalise_url)]
+WebhookUrl = Annotated[str, AfterValidator(_webhook_url)]
 StoreUrl = Annotated[str, AfterValidator(check_store_url)]
 Network = Annotated[
     IPv4Network | IPv6Network | Literal["unix:"],
@@ -126,6 +143,7 @@ Switch = Annotated[bool, BeforeValidator(switch)]
 Pseudonym = Annotated[str, AfterValidator(_pseudonym)]
 
 StrategyName = Annotated[str, BeforeValidator(one_of(strategy_names())), _one_of(*strategy_names())]
+EventKind = Annotated[str, BeforeValidator(one_of(EVENT_KINDS)), _one_of(*EVENT_KINDS)]
 CheckMethod = Annotated[str, BeforeValidator(one_of(["HEAD", "GET"])), _one_of("HEAD", "GET")]
 CheckPath = Annotated[str, AfterValidator(_check_path)]
 Directory = Annotated[Path, AfterValidator(_directory)]

@@ -11,7 +11,16 @@ from pydantic_core import core_schema
 
 from lb.config import fields
 from lb.config.addresses import ListenAddress, parse_server_url
-from lb.config.sections import AdminApi, HealthCheck, Limits, PassiveHealth, Section, ServerEntry, Timeouts
+from lb.config.sections import (
+    AdminApi,
+    HealthCheck,
+    Limits,
+    PassiveHealth,
+    Section,
+    ServerEntry,
+    Timeouts,
+    Webhook,
+)
 from lb.config.values import shown
 from lb.model import ServerId, ServerSpec
 
@@ -120,6 +129,7 @@ class Config(Section):
         "replaced; then they are cut.",
     )
     admin: AdminApi = Field(default=AdminApi(), description="The admin API.")
+    webhook: Webhook = Field(default=Webhook(), description="Whom to tell of events.")
 
     @field_validator("servers")
     @classmethod

@@ -14,6 +14,7 @@ from pydantic.alias_generators import to_camel
 from lb.config import fields
 from lb.config.addresses import ListenAddress
 from lb.config.values import StatusRange, shown
+from lb.model import EVENT_KINDS
 
 #: Attributes that the file calls something else: the original's names stay.
 _FILE_KEYS = {"strategy": "lbAlgo"}
@@ -189,3 +190,26 @@ class AdminApi(Section):
                 "expected admin.token to be set too, and to another secret, as otherwise readers may write"
             )
         return read_token
+
+
+class Webhook(Section):
+    """Whom the balancer tells what happens."""
+
+    url: fields.WebhookUrl | None = Field(
+        default=None,
+        repr=False,
+        description="Where events are posted as JSON, `https://…` or `http://…`; absent: nowhere. Not shown, "
+        "as such URLs often are secrets.",
+    )
+    secret: fields.Token | None = Field(
+        default=None,
+        repr=False,
+        description="Secret that signs the messages, 16 characters or more; absent: they are not signed.",
+    )
+    events: tuple[fields.EventKind, ...] = Field(
+        default=("up", "down", "removed", "restored", "removal-refused", "worker-lost", "store-back"),
+        description="Kinds of events to tell; all that there are: " + ", ".join(EVENT_KINDS) + ".",
+    )
+    timeout_seconds: fields.Duration = Field(
+        default=10.0, description="How long the receiver may take to connect, and again to answer."
+    )

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from lb.config import Config, from_json
 from lb.config.fields import strategy_names
 from lb.errors import ConfigError
+from lb.model import EVENT_KINDS
 from lb.store.keys import DEFAULT_POOL, DEFAULT_PREFIX
 from lb.strategies import STRATEGIES
 
@@ -42,6 +43,38 @@ def test_secrets_are_not_in_repr():
     assert config.redis == "redis://:hunter2@h"
     assert config.admin.token == "hunter2-hunter2-hunter2"
     assert "hunter2" not in repr(config) + str(config)
+
+
+def test_a_webhooks_url_is_as_secret_as_its_secret():
+    text = '{"webhook": {"url": "https://alerts.example/hunter2", "secret": "hunter2-hunter2-hunter2"}}'
+    assert from_json(text).webhook.url == "https://alerts.example/hunter2"
+    assert "hunter2" not in repr(from_json(text))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "alerts.example/hunter2",
+        "ftp://hunter2",
+        "http://",
+        "https://h:hunter2/",
+        "https://h:99999/hunter2",
+        "https://a:hunter2@h/",
+        "https://h/hunter2 x",
+        "https://h/#hunter2",
+        "https://[::/hunter2",
+    ],
+)
+def test_what_is_no_url_of_a_webhook_is_told_without_showing_it(url: str):
+    with pytest.raises(ConfigError, match=r"webhook\.url: expected a URL") as refused:
+        from_json(json.dumps({"webhook": {"url": url}}))
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_webhook_tells_of_kinds_that_there_are():
+    assert set(Config().webhook.events) < set(EVENT_KINDS)
+    with pytest.raises(ConfigError, match=r'webhook\.events.*did you mean "down"'):
+        from_json('{"webhook": {"events": ["up", "dwn"]}}')
 
 
 def test_a_config_does_not_change():
