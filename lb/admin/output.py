@@ -9,9 +9,10 @@ import json
 import sys
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import repeat
 
 import click
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
@@ -21,7 +22,9 @@ from lb.api.serialise import Json
 NOTHING = "-"
 
 _UNLIMITED = 100_000  # columns of a terminal that is none
-_LEAST_PROSE = 16  # columns that running text gets on a narrow terminal
+_GAP = 2  # columns between two cells
+_READABLE_PROSE = 30  # columns that running text gets before less important columns are shown
+_LEAST_PROSE = 16  # and in the end, on a terminal that is too narrow for anything
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
@@ -35,26 +38,68 @@ def cell(value: object, style: str = "") -> Text:
     return Text(clean(str(value)) or NOTHING, style)
 
 
-def table_of(
-    headings: Sequence[str],
-    rows: Sequence[Sequence[Text]],
-    numbers: Collection[str],
-    prose: Collection[str] = (),
-) -> Table:
-    """Lay rows out under headings; columns in `numbers` align to the right, those in `prose` may wrap."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for position, heading in enumerate(headings):
-        widest = max([len(heading), *(row[position].cell_len for row in rows)])
-        wraps = heading in prose
-        table.add_column(
-            heading,
-            justify="right" if heading in numbers else "left",
-            min_width=min(widest, _LEAST_PROSE) if wraps else widest,
-            no_wrap=not wraps,
-        )
-    for row in rows:
-        table.add_row(*row)
-    return table
+class Rows:
+    """Rows under headings; a terminal that is too narrow for all columns gets the important ones.
+
+    Columns in `numbers` align to the right, those in `prose` may wrap. `expendable` are left out one after
+    the other until the rest fits, and then named below the table.
+    """
+
+    def __init__(
+        self,
+        headings: Sequence[str],
+        rows: Sequence[Sequence[Text]],
+        *,
+        numbers: Collection[str] = (),
+        prose: Collection[str] = (),
+        expendable: Sequence[str] = (),
+    ) -> None:
+        cells: Iterable[tuple[Text, ...]] = zip(*rows, strict=True) if rows else repeat((), len(headings))
+        self._columns = dict(zip(headings, cells, strict=True))
+        self._numbers = numbers
+        self._prose = prose
+        self._expendable = expendable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Lay out what fits."""
+        yield self.fitted(options.max_width)
+
+    def fitted(self, width: int) -> RenderableType:
+        """Return what fits into so many columns, or no more than the important ones."""
+        left_out = self._left_out(width)
+        if not left_out:
+            return self._table(())
+        return Group(self._table(left_out), cell(f"a wider terminal also shows {', '.join(left_out)}", "dim"))
+
+    def _left_out(self, width: int) -> Sequence[str]:
+        needed = {heading: self._readable_width(heading) + _GAP for heading in self._columns}
+        for count in range(len(self._expendable)):
+            if sum(needed.values()) - _GAP <= width:
+                return self._expendable[:count]
+            del needed[self._expendable[count]]
+        return self._expendable
+
+    def _table(self, left_out: Collection[str]) -> Table:
+        table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+        shown = {heading: column for heading, column in self._columns.items() if heading not in left_out}
+        for heading in shown:
+            wraps = heading in self._prose
+            table.add_column(
+                heading,
+                justify="right" if heading in self._numbers else "left",
+                min_width=min(self._width(heading), _LEAST_PROSE) if wraps else self._width(heading),
+                no_wrap=not wraps,
+            )
+        for row in zip(*shown.values(), strict=True):
+            table.add_row(*row)
+        return table
+
+    def _width(self, heading: str) -> int:
+        return max([len(heading), *(each.cell_len for each in self._columns[heading])])
+
+    def _readable_width(self, heading: str) -> int:
+        width = self._width(heading)
+        return min(width, _READABLE_PROSE) if heading in self._prose else width
 
 
 def facts_of(facts: Mapping[str, Text]) -> Table:
@@ -65,15 +110,16 @@ def facts_of(facts: Mapping[str, Text]) -> Table:
     return table
 
 
-def print_table(table: Table) -> None:
+def print_table(table: Table | Rows) -> None:
     """Print it, in colours on a terminal and plainly elsewhere."""
     console = Console(file=sys.stdout)
     unlimited = console.options.update(width=_UNLIMITED)
+    width = console.width if console.is_terminal else _UNLIMITED
+    fitted = table.fitted(width) if isinstance(table, Rows) else table
     # A terminal that is too narrow breaks lines by itself; that reads better than columns of single letters.
-    least = Measurement.get(console, unlimited, table).minimum
-    console.width = max(console.width, least) if console.is_terminal else _UNLIMITED
+    console.width = max(width, Measurement.get(console, unlimited, fitted).minimum)
     with console.capture() as captured:
-        console.print(table)
+        console.print(fitted)
     for line in captured.get().splitlines():
         click.echo(line.rstrip(), color=console.is_terminal)  # rich fills lines up with spaces
 

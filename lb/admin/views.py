@@ -8,7 +8,7 @@ from itertools import groupby
 from rich.table import Table
 from rich.text import Text
 
-from lb.admin.output import ago, cell, facts_of, table_of
+from lb.admin.output import Rows, ago, cell, facts_of
 from lb.api.overview import Overview
 from lb.config.store_url import masked
 from lb.model import Admin, Health, RemovedServer, Server, ServerStatus, WorkerStatus
@@ -20,15 +20,22 @@ _HOSTS = ("HOST", "WORKERS", "CONNECTIONS", "OLDEST HEARTBEAT", "BEHIND", "DEGRA
 _NUMBERS = frozenset({"WEIGHT", "CONNECTIONS", "FAILURES", "WORKERS", "BEHIND"})
 _PROSE = frozenset({"WHY", "LAST CHECK"})
 
+#: What narrow terminals do without, the least important first.
+_EXPENDABLE = ("SOURCE", "LAST CHECK", "SINCE", "FAILURES", "WEIGHT")
+_EXPENDABLE_OF_REMOVED = ("SOURCE", "WEIGHT")
+_EXPENDABLE_OF_HOSTS = ("OLDEST HEARTBEAT", "BEHIND")
 
-def servers(statuses: Iterable[ServerStatus]) -> Table:
+
+def servers(statuses: Iterable[ServerStatus]) -> Rows:
     """Lay out the pool, a server on a line."""
-    return table_of(_SERVERS, [_row(status) for status in statuses], _NUMBERS, _PROSE)
+    rows = [_row(status) for status in statuses]
+    return Rows(_SERVERS, rows, numbers=_NUMBERS, prose=_PROSE, expendable=_EXPENDABLE)
 
 
-def removed_servers(gone: Iterable[RemovedServer]) -> Table:
+def removed_servers(gone: Iterable[RemovedServer]) -> Rows:
     """Lay out the servers that left the pool."""
-    return table_of(_REMOVED, [_removed_row(server) for server in gone], _NUMBERS, _PROSE)
+    rows = [_removed_row(server) for server in gone]
+    return Rows(_REMOVED, rows, numbers=_NUMBERS, prose=_PROSE, expendable=_EXPENDABLE_OF_REMOVED)
 
 
 def facts(overview: Overview, store_url: str) -> Table:
@@ -49,11 +56,11 @@ def facts(overview: Overview, store_url: str) -> Table:
     )
 
 
-def hosts(overview: Overview) -> Table:
+def hosts(overview: Overview) -> Rows:
     """Lay out the workers, a host on a line."""
     workers = sorted(overview.workers, key=_host)
     rows = [_host_row(host, list(group), overview.version) for host, group in groupby(workers, key=_host)]
-    return table_of(_HOSTS, rows, _NUMBERS)
+    return Rows(_HOSTS, rows, numbers=_NUMBERS, expendable=_EXPENDABLE_OF_HOSTS)
 
 
 def _row(status: ServerStatus) -> list[Text]:

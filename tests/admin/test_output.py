@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
 
-from lb.admin.output import ago, cell, clean, print_table, table_of
+from lb.admin.output import Rows, ago, cell, clean, print_table
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,7 @@ def test_terminal_gets_colours_and_uncut_ids_however_narrow(monkeypatch, capsys)
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "40")
     row = (cell("server.example:5001", "red"), cell("why " * 20))
-    print_table(table_of(("SERVER", "WHY"), [row], (), {"WHY"}))
+    print_table(Rows(("SERVER", "WHY"), [row], prose={"WHY"}))
     out = capsys.readouterr().out
 
     assert "\x1b[" in out
@@ -49,9 +50,59 @@ def test_terminal_gets_colours_and_uncut_ids_however_narrow(monkeypatch, capsys)
 def test_terminal_that_is_too_narrow_breaks_no_column(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "20")
-    table = table_of(("SERVER", "CONNECTIONS"), [(cell("server.example:5001"), cell(7))], {"CONNECTIONS"})
+    table = Rows(("SERVER", "CONNECTIONS"), [(cell("server.example:5001"), cell(7))], numbers={"CONNECTIONS"})
     print_table(table)
     headings, row = capsys.readouterr().out.splitlines()
 
     assert "CONNECTIONS" in headings
     assert row.endswith("7")
+
+
+WIDE = Rows(
+    ("SERVER", "WHY", "CONNECTIONS", "SINCE", "SOURCE"),
+    [
+        (cell("localhost:5001"), cell("refused " * 9), cell(7), cell("3s ago"), cell("config")),
+        (cell("localhost:5002"), cell(""), cell(1_234_567_890_123), cell("15m ago"), cell("admin")),
+    ],
+    numbers={"CONNECTIONS"},
+    prose={"WHY"},
+    expendable=("SOURCE", "SINCE"),
+)
+
+
+@pytest.mark.parametrize(
+    ("columns", "left_out"),
+    [
+        (140, []),
+        (78, []),
+        (77, ["SOURCE"]),
+        (70, ["SOURCE"]),
+        (69, ["SOURCE", "SINCE"]),
+        (20, ["SOURCE", "SINCE"]),
+    ],
+)
+def test_narrow_terminal_does_without_the_least_important_columns(monkeypatch, capsys, columns, left_out):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    print_table(WIDE)
+    headings, *rows = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out).splitlines()
+
+    assert [name for name in ("SOURCE", "SINCE") if name not in headings] == left_out
+    assert rows[-1].endswith(", ".join(left_out) or "admin")
+    if columns > 20:
+        assert max(map(len, (headings, *rows))) <= columns
+    large = next(row for row in rows if "1234567890123" in row)
+    assert large.index("1234567890123") + 13 == headings.index("CONNECTIONS") + 11
+
+
+def test_piped_table_is_as_wide_as_it_needs(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "20")
+    print_table(WIDE)
+
+    assert capsys.readouterr().out.splitlines()[0].split() == [
+        "SERVER",
+        "WHY",
+        "CONNECTIONS",
+        "SINCE",
+        "SOURCE",
+    ]
