@@ -10,9 +10,10 @@ from lb.config import Config
 from lb.errors import StoreUnavailableError
 from lb.processes import lock
 from lb.store import embedded
-from lb.store.client import open_fleet, open_pool
+from lb.store.client import open_fleet, open_outbox, open_pool
 from lb.store.fleet import Fleet
 from lb.store.keys import Keys
+from lb.store.outbox import Outbox
 from lb.store.pool import BackendPool
 
 #: The embedded store may have to read a long file first; and roles started side by side wait for each other.
@@ -41,6 +42,11 @@ def pool_of(config: Config) -> BackendPool:
 def fleet_of(config: Config) -> Fleet:
     """Return the workers in the configured store; nothing is sent yet."""
     return open_fleet(url_of(config), keys_of(config))
+
+
+def outbox_of(config: Config) -> Outbox:
+    """Return what the webhook has not been told, in the configured store; nothing is sent yet."""
+    return open_outbox(url_of(config), keys_of(config))
 
 
 def url_of(config: Config) -> str:

@@ -16,6 +16,7 @@ from lb.store.engines.finder import ASK_SECONDS, MOVE, Finder, FoundConnection, 
 from lb.store.engines.sentinel import Sentinels
 from lb.store.fleet import Fleet
 from lb.store.keys import Keys
+from lb.store.outbox import Outbox
 from lb.store.pool import BackendPool
 
 DEFAULT_TIMEOUT_SECONDS = 2.0
@@ -64,6 +65,11 @@ def open_pool(url: str, keys: Keys, *, timeout_seconds: float = DEFAULT_TIMEOUT_
 def open_fleet(url: str, keys: Keys, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> Fleet:
     """Make the Fleet of a store."""
     return Fleet(connect(url, keys, timeout_seconds=timeout_seconds), keys)
+
+
+def open_outbox(url: str, keys: Keys) -> Outbox:
+    """Make the Outbox of a store."""
+    return Outbox(connect(url, keys), keys)
 
 
 def _found(finder: Finder, place: StoreUrl, settings: dict[str, Any]) -> ConnectionPool:

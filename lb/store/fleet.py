@@ -60,6 +60,10 @@ class Fleet:
         """Take a worker out that stops in good order; returns how many connections it still held."""
         return self.reap(worker, by=worker, silence_seconds=0, kind="worker-left")
 
+    def store_back(self, worker: WorkerId, seconds: float) -> None:
+        """Write into the events that a worker was degraded for so long."""
+        self._session.run("store_back", worker, f"{seconds:.1f}")
+
     def workers(self) -> list[WorkerStatus]:
         """Read all workers, the one not heard of for longest first."""
         with self._session.edge() as connection:

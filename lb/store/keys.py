@@ -176,6 +176,11 @@ class Keys:
         return self._name("checker:term")
 
     @property
+    def webhook_cursor(self) -> str:
+        """String: id of the last event that the webhook was told, or that it need not be."""
+        return self._name("webhook:cursor")
+
+    @property
     def check_results(self) -> str:
         """Hash: server id → passed or failed, and what the last check saw."""
         return self._name("checks:result")

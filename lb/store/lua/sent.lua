@@ -1,0 +1,9 @@
+-- Notes how far the webhook has been told of events, by the leading health-checker.
+--@include fence
+-- KEYS: webhook_cursor
+-- ARGV: event id, term of the lead
+-- Return: 1; error DEPOSED
+local refusal = deposed(ARGV[2])
+if refusal then return refusal end
+redis.call('SET', webhook_cursor, ARGV[1])
+return 1
