@@ -1,0 +1,134 @@
+"""Meters: what a worker counts. Each is a few cells of the worker's own region of the scoreboard.
+
+A request costs one addition to the cell of its server, status class and latency, and one to the server's sum
+of seconds: 0.2 µs in all. Nothing is kept elsewhere first, so nothing counted can be lost with the worker.
+"""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_left
+from collections.abc import Iterator
+
+from lb.metrics import layout, scoreboard
+from lb.metrics.scoreboard import Scoreboard
+from lb.model import ServerId
+
+_CELLS = layout.ROW_CELLS
+
+
+class Meters:
+    """The cells of one slot, written by this process alone."""
+
+    def __init__(self, board: Scoreboard, slot: int) -> None:
+        """Take a slot; what was counted in it before goes on."""
+        self.board = board
+        self.slot = slot
+        self._head = board.head(slot)
+        region = board.region(slot)
+        self._names = region[: layout.NAMES_BYTES]
+        self._counts = region[layout.NAMES_BYTES :].cast("Q")
+        self._sums = region[layout.NAMES_BYTES :].cast("d")
+        self._rows = {name: row * _CELLS for name, row in _names(self._names, self._head)}
+        board.vacate(slot)
+        self._head[layout.PID] = os.getpid()
+
+    # --- requests: each ends in exactly one of `answered`, `cut` and `client_gone`
+
+    def answered(self, server: ServerId, status: int, seconds: float) -> None:
+        """Count a response sent to its end, `seconds` after its request; server "" for one of our own."""
+        row = self._rows.get(server)
+        if row is None:
+            row = self._row(server)
+        self._counts[row + status // 100 * 16 + bisect_left(_LATENCY_BOUNDS, seconds)] += 1
+        self._sums[row] += seconds
+
+    def cut(self, server: ServerId) -> None:
+        """Count a response that broke off in the middle: its client's connection is cut."""
+        self._counts[self._row(server) + layout.CUT] += 1
+
+    def client_gone(self, server: ServerId) -> None:
+        """Count a client that left before the end of its response; server "" if none was chosen yet."""
+        self._counts[self._row(server) + layout.GONE] += 1
+
+    # --- what else happens to a server
+
+    def retried(self, server: ServerId) -> None:
+        """Count a failed attempt at a server after which another is asked."""
+        self._counts[self._row(server) + layout.RETRIES] += 1
+
+    def ejected(self, server: ServerId) -> None:
+        """Count a server marked down because requests to it failed."""
+        self._counts[self._row(server) + layout.EJECTIONS] += 1
+
+    # --- clients
+
+    @property
+    def clients(self) -> int:
+        """Connections of clients that are open now."""
+        count: int = self._head[layout.CLIENTS]
+        return count
+
+    @clients.setter
+    def clients(self, count: int) -> None:
+        self._head[layout.CLIENTS] = count
+
+    def accepted(self) -> None:
+        """Count a client's connection accepted."""
+        self._head[layout.ACCEPTED] += 1
+
+    def clients_of_others(self) -> list[int]:
+        """Return the `clients` of each other worker that is at work on this host."""
+        return self.board.clients_of_others(self.slot)
+
+    # --- the lease line
+
+    def batch(self, picks: int, seconds: float) -> None:
+        """Count a batch that the store has answered: how many requests it picked for, how long it took."""
+        counts, sums = self._counts, self._sums
+        counts[layout.BATCHES + bisect_left(layout.BATCH_BOUNDS, picks)] += 1
+        counts[layout.PICKS] += picks
+        counts[layout.TRIPS + bisect_left(layout.TRIP_BOUNDS, seconds)] += 1
+        sums[layout.TRIP_SECONDS] += seconds
+
+    def degraded(self, seconds: float, *, still: bool) -> None:
+        """Add time in which servers were picked without the store, and tell whether that goes on."""
+        self._sums[layout.DEGRADED_SECONDS] += seconds
+        self._head[layout.DEGRADED] = int(still)
+
+    # ---
+
+    def _row(self, server: ServerId) -> int:
+        row = self._rows.get(server)
+        if row is None:
+            row = self._rows[server] = self._new_row(server) * _CELLS
+        return row
+
+    def _new_row(self, server: ServerId) -> int:
+        """Give a server a row of its own, or the common one if there is none left."""
+        row, name = self._head[layout.NAMED_ROWS] + layout.FIRST_SERVER_ROW, server.encode()
+        if row >= layout.ROWS or len(name) > layout.LONGEST_NAME:
+            return layout.OTHER_ROW
+        start = row * layout.NAME_BYTES
+        self._names[start : start + 2 + len(name)] = len(name).to_bytes(2, "little") + name
+        self._head[layout.NAMED_ROWS] += 1  # after the name, so that a row in use has one
+        return int(row)
+
+
+_LATENCY_BOUNDS = layout.LATENCY_BOUNDS
+
+
+def lone(host: str) -> Meters:
+    """Make meters for a worker without a supervisor, on a scoreboard of its own."""
+    board = Scoreboard(scoreboard.create(host))
+    board.grant(0)
+    return Meters(board, 0)
+
+
+def _names(names: memoryview, head: memoryview) -> Iterator[tuple[ServerId, int]]:
+    """Yield the servers that have a row, and where that is."""
+    yield ServerId(""), layout.OWN_ROW
+    for row in range(layout.FIRST_SERVER_ROW, layout.FIRST_SERVER_ROW + head[layout.NAMED_ROWS]):
+        start = row * layout.NAME_BYTES
+        length = int.from_bytes(names[start : start + 2], "little")
+        yield ServerId(bytes(names[start + 2 : start + 2 + length]).decode()), row
