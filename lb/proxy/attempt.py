@@ -10,6 +10,7 @@ from lb.errors import ClientGoneError, ServerConnectError, ServerError, ServerTi
 from lb.model import ServerId
 from lb.proxy.client import Client
 from lb.proxy.connections import ServerConnections
+from lb.proxy.exchange import Meters
 from lb.proxy.http1 import HeadParser, Request, ResponseHead
 from lb.proxy.retry import IDEMPOTENT
 from lb.proxy.stream import Stream, StreamTimeoutError
@@ -51,9 +52,11 @@ class Attempts:
         line: LeaseLine,
         connections: Callable[[ServerId], ServerConnections],
         heads: HeadParser,
+        meters: Meters,
         settings: AttemptSettings,
     ) -> None:
         self._line = line
+        self._meters = meters
         self._connections = connections
         self._heads = heads
         self._settings = settings
@@ -67,7 +70,9 @@ class Attempts:
             lease.failed = True
             self._line.release(lease)
             return error
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, ClientGoneError):
+                self._meters.client_gone(lease.server)
             self._line.release(lease)
             raise
         if answer.head.status in self._settings.failure_statuses:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 
 from lb.errors import ClientError, ClientGoneError, LBError, NoEligibleServerError
 from lb.proxy.additions import Additions
+from lb.proxy.exchange import NO_SERVER, Meters
 from lb.proxy.headers import Fields
 from lb.proxy.http1 import HeadParser, Request, has_bare_line_feed
 from lb.proxy.responses import own_response
@@ -55,6 +57,7 @@ class Client:
         "_lines_minor",
         "_lines_of",
         "address",
+        "arrived",
         "closing",
         "gone",
         "request",
@@ -71,6 +74,7 @@ class Client:
         self._lines_of: Fields | None = None
         self._lines_minor = 1
         self._lines = b""
+        self.arrived = 0.0  # when the head of the request at hand had come, in monotonic seconds
         self.closing = False  # its connection ends with the request at hand
         self.gone = False  # it closed its connection while a request was being served
         self.request: Request | None = None  # the one at hand
@@ -129,11 +133,17 @@ class ClientLoop:
     """Serves the requests of a connection in order."""
 
     def __init__(
-        self, heads: HeadParser, additions: Additions, forward: Forward, settings: ClientSettings
+        self,
+        heads: HeadParser,
+        additions: Additions,
+        forward: Forward,
+        meters: Meters,
+        settings: ClientSettings,
     ) -> None:
         self._heads = heads
         self._id_line = additions.id_line if settings.request_id else None
         self._forward = forward
+        self._meters = meters
         self._settings = settings
         #: A head that is no longer than this exceeds neither limit.
         self._short_bytes = min(settings.request_line_bytes, settings.header_bytes)
@@ -147,9 +157,10 @@ class ClientLoop:
             for left in range(self._settings.keep_alive_requests, 0, -1):
                 request = None
                 client.closing = left == 1
-                head = self._read_head(stream)
+                head = self._read_head(client)
                 if not head:
                     break
+                client.arrived = monotonic()
                 request = self._heads.request(head)
                 client.request = request
                 if self._id_line is not None:
@@ -169,8 +180,9 @@ class ClientLoop:
         finally:
             stream.close()
 
-    def _read_head(self, stream: Stream) -> bytes:
+    def _read_head(self, client: Client) -> bytes:
         """Return the next request's head; empty if the client ended its connection instead."""
+        stream = client.stream
         data = stream.buffer
         if not data:
             stream.arm(self._settings.keep_alive_seconds)
@@ -182,13 +194,16 @@ class ClientLoop:
         stream.parked = False
         end = data.find(b"\r\n\r\n")
         if end < 0 or data.startswith(b"\r\n") or end > self._short_bytes:
-            return self._read_long_head(stream, data)
+            return self._read_long_head(client, data)
         stream.buffer = data[end + 4 :]
         return data[: end + 4]
 
-    def _read_long_head(self, stream: Stream, data: bytes) -> bytes:
+    def _read_long_head(self, client: Client, data: bytes) -> bytes:
         """Read a head that did not come in one piece, within its time and size."""
-        settings = self._settings
+        settings, stream = self._settings, client.stream
+        client.arrived = (
+            monotonic()
+        )  # as far as it goes: what it is answered with may be that it came too slowly
         stream.arm(settings.header_seconds)
         checked = 0
         while True:
@@ -222,6 +237,7 @@ class ClientLoop:
         head = request is not None and request.method == b"HEAD"
         lines = request.id_line if request is not None and self._settings.request_id_in_response else b""
         stream = client.stream
+        self._meters.answered(NO_SERVER, error.status, monotonic() - client.arrived)
         try:
             stream.arm(_LINGER_SECONDS)
             stream.send_all(

@@ -16,6 +16,7 @@ from lb.errors import ClientError, NoEligibleServerError, ServerConnectError, Se
 from lb.model import ServerId
 from lb.proxy.attempt import Answer, Attempts
 from lb.proxy.client import Client
+from lb.proxy.exchange import Meters
 from lb.proxy.http1 import Request
 from lb.proxy.relay import Relay
 from lb.proxy.retry import may_retry
@@ -38,10 +39,13 @@ class ForwardSettings:
 class Forwarder:
     """Forwards the requests of one worker."""
 
-    def __init__(self, line: LeaseLine, attempts: Attempts, relay: Relay, settings: ForwardSettings) -> None:
+    def __init__(
+        self, line: LeaseLine, attempts: Attempts, relay: Relay, meters: Meters, settings: ForwardSettings
+    ) -> None:
         self._line = line
         self._attempts = attempts
         self._relay = relay
+        self._meters = meters
         self._settings = settings
 
     def forward(self, client: Client, request: Request) -> bool:
@@ -90,9 +94,11 @@ class Forwarder:
             lease = self._line.lease(tried)
             if lease is None:
                 break
-            if isinstance(outcome, Answer):  # a 503, say: dropped now that there is another server to ask
-                outcome.stream.close()
-                self._line.release(outcome.lease)
+            if tried:
+                self._meters.retried(tried[-1])
+                if isinstance(outcome, Answer):  # a 503, say: dropped now that there is another server to ask
+                    outcome.stream.close()
+                    self._line.release(outcome.lease)
             outcome = self._attempts.attempt(client, request, lease)
             if not retries_left or not self._may_retry(request, outcome):
                 break

@@ -15,6 +15,7 @@ from lb.proxy.additions import Additions, trusts
 from lb.proxy.attempt import Attempts, AttemptSettings
 from lb.proxy.client import Client, ClientLoop, ClientSettings
 from lb.proxy.connections import ServerConnections
+from lb.proxy.exchange import Meters, Unmetered
 from lb.proxy.forward import Forwarder, ForwardSettings
 from lb.proxy.headers import HeaderSettings
 from lb.proxy.http1 import HeadParser
@@ -29,7 +30,10 @@ _DRAIN_TURN_SECONDS = 0.02
 class DataPlane:
     """Everything between a listening socket and the servers."""
 
-    def __init__(self, config: Config, line: LeaseLine, listener: socket.socket) -> None:
+    def __init__(
+        self, config: Config, line: LeaseLine, listener: socket.socket, meters: Meters | None = None
+    ) -> None:
+        meters = meters or Unmetered()
         self._config = config
         self._deadlines = Deadlines()
         self._servers = Servers(self._connections)
@@ -37,13 +41,16 @@ class DataPlane:
         heads = HeadParser(config.limits.header_count, headers)
         self._additions = Additions(headers)
         self._relay = Relay(
+            meters,
             idle_seconds=config.timeouts.idle_seconds,
             tunnel_seconds=config.timeouts.tunnel_seconds,
             id_in_response=headers.request_id_in_response,
         )
-        attempts = Attempts(line, self._servers, heads, _attempt_settings(config))
-        forwarder = Forwarder(line, attempts, self._relay, _forward_settings(config))
-        self._clients = ClientLoop(heads, self._additions, forwarder.forward, _client_settings(config))
+        attempts = Attempts(line, self._servers, heads, meters, _attempt_settings(config))
+        forwarder = Forwarder(line, attempts, self._relay, meters, _forward_settings(config))
+        self._clients = ClientLoop(
+            heads, self._additions, forwarder.forward, meters, _client_settings(config)
+        )
         self._acceptor = Acceptor(
             listener,
             lambda sock: Stream(sock, self._deadlines),

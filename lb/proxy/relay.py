@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from lb.errors import ClientError, ServerError
+from time import monotonic
+
+from lb.errors import ClientError, ClientGoneError, ServerError
 from lb.proxy.attempt import Answer
 from lb.proxy.body import (
     Body,
@@ -14,6 +16,7 @@ from lb.proxy.body import (
     last_chunk,
 )
 from lb.proxy.client import Client, CutError
+from lb.proxy.exchange import Meters
 from lb.proxy.http1 import Request
 from lb.proxy.stream import Stream
 from lb.proxy.tunnel import tunnel
@@ -22,7 +25,11 @@ from lb.proxy.tunnel import tunnel
 class Relay:
     """Relays answers of servers to clients."""
 
-    def __init__(self, *, idle_seconds: float, tunnel_seconds: float, id_in_response: bool) -> None:
+    def __init__(
+        self, meters: Meters, *, idle_seconds: float, tunnel_seconds: float, id_in_response: bool
+    ) -> None:
+        self._meters = meters
+        self._answered = meters.answered
         self._idle_seconds = idle_seconds
         self._tunnel_seconds = tunnel_seconds
         self._id_in_response = id_in_response
@@ -50,16 +57,15 @@ class Relay:
         stream.arm(self._idle_seconds)
         try:
             if isinstance(body, bytes):
+                self._answered(answer.lease.server, answer.head.status, monotonic() - client.arrived)
                 stream.send_all(head + body)
             else:
                 self._send(stream, answer, head, body, rechunk)
-        except CutError:
+                self._answered(answer.lease.server, answer.head.status, monotonic() - client.arrived)
+        except BaseException as error:
             answer.stream.close()
-            if not client.gone and (request.upload is None or request.upload.error is None):
-                answer.lease.succeeded, answer.lease.failed = False, True
-            raise
-        except BaseException:
-            answer.stream.close()
+            if not isinstance(body, bytes):
+                self._broke_off(client, request, answer, error)
             raise
         self._part(request, answer, body)
         return keep_alive
@@ -84,12 +90,23 @@ class Relay:
         except (OSError, IncompleteBodyError, ClientError) as error:
             raise CutError(f"the response broke off: {error!r}") from error
 
+    def _broke_off(self, client: Client, request: Request, answer: Answer, error: BaseException) -> None:
+        """Count a response that began and did not end, for whom it is due to."""
+        fault = None if request.upload is None else request.upload.error
+        if client.gone or isinstance(fault, ClientGoneError) or not isinstance(error, CutError):
+            self._meters.client_gone(answer.lease.server)
+            return
+        self._meters.cut(answer.lease.server)
+        if fault is None:
+            answer.lease.succeeded, answer.lease.failed = False, True
+
     def _switch(self, client: Client, request: Request, answer: Answer) -> None:
         """Pass the 101 on; from there on both sides speak another protocol (RFC 9110 §7.8)."""
         if request.upload is not None and not request.upload.sent:
             raise ServerError("the server switched protocols before it had the whole request")
         client.stream.parked = False
         client.stream.arm(self._idle_seconds)
+        self._answered(answer.lease.server, answer.head.status, monotonic() - client.arrived)
         client.stream.send_all(
             b"%b\r\nConnection: upgrade\r\nUpgrade: %b%b%b"
             % (

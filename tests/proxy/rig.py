@@ -220,6 +220,27 @@ class Events:
         self.store.append("empty")
 
 
+class Counted:
+    """Meters that keep each call, in order: `("answered", server, status)` and the like."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str | int, ...]] = []
+        self.seconds: list[float] = []
+
+    def answered(self, server: ServerId, status: int, seconds: float) -> None:
+        self.calls.append(("answered", server, status))
+        self.seconds.append(seconds)
+
+    def retried(self, server: ServerId) -> None:
+        self.calls.append(("retried", server))
+
+    def cut(self, server: ServerId) -> None:
+        self.calls.append(("cut", server))
+
+    def client_gone(self, server: ServerId) -> None:
+        self.calls.append(("client_gone", server))
+
+
 class Balancer:
     """A data plane on a port of its own, with a lease line to the real store."""
 
@@ -237,7 +258,8 @@ class Balancer:
         config = Config.model_validate({"port": 0, **settings})
         listener = socket.create_server(("127.0.0.1", 0))
         self.address = listener.getsockname()
-        self.plane = DataPlane(config, self.line, listener)
+        self.meters = Counted()
+        self.plane = DataPlane(config, self.line, listener, self.meters)
         self.plane.start()
 
     def client(self) -> Peer:

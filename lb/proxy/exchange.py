@@ -1,0 +1,46 @@
+"""What the data plane tells about each request, and whom: the measuring hook."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from lb.model import ServerId
+
+#: In place of a server where the balancer itself answered.
+NO_SERVER: Final = ServerId("")
+
+
+class Meters(Protocol):
+    """Counts requests. Each that reached a worker is counted once: answered, cut, or left by its client."""
+
+    def answered(self, server: ServerId, status: int, seconds: float) -> None:
+        """Count an answer, `seconds` after the request's head; NO_SERVER if it is the balancer's own.
+
+        One that goes out in one write is counted just before, so that nobody has an answer that was not
+        counted, also not of a worker that was killed; a streamed one when its last piece is written.
+        """
+
+    def retried(self, server: ServerId) -> None:
+        """Count an attempt at this server that failed and was followed by another."""
+
+    def cut(self, server: ServerId) -> None:
+        """Count a response that broke off after its head was sent."""
+
+    def client_gone(self, server: ServerId) -> None:
+        """Count a client that left before it had its answer."""
+
+
+class Unmetered:
+    """Meters of a data plane whose requests nobody counts."""
+
+    def answered(self, server: ServerId, status: int, seconds: float) -> None:
+        """Count nothing."""
+
+    def retried(self, server: ServerId) -> None:
+        """Count nothing."""
+
+    def cut(self, server: ServerId) -> None:
+        """Count nothing."""
+
+    def client_gone(self, server: ServerId) -> None:
+        """Count nothing."""
