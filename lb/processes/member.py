@@ -1,0 +1,211 @@
+"""A member of the fleet: its lease line, and what it does beside the traffic that comes through it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import ParamSpec, Protocol, TypeVar
+
+import gevent
+from gevent.event import Event
+
+from lb.config import Config
+from lb.errors import StoreError
+from lb.health.dead_workers import SILENCE_SECONDS
+from lb.model import Admin, Health, Server, ServerId, Snapshot, Source, WorkerId
+from lb.processes.store import fleet_of, keys_of, pool_of, url_of
+from lb.store.client import connect
+from lb.store.fleet import Degraded
+from lb.store.lease_line import LeaseLine
+from lb.store.lease_wire import LeaseProtocol, dial
+
+_log = logging.getLogger(__name__)
+
+#: A member that knows no more than the config leaves it to others so often to fill an empty store.
+_LOOKS_FOR_OTHERS = 3
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class Waiting(Protocol):
+    """Makes a call that waits for the store, while the other greenlets go on."""
+
+    def __call__(self, call: Callable[_P, _T], /, *arguments: _P.args, **named: _P.kwargs) -> _T:
+        """Return what the call returns, raise what it raises."""
+
+
+def cooperatively(call: Callable[_P, _T], /, *arguments: _P.args, **named: _P.kwargs) -> _T:
+    """Just call: in a process whose sockets are gevent's, waiting lets the others go on."""
+    return call(*arguments, **named)
+
+
+class Member:
+    """One worker as the fleet knows it. Belongs to one gevent hub, in which it is made and called."""
+
+    def __init__(
+        self,
+        config: Config,
+        keep_only: Callable[[Collection[ServerId]], None],
+        waiting: Waiting = cooperatively,
+    ) -> None:
+        """`keep_only` is told who is in the pool, whenever that may have changed."""
+        self.id = WorkerId(f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}")
+        self._config = config
+        self._keep_only = keep_only
+        self._waiting = waiting
+        self._pool = pool_of(config)
+        self._fleet = fleet_of(config)
+        self._snapshot = _snapshot_of(config)
+        self._found_empty = 0  # in a row
+        self._degraded: Degraded = (None, None)
+        self._pool_version_changed = Event()
+        self._marking: set[ServerId] = set()
+        protocol = LeaseProtocol(
+            self.id, keys_of(config), host=socket.gethostname(), pid=os.getpid(), started=time.time()
+        )
+        self.line = LeaseLine(
+            partial(waiting, dial, connect(url_of(config), keys_of(config))),
+            protocol,
+            self,
+            patience_seconds=config.timeouts.store_seconds,
+            failures=config.passive_health.failures,
+        )
+
+    def join(self, *, may_degrade: bool = False) -> None:
+        """Join the fleet; without a store, StoreError unless it may begin degraded."""
+        self.line.update(self._snapshot)
+        try:
+            self.line.start()
+        except StoreError as error:
+            if not may_degrade:
+                raise
+            self.line.start_degraded(str(error))
+        else:
+            self._renew_snapshot()
+        gevent.spawn(self._follow_pool)
+
+    def beat(self) -> None:
+        """Say that this worker lives, take back what dead ones held, and follow the pool.
+
+        Leases tell of the pool too, but a worker without traffic must not go on, or refill the store, from
+        an old snapshot.
+        """
+        try:
+            known, version, dead = self._waiting(
+                self._fleet.heartbeat,
+                self.id,
+                self._snapshot.version,
+                SILENCE_SECONDS,
+                self._degraded,
+                answered=self.line.take_answered(),
+            )
+            for worker in dead:
+                taken = self._waiting(self._fleet.reap, worker, by=self.id, silence_seconds=SILENCE_SECONDS)
+                if taken >= 0:
+                    _log.warning("worker %s is dead, took back its %d connections", worker, taken)
+        except StoreError as error:
+            _log.debug("no heartbeat: %s", error)  # the lease line tells when the store is lost
+            return
+        self.pool_changed(version)
+        if not known:
+            self.line.reconnect("the store does not know this worker")
+
+    def leave(self) -> None:
+        """Leave the fleet in good order: from now on nothing is counted for this worker."""
+        try:
+            self._waiting(self._fleet.leave, self.id)
+        except StoreError as error:
+            _log.debug("left without a word: %s", error)  # the others notice the silence
+
+    # --- what the lease line tells; called in the hub, so the work is done in greenlets
+
+    def pool_changed(self, version: int) -> None:
+        """Have the snapshot renewed."""
+        if version != self._snapshot.version:
+            self._pool_version_changed.set()
+
+    def server_failed(self, server: ServerId, failures: int) -> None:
+        """Have a server marked down when it failed often enough."""
+        limit = self._config.passive_health.failures
+        if limit and failures >= limit and server not in self._marking:
+            self._marking.add(server)
+            gevent.spawn(self._mark_failed, server, failures)
+
+    def store_lost(self, reason: str) -> None:
+        """Tell people that this worker is degraded."""
+        self._degraded = (time.time(), None)
+        _log.warning("degraded, servers are picked locally: the store is lost: %s", reason)
+
+    def store_back(self) -> None:
+        """Tell people that all is well again."""
+        self._degraded = (self._degraded[0], time.time())
+        _log.info("the store decides again")
+        self._pool_version_changed.set()
+
+    def store_empty(self) -> None:
+        """Have the pool put back from this worker's snapshot."""
+        self._pool_version_changed.set()
+
+    # ---
+
+    def _follow_pool(self) -> None:
+        while True:
+            self._pool_version_changed.wait()
+            self._pool_version_changed.clear()
+            self._renew_snapshot()
+
+    def _renew_snapshot(self) -> None:
+        try:
+            self._take_snapshot()
+        except StoreError as error:
+            _log.debug("no snapshot: %s", error)  # store_back asks again, and so does the next beat
+
+    def _take_snapshot(self) -> None:
+        """Read the pool, or put it back if the store holds less than this worker has seen."""
+        snapshot = self._waiting(self._pool.snapshot)
+        if snapshot.version < self._snapshot.version and self._waiting(
+            self._pool.refill, self._snapshot, by=self.id
+        ):
+            _log.warning(
+                "the store was at version %d: put the pool back at version %d",
+                snapshot.version,
+                self._snapshot.version,
+            )
+            snapshot = self._waiting(self._pool.snapshot)
+        if not snapshot.version:
+            self._fill_from_config()
+            return
+        self._found_empty = 0
+        self._snapshot = snapshot
+        self.line.update(snapshot)
+        self._keep_only({server.id for server in snapshot.servers})
+
+    def _mark_failed(self, server: ServerId, failures: int) -> None:
+        try:
+            if self._waiting(self._pool.mark_failed, server, failures, by=self.id):
+                _log.warning("%s is down: %d failed requests in a row", server, failures)
+        except StoreError as error:
+            _log.warning("cannot mark %s down: %s", server, error)
+        finally:
+            self._marking.discard(server)
+
+    def _fill_from_config(self) -> None:
+        """Make the pool anew, if nobody who has seen it before puts it back."""
+        self._found_empty += 1
+        if self._found_empty > _LOOKS_FOR_OTHERS:
+            self._waiting(self._pool.reconcile, self._config.servers, self._config.strategy, "config")
+
+
+def _snapshot_of(config: Config) -> Snapshot:
+    """Return the pool as the config has it: all there is to pick from until the store tells more."""
+    servers = (
+        Server(spec.id, spec.url, spec.weight, Admin.READY, Health.UP, Source.CONFIG, "", 0.0)
+        for spec in config.servers
+    )
+    return Snapshot(0, config.strategy, tuple(servers))

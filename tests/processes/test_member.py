@@ -1,0 +1,227 @@
+"""What a member does beside the traffic: heartbeats, dead workers, failed servers, an emptied store."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pytest
+import redis
+
+from lb.config import Config
+from lb.errors import StoreError
+from lb.health.dead_workers import SILENCE_SECONDS
+from lb.model import Health, ServerId, Source, WorkerId
+from lb.processes.member import Member
+from lb.store.client import open_pool
+from lb.store.fleet import Fleet
+from lb.store.keys import Keys
+from lb.store.pool import BackendPool
+from tests.proxy.rig import until
+from tests.store.acts import Worker as OtherWorker
+from tests.store.acts import spec
+from tests.support import Valkey
+
+A, B, C = (ServerId(f"localhost:{port}") for port in (5001, 5002, 5003))
+
+
+def nobody(_members: Collection[ServerId]) -> None:
+    """No connections are kept to anyone."""
+
+
+@pytest.fixture
+def worker(pool: BackendPool, keys: Keys, store_url: str) -> Iterator[Member]:
+    """A worker that has joined, over a pool of two servers."""
+    pool.reconcile([spec(A), spec(B)], "round-robin", "test")
+    config = Config.model_validate(
+        {"redis": store_url, "keyPrefix": keys.prefix, "passiveHealth": {"failures": 3}}
+    )
+    worker = Member(config, nobody)
+    worker.join()
+    yield worker
+    worker.leave()
+
+
+def health_of(pool: BackendPool, server: ServerId) -> Health:
+    return next(status.server.health for status in pool.list() if status.server.id == server)
+
+
+def kinds(pool: BackendPool) -> list[str]:
+    return [event.kind for event in pool.events()]
+
+
+def test_a_worker_joins_and_leaves(worker: Member, fleet: Fleet, pool: BackendPool) -> None:
+    until(lambda: [known.id for known in fleet.workers()] == [worker.id])
+    worker.leave()
+    assert fleet.workers() == []
+    assert kinds(pool)[-2:] == ["worker-joined", "worker-left"]
+
+
+def test_a_beat_tells_the_version_that_is_applied(worker: Member, fleet: Fleet, pool: BackendPool) -> None:
+    until(fleet.workers)
+    worker.beat()
+    assert fleet.workers()[0].version == pool.version()
+
+
+def test_a_worker_without_traffic_puts_back_what_was_added_last(
+    worker: Member, fleet: Fleet, pool: BackendPool, connection: redis.Redis, keys: Keys
+) -> None:
+    def follows() -> bool:
+        worker.beat()
+        return fleet.workers()[0].version == pool.version()
+
+    until(fleet.workers)
+    pool.add(spec(C), Source.ADMIN, "test")
+    until(follows)
+    connection.delete(*connection.scan_iter(f"{keys.prefix}:*"))
+    worker.beat()
+    until(lambda: [status.server.id for status in pool.list()] == [A, B, C])
+
+
+def test_a_beat_takes_back_what_a_dead_worker_held(
+    worker: Member, fleet: Fleet, pool: BackendPool, connection: redis.Redis, keys: Keys
+) -> None:
+    other = OtherWorker(connection, keys, "other-1")
+    other.lease(picks=3)
+    until(lambda: len(fleet.workers()) == 2)
+    connection.zincrby(keys.workers, -SILENCE_SECONDS - 1, other.id)
+    worker.beat()
+    assert [known.id for known in fleet.workers()] == [worker.id]
+    assert [status.connections for status in pool.list()] == [0, 0]
+
+
+def test_a_worker_that_was_taken_for_dead_joins_again(worker: Member, fleet: Fleet) -> None:
+    until(fleet.workers)
+    fleet.reap(worker.id, by="test", silence_seconds=0)
+    worker.beat()
+    until(lambda: [known.id for known in fleet.workers()] == [WorkerId(worker.id)])
+
+
+def test_a_server_is_marked_down_at_the_limit_and_not_before(worker: Member, pool: BackendPool) -> None:
+    worker.server_failed(A, 2)
+    gevent.sleep(0)
+    assert health_of(pool, A) is Health.UP
+    worker.server_failed(A, 3)
+    until(lambda: health_of(pool, A) is Health.DOWN)
+
+
+def test_a_worker_tells_that_it_was_degraded(worker: Member, fleet: Fleet) -> None:
+    until(fleet.workers)
+    worker.beat()
+    assert fleet.workers()[0].degraded_since is None
+    worker.store_lost("for a test")
+    worker.beat()
+    [status] = fleet.workers()
+    assert status.degraded_since
+    assert status.degraded_until is None
+    worker.store_back()
+    worker.beat()
+    [status] = fleet.workers()
+    assert status.degraded_since
+    assert status.degraded_until
+    assert status.degraded_since <= status.degraded_until
+
+
+def test_a_store_that_lost_the_newest_changes_gets_them_back(
+    worker: Member, pool: BackendPool, connection: redis.Redis, keys: Keys
+) -> None:
+    """As after a fail-over to a replica that was behind."""
+    before = pool.snapshot()
+    pool.add(spec(C), Source.ADMIN, "test")
+    worker.beat()
+    until(lambda: worker._snapshot.version == pool.version())
+    connection.delete(*connection.scan_iter(f"{keys.prefix}:*"))
+    pool.refill(before, "another")
+    worker.beat()
+    until(lambda: [status.server.id for status in pool.list()] == [A, B, C])
+
+
+def settings(keys: Keys, url: str) -> Config:
+    servers = [f"http://{A}", f"http://{B}"]
+    return Config.model_validate({"redis": url, "keyPrefix": keys.prefix, "servers": servers})
+
+
+@contextmanager
+def begun(config: Config) -> Iterator[Member]:
+    """A worker that a supervisor started."""
+    worker = Member(config, nobody)
+    worker.join(may_degrade=True)
+    yield worker
+    worker.leave()
+
+
+def test_a_replaced_worker_begins_degraded_with_the_servers_of_the_config(keys: Keys) -> None:
+    with tempfile.TemporaryDirectory(prefix="lb-") as directory, Valkey(Path(directory)) as store:
+        pool = open_pool(store.url, keys)
+        config = settings(keys, store.url)
+        pool.reconcile(config.servers, config.strategy, "test")
+        pool.add(spec(C), Source.ADMIN, "test")
+        store.kill()
+        with begun(config) as worker:
+            assert {lease.server for _ in range(4) if (lease := worker.line.lease())} == {A, B}
+            store.start()
+            until(lambda: worker._snapshot.version == pool.version() and worker.line.degraded_since is None)
+            assert {lease.server for _ in range(3) if (lease := worker.line.lease())} == {A, B, C}
+
+
+def test_who_may_not_begin_degraded_needs_the_store(keys: Keys) -> None:
+    worker = Member(settings(keys, "redis://127.0.0.1:1"), nobody)
+    with pytest.raises(StoreError):
+        worker.join()
+
+
+def test_a_pool_that_nobody_remembers_is_made_from_the_config(
+    pool: BackendPool, keys: Keys, store_url: str
+) -> None:
+    with begun(settings(keys, store_url)):
+        until(lambda: [status.server.id for status in pool.list()] == [A, B])
+
+
+def test_an_emptied_store_is_refilled(
+    worker: Member, pool: BackendPool, connection: redis.Redis, keys: Keys
+) -> None:
+    connection.delete(*connection.scan_iter(f"{keys.prefix}:*"))
+    worker.beat()  # notices that it is unknown, registers, and finds no pool
+    until(lambda: [status.server.id for status in pool.list()] == [A, B])
+    until(lambda: "refilled" in kinds(pool))
+
+
+def test_who_keeps_connections_is_told_of_the_members(pool: BackendPool, keys: Keys, store_url: str) -> None:
+    told: list[set[ServerId]] = []
+    config = settings(keys, store_url)
+    pool.reconcile(config.servers, config.strategy, "test")
+    worker = Member(config, lambda members: told.append(set(members)))
+    worker.join()
+    pool.remove(B, "test")
+    worker.beat()
+    until(lambda: told[-1:] == [{A}])
+    assert told[0] == {A, B}
+    worker.leave()
+
+
+def test_calls_that_wait_for_the_store_can_be_made_elsewhere(
+    pool: BackendPool, keys: Keys, store_url: str
+) -> None:
+    """Where sockets are not gevent's the line must not stand still meanwhile."""
+    config = settings(keys, store_url)
+    pool.reconcile(config.servers, config.strategy, "test")
+    worker = Member(config, nobody, waiting=elsewhere)
+    worker.join()
+    worker.server_failed(A, 5)
+    worker.beat()
+    until(lambda: health_of(pool, A) is Health.DOWN)
+    worker.leave()
+    assert kinds(pool)[-1] == "worker-left"
+    assert {"dial", "snapshot", "heartbeat", "mark_failed", "leave"} <= set(CALLED)
+
+
+CALLED: list[str] = []
+
+
+def elsewhere(call: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
+    CALLED.append(call.__name__)
+    return gevent.get_hub().threadpool.apply(call, arguments, named)
