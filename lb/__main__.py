@@ -19,6 +19,7 @@ import click
 
 from lb import __version__
 from lb.errors import ConfigError, LBError
+from lb.terminal import output_of
 
 if TYPE_CHECKING:
     from lb.config import Config
@@ -257,7 +258,8 @@ def api(inherited: Inherited, load: Load) -> None:
 def main() -> None:
     """Run the command line; an expected error is one line per problem and exit status 1."""
     try:
-        cli(prog_name="lb")
+        with output_of("lb"):
+            cli(prog_name="lb")
     except ConfigError as error:
         for problem in error.problems:
             click.echo(f"lb: error: {problem}", err=True)

@@ -34,6 +34,11 @@ def complain(message: str, file: IO[Any] | None = None) -> None:
     click.echo(f"lb-admin: error: {message}", file=file, err=file is None)
 
 
+def warn(message: str) -> None:
+    """Print what an operator should know of an act that is done."""
+    click.echo(f"lb-admin: warning: {message}", err=True)
+
+
 @contextmanager
 def refusals() -> Iterator[None]:
     """Turn the balancer's own errors into refusals."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import import_module
@@ -10,6 +11,10 @@ from typing import Any
 import click
 
 from lb.admin.failures import refusals
+from lb.terminal import output_of
+
+#: Set while a shell asks what a word may become.
+_COMPLETES = "_LB_ADMIN_COMPLETE"
 
 
 class LazyGroup(click.Group):
@@ -44,6 +49,13 @@ class LazyGroup(click.Group):
         """Write the list of commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(self._summaries.items()))
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run as a program."""
+        if _COMPLETES in os.environ:
+            import_module(f"{self._package}.completion")
+        with output_of("lb-admin"):
+            return super().main(*arguments, **options)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command."""

@@ -12,7 +12,7 @@ from typing import TypeVar
 import click
 
 from lb.admin import output
-from lb.admin.failures import REFUSED, Refusal, complain
+from lb.admin.failures import REFUSED, Refusal, complain, warn
 from lb.admin.options import common_options
 from lb.admin.target import Target, find_target
 from lb.api.serialise import Json
@@ -73,6 +73,12 @@ class Operator:
         """Print a line for people; nothing under --json."""
         if not self.as_json:
             click.echo(output.clean(text))
+
+    def warn_if_none_eligible(self) -> None:
+        """Say so if the pool has servers and none of them may get requests; that is no refusal."""
+        servers = self.pool.snapshot().servers
+        if servers and not any(server.eligible for server in servers):
+            warn("no eligible server is left: requests get 503")
 
     def show_json(self, value: Json | Iterable[Json]) -> None:
         """Print the outcome for programs; nothing without --json."""

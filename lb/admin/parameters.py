@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lb import config
 from lb.config.values import parse_positive_duration
 from lb.errors import UsageError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class _Parsed(click.ParamType):  # type: ignore[type-arg]  # generic in new versions of click only
@@ -27,10 +30,35 @@ class _Parsed(click.ParamType):  # type: ignore[type-arg]  # generic in new vers
             self.fail(str(error), param, ctx)
 
 
+class _Known(_Parsed):
+    """A server that the store has: Tab offers it."""
+
+    def __init__(self, *, removed: bool = False) -> None:
+        super().__init__("server", config.normalise_server_id)
+        self._removed = removed
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,
+        incomplete: str,
+    ) -> list[CompletionItem[str]]:
+        """Return the servers that begin so and are not on the command line yet."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - when a shell asks only
+
+        from lb.admin.completion import server_ids  # noqa: PLC0415
+
+        given = ctx.params.get(param.name or "") if param.nargs != 1 else None
+        ids = set(server_ids(ctx, removed=self._removed)) - set(given or ())
+        return [CompletionItem(server) for server in sorted(ids) if server.startswith(incomplete)]
+
+
 #: A new server by its URL → ServerSpec.
 URL = _Parsed("url", config.parse_server_url)
 #: A server of the pool, as its id or its URL → ServerId.
-SERVER = _Parsed("server", config.normalise_server_id)
+SERVER = _Known()
+#: One that left the pool, likewise.
+REMOVED_SERVER = _Known(removed=True)
 #: "300s", "5m" → float seconds.
 DURATION = _Parsed("duration", config.parse_duration)
 #: The same, and more than nothing.

@@ -35,4 +35,6 @@ def command(operator: Operator, servers: tuple[ServerId, ...]) -> None:
     for server in operator.each(servers, remove):
         operator.say(f"{server} removed")
         removed.append(server)
+    if removed:
+        operator.warn_if_none_eligible()
     operator.show_json({"removed": removed})

@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 from lb.admin.operators import Operator, operator_command
-from lb.admin.parameters import SERVER
+from lb.admin.parameters import REMOVED_SERVER
 from lb.api import serialise
 from lb.model import Server, ServerId
 
 
 @click.command("restore")
-@click.argument("servers", metavar="SERVER...", nargs=-1, required=True, type=SERVER)
+@click.argument("servers", metavar="SERVER...", nargs=-1, required=True, type=REMOVED_SERVER)
 @operator_command
 def command(operator: Operator, servers: tuple[ServerId, ...]) -> None:
     """Bring back removed servers.

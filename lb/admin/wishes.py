@@ -20,6 +20,8 @@ def set_wish(operator: Operator, servers: Sequence[ServerId], admin: Admin) -> l
     for server in operator.each(servers, lambda one: operator.pool.set_admin(one, admin, operator.by)):
         operator.say(f"{server.id} {_SAID[admin]}{_but(server)}")
         changed.append(server)
+    if changed and admin is not Admin.READY:
+        operator.warn_if_none_eligible()
     return changed
 
 

@@ -69,12 +69,12 @@ def start(store_url: str, keys: Keys, tmp_path: Path) -> Iterator[Callable[..., 
     """Start the real command in an empty directory; it is ended with the test."""
     with ExitStack() as started:
 
-        def act(*arguments: str, **env: str) -> subprocess.Popen[str]:
+        def act(*arguments: str, stdout: Any = subprocess.PIPE, **env: str) -> subprocess.Popen[str]:
             process = subprocess.Popen(
                 [Path(sys.executable).with_name("lb-admin"), *arguments],
                 env={**os.environ, "LB_REDIS": store_url, "LB_KEY_PREFIX": keys.prefix, **env},
                 cwd=tmp_path,
-                stdout=subprocess.PIPE,
+                stdout=stdout,
                 stderr=subprocess.PIPE,
                 text=True,
             )

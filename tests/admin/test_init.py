@@ -75,6 +75,29 @@ def test_bash_completes(words, completed):
     assert (outcome.stdout.split(), outcome.stderr) == (completed, "")
 
 
+@pytest.mark.parametrize("arguments", [["list"], ["list", "--json"], ["--help"], ["list", "--help"]])
+def test_output_that_cannot_be_written_is_one_line(start, add, arguments):
+    add()
+    with Path("/dev/full").open("w") as full:
+        process = start(*arguments, stdout=full)
+        _, err = process.communicate(timeout=10)
+
+    assert process.returncode == 1
+    assert err == "lb-admin: error: cannot write to standard output: no space left on device\n"
+
+
+def test_reader_who_leaves_ends_it_silently(start, add):
+    for port in range(5001, 5020):
+        add(f"http://localhost:{port}")
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = start("list", stdout=writer)
+    os.close(writer)
+    _, err = process.communicate(timeout=10)
+
+    assert (process.returncode, err) == (1, "")
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_every_shell_gets_its_script(shell):
     outcome = CliRunner(env={"_LB_ADMIN_COMPLETE": f"{shell}_source"}).invoke(main, prog_name="lb-admin")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from lb.model import Admin, Health
 
 
@@ -28,6 +30,25 @@ def test_server_in_maintenance(run, pool, add):
     assert outcome.status == 0
     assert outcome.out.startswith("localhost:5001 in maintenance")
     assert Admin.MAINT is pool.list()[0].server.admin
+
+
+@pytest.mark.parametrize("words", [["drain"], ["maint"], ["remove"]])
+def test_the_last_eligible_server_goes_with_a_warning(run, pool, add, words):
+    for port in (5001, 5002, 5003):
+        add(f"http://localhost:{port}")
+    pool.set_health("localhost:5003", Health.DOWN, "connection refused", "test")
+    first, last = run(*words, "localhost:5001"), run(*words, "localhost:5002")
+
+    assert (first.status, first.err) == (0, "")
+    assert (last.status, last.err) == (0, "lb-admin: warning: no eligible server is left: requests get 503\n")
+
+
+def test_no_warning_where_nothing_was_done(run, pool, add):
+    add()
+    run("drain", "localhost:5001")
+
+    assert "warning" not in run("drain", "localhost:5002").err
+    assert "warning" not in run("undrain", "localhost:5001").err
 
 
 def test_several_servers_at_once(run, pool, add):
