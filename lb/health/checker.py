@@ -78,6 +78,11 @@ class Checker:
         self._watches: dict[ServerId, _Watch] = {}
         self._in_flight: set[ServerId] = set()
 
+    @property
+    def term(self) -> int | None:
+        """The term of its lead; None while another leads, or may."""
+        return self._term if self._clock() < self._leads_until else None
+
     def tick(self) -> float:
         """Start the checks that are due; return the seconds until the next tick. StoreError if it is away."""
         now = self._clock()

@@ -18,13 +18,18 @@ from lb.errors import StoreError
 from lb.health.checker import BY, Checker
 from lb.health.checks import CHECKS
 from lb.health.dead_workers import DeadWorkers
+from lb.health.messenger import Messenger
+from lb.health.webhook import Receiver
 from lb.processes.control import Control
-from lb.processes.store import fleet_of, pool_of
+from lb.processes.store import fleet_of, outbox_of, pool_of
 
 _log = logging.getLogger(__name__)
 
 #: Waits while the store is away: the first, then twice as long each time, up to the longest.
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.25, 2.0
+
+#: At its end it waits so long for the message on its way; the next leader repeats one that is cut.
+LAST_MESSAGE_SECONDS = 2.0
 
 
 def run(config: Config, control: Control) -> None:
@@ -35,6 +40,7 @@ def run(config: Config, control: Control) -> None:
         gevent.signal_handler(number, stop.set)
     checker = Checker(pool_of(config), CHECKS["http"], config, _name(), spawn=gevent.spawn)
     dead_workers = DeadWorkers(fleet_of(config), BY)
+    messages = _spawn_messenger(config, checker, stop)
 
     def work() -> float:
         dead_workers.reap()
@@ -44,8 +50,21 @@ def run(config: Config, control: Control) -> None:
     control.ready()
     while not stop.wait(turns.take()) and not control.lost():
         control.beat()
+    stop.set()
+    gevent.joinall(messages, timeout=LAST_MESSAGE_SECONDS)
     with suppress(StoreError):  # then the lead ends by itself
         checker.resign()
+
+
+def _spawn_messenger(config: Config, checker: Checker, stop: Event) -> list[gevent.Greenlet[[], None]]:
+    """Start to tell the webhook what happens, if there is one: beside the checks, which wait for nobody."""
+    if config.webhook.url is None:
+        return []
+    receiver = Receiver(config.webhook.url, config.webhook, config.pool)
+    messenger = Messenger(
+        outbox_of(config), receiver, config.webhook.events, term=lambda: checker.term, wait=stop.wait
+    )
+    return [gevent.spawn(messenger.run)]
 
 
 class Turns:

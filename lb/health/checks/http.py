@@ -52,7 +52,7 @@ def check(server: Server, settings: HealthCheck) -> Check:
                 status = response.status
                 _read_some(response)
     except (OSError, HTTPException, HTTPError) as error:
-        problem = _words(error, settings.timeout_seconds)
+        problem = words(error, settings.timeout_seconds)
     passed, detail = _verdict(status, problem, settings)
     return Check(passed, status is not None, detail, time.monotonic() - started)
 
@@ -123,14 +123,19 @@ def _deadline(sock: socket.socket, until: float) -> Iterator[None]:
             raise TimeoutError
 
 
-def _words(error: Exception, timeout_seconds: float) -> str:
-    """Say what went wrong; urllib3's exceptions wrap the one that tells."""
+def words(error: Exception, timeout_seconds: float) -> str:
+    """Say in few words what went wrong; urllib3's exceptions wrap the one that tells."""
     cause: BaseException = error
-    while isinstance(cause, HTTPError) and cause.__cause__ is not None:
-        cause = cause.__cause__
+    while isinstance(cause, HTTPError) and (inner := _inner(cause)):
+        cause = inner
     if isinstance(cause, TimeoutError):
         return f"timed out after {timeout_seconds:g} s"
     for kind, words in _DETAILS:
         if isinstance(cause, kind):
             return words
     return ((isinstance(cause, OSError) and cause.strerror) or str(cause) or type(cause).__name__).lower()
+
+
+def _inner(error: HTTPError) -> BaseException | None:
+    """Return what an exception of urllib3 wraps: some have it as their cause, others as an argument."""
+    return error.__cause__ or next((part for part in error.args if isinstance(part, BaseException)), None)
