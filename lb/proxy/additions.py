@@ -31,14 +31,17 @@ class Additions:
             return b"\r\nX-Request-Id: %b" % fields.request_id
         return self._id_line % next(self._numbers)
 
-    def lines(self, fields: Fields, minor: int, client: bytes, *, trusted: bool) -> bytes:
+    def lines(
+        self, fields: Fields, minor: int, client: bytes, *, trusted: bool, scheme: bytes = b"http"
+    ) -> bytes:
         """Return what all requests of these fields get from `client`, each line with the CR LF before it.
 
         What a trusted client says of the hops before it is kept and appended to; what others claim is
-        replaced. `client` is an IP address, or empty for one that came by a unix socket.
+        replaced. `client` is an IP address, or empty for one that came by a unix socket;
+        `scheme` is what it came by.
         """
-        chain, proto, host = client, b"http", fields.host or b""
-        forwarded = _element(client, host) if self._forwarded else b""
+        chain, proto, host = client, scheme, fields.host or b""
+        forwarded = _element(client, host, scheme) if self._forwarded else b""
         claims = b""
         if trusted:
             chain = b", ".join(filter(None, (fields.forwarded_for, client)))
@@ -55,10 +58,10 @@ class Additions:
         return b"".join(b"\r\n%b: %b" % pair for pair in named if pair[1]) + claims + self._via[minor]
 
 
-def _element(client: bytes, host: bytes) -> bytes:
+def _element(client: bytes, host: bytes, scheme: bytes) -> bytes:
     """Describe one hop (RFC 7239 §4 and §6)."""
     node = b"[%b]" % client if b":" in client else client
-    element = b"for=%b;proto=http" % _quoted(node or b"unknown")
+    element = b"for=%b;proto=%b" % (_quoted(node or b"unknown"), scheme)
     return b"%b;host=%b" % (element, _quoted(host)) if host else element
 
 

@@ -12,7 +12,7 @@ from lb.proxy.additions import Additions
 from lb.proxy.exchange import NO_SERVER, Meters
 from lb.proxy.headers import Fields
 from lb.proxy.http1 import HeadParser, Request, has_bare_line_feed
-from lb.proxy.responses import own_response
+from lb.proxy.responses import own_response, reason_of
 from lb.proxy.stream import RECEIVE_BYTES, Stream, StreamTimeoutError
 
 log = logging.getLogger(__name__)
@@ -21,13 +21,6 @@ log = logging.getLogger(__name__)
 #: would reset the connection and destroy the answer on its way (RFC 9112 §9.6).
 _LINGER_BYTES = 1 << 20
 _LINGER_SECONDS = 2.0
-
-
-_REASONS = {
-    502: "no server gave a usable answer",
-    503: "no server is available now",
-    504: "the server did not answer in time",
-}
 
 
 class CutError(Exception):
@@ -242,17 +235,12 @@ class ClientLoop:
             stream.arm(_LINGER_SECONDS)
             stream.send_all(
                 own_response(
-                    error.status, _reason(error), head=head, retry_after_seconds=retry_after, lines=lines
+                    error.status, reason_of(error), head=head, retry_after_seconds=retry_after, lines=lines
                 )
             )
             _linger(stream)
         except OSError:
             pass  # it did not wait for the answer
-
-
-def _reason(error: LBError) -> str:
-    """Tell a client what is wrong with its request, and of our servers no more than it must know."""
-    return str(error) if isinstance(error, ClientError) else _REASONS.get(error.status, "try again")
 
 
 def _linger(stream: Stream) -> None:

@@ -16,7 +16,7 @@ from lb.proxy.addresses import Address, Addresses
 from lb.proxy.stream import Deadlines, Stream, StreamTimeoutError
 
 #: Errors of connect(2) and socket(2) that say nothing of the server.
-_OUR_OWN = frozenset(
+OUR_OWN = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EAGAIN}
 )
 
@@ -35,7 +35,7 @@ class ServerConnections:
     ) -> None:
         self.server = server
         #: Marks each response with where it came from; ends the head.
-        self.signature = b"\r\nX-Forwarded-Server: %b\r\n\r\n" % _url(server).encode()
+        self.signature = b"\r\nX-Forwarded-Server: %b\r\n\r\n" % url_of(server).encode()
         #: What a request that names no host asks for, as HTTP/1.0 allows.
         self.host = b"localhost" if server.startswith("unix:") else server.encode()
         self._deadlines = deadlines
@@ -79,7 +79,7 @@ class ServerConnections:
                 failure = ServerConnectError(f"{self.server}: no connection in {self._connect_seconds:g} s")
                 failure.status = ServerTimeoutError.status
             except OSError as error:
-                kind = ExhaustedError if error.errno in _OUR_OWN else ServerConnectError
+                kind = ExhaustedError if error.errno in OUR_OWN else ServerConnectError
                 failure = kind(f"{self.server}: {error.strerror or error}")
             else:
                 self._addresses.worked(address)
@@ -123,5 +123,6 @@ class ServerConnections:
             self._idle.pop().close()
 
 
-def _url(server: ServerId) -> str:
+def url_of(server: ServerId) -> str:
+    """Return what clients are told of where a response came from."""
     return server if server.startswith("unix:") else f"http://{server}"

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+from lb.errors import ClientError, LBError
+
+_REASONS = {
+    502: "no server gave a usable answer",
+    503: "no server is available now",
+    504: "the server did not answer in time",
+}
+
 
 def own_response(
     status: int, reason: str, *, head: bool = False, retry_after_seconds: int = 0, lines: bytes = b""
@@ -24,3 +32,8 @@ def own_response(
         fields.append(f"Retry-After: {retry_after_seconds}")
     text = "\r\n".join(fields).encode() + lines + b"\r\n\r\n"
     return text if head else text + body
+
+
+def reason_of(error: LBError) -> str:
+    """Tell a client what is wrong with its request, and of our servers no more than it must know."""
+    return str(error) if isinstance(error, ClientError) else _REASONS.get(error.status, "try again")

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import Generic, Protocol, TypeVar
 
 from lb.model import ServerId
-from lb.proxy.connections import ServerConnections
 
 
-class Servers:
+class _Connections(Protocol):
+    def close(self) -> None: ...
+
+
+_ConnectionsT = TypeVar("_ConnectionsT", bound=_Connections)
+
+
+class Servers(Generic[_ConnectionsT]):
     """Connections by server id. An id is an address, so a server never seen before needs no look-up."""
 
-    def __init__(self, make: Callable[[ServerId], ServerConnections]) -> None:
+    def __init__(self, make: Callable[[ServerId], _ConnectionsT]) -> None:
         self._make = make
-        self._connections: dict[ServerId, ServerConnections] = {}
+        self._connections: dict[ServerId, _ConnectionsT] = {}
 
-    def __call__(self, server: ServerId) -> ServerConnections:
+    def __call__(self, server: ServerId) -> _ConnectionsT:
         """Return the connections to a server that was picked."""
         connections = self._connections.get(server)
         if connections is None:
@@ -24,5 +31,5 @@ class Servers:
 
     def keep_only(self, members: Collection[ServerId]) -> None:
         """Close what is kept open to servers that left the pool; requests in flight go on."""
-        for server in [server for server in self._connections if server not in members]:
+        for server in [server for server in list(self._connections) if server not in members]:
             self._connections.pop(server).close()
