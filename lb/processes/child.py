@@ -20,8 +20,11 @@ _CHECKOUT = Path(__file__).parents[2]
 #: How every child is executed: without the working directory on its path, unless `lb` itself is there.
 PROGRAM: tuple[str, ...] = (sys.executable, *(() if Path.cwd() == _CHECKOUT else ("-P",)), "-m", "lb")
 
-#: A child that gives signs of life must give the first within this time.
+#: A child that gives signs of life must give the first within this time; the next try, on a machine that may
+#: be too busy for that, has twice as long, …
 START_SECONDS = 30.0
+#: … up to this.
+LONGEST_START_SECONDS = 300.0
 #: The first restart comes after this time, each further one after twice as long as the one before, …
 FIRST_DELAY_SECONDS = 0.1
 LONGEST_DELAY_SECONDS = 10.0
@@ -54,6 +57,7 @@ class Child:
         self._process: subprocess.Popen[bytes] | Adopted | None = None
         self._started = 0.0
         self._beat = 0.0
+        self._start_seconds = START_SECONDS
         self._delay = FIRST_DELAY_SECONDS
         self._restart_at: float | None = None
         self._grace = 0.0  # how long after it was asked that is
@@ -127,7 +131,7 @@ class Child:
         if signs:
             self._beat = now
         if READY in signs:
-            self.ready, self.failed_starts = True, 0
+            self.ready, self.failed_starts, self._start_seconds = True, 0, START_SECONDS
         return bool(signs)
 
     def stop(self, now: float) -> None:
@@ -214,6 +218,8 @@ class Child:
             _log.warning("%s did not stop within %.0f s, killing it", self, self._grace)
         else:
             _log.warning("%s has given no sign of life for %.0f s, replacing it", self, now - self._beat)
+            if not self.ready:
+                self._start_seconds = min(2 * self._start_seconds, LONGEST_START_SECONDS)
         self.kill()
 
     def excuse(self, now: float) -> None:
@@ -223,7 +229,7 @@ class Child:
     def _silent_until(self) -> float | None:
         if not self.role.beats:
             return None
-        return self._beat + (HUNG_SECONDS if self.ready else START_SECONDS)
+        return self._beat + (HUNG_SECONDS if self.ready else self._start_seconds)
 
 
 def how_it_ended(exit_code: int) -> str:

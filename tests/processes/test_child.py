@@ -56,6 +56,27 @@ def test_restarts_come_later_each_time_until_a_child_lived_long(child: Child) ->
     assert child.restart_delay(200.0 + module.HEALTHY_SECONDS) == pytest.approx(0.1)
 
 
+def test_a_start_that_took_too_long_has_longer_the_next_time(child: Child) -> None:
+    """A machine that is too busy to start it in time would else never be done with killing and starting."""
+    allowed = []
+    for _ in range(6):
+        child.start(100.0)
+        child.enforce(child.deadline() - 0.1)
+        assert child.running
+        allowed.append(child.deadline() - 100.0)
+        child.enforce(child.deadline())
+        assert child.deadline() is None  # it is killed
+        child.control.close()
+        eventually(lambda: child.reap(200.0))
+    assert allowed == [30.0, 60.0, 120.0, 240.0, 300.0, 300.0]
+    become_ready(child, 100.0)
+    child.kill()
+    child.control.close()
+    eventually(lambda: child.reap(200.0))
+    child.start(300.0)
+    assert child.deadline() == 330.0
+
+
 def test_a_restart_is_due_after_its_delay(child: Child) -> None:
     start_and_end(child, 100.0, 101.0)
     assert child.deadline() == pytest.approx(101.1)
