@@ -19,7 +19,7 @@ TEXT_BYTES = 512
 GRANTED = TEXT_BYTES // CELL_BYTES  # a cell of the front
 
 HEAD_CELLS = 8
-PID, CLIENTS, ACCEPTED, DEGRADED, NAMED_ROWS = range(5)
+PID, CLIENTS, ACCEPTED, DEGRADED, NAMED_ROWS, ACCEPTING = range(6)
 
 # --- a region: names of rows, then the rows
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from collections.abc import Iterator
 
 from lb.metrics import layout, scoreboard
-from lb.metrics.scoreboard import Scoreboard
+from lb.metrics.scoreboard import Scoreboard, names_of
 from lb.model import ServerId
 
 _CELLS = layout.ROW_CELLS
+_LATENCY_BOUNDS = layout.LATENCY_BOUNDS
+_OWN = ServerId("")  # in place of a server where the balancer itself answered
 
 
 class Meters:
@@ -29,7 +30,8 @@ class Meters:
         self._names = region[: layout.NAMES_BYTES]
         self._counts = region[layout.NAMES_BYTES :].cast("Q")
         self._sums = region[layout.NAMES_BYTES :].cast("d")
-        self._rows = {name: row * _CELLS for name, row in _names(self._names, self._head)}
+        named = {ServerId(name): row * _CELLS for row, name in names_of(region, self._head).items()}
+        self._rows = {_OWN: layout.OWN_ROW * _CELLS, **named}
         board.vacate(slot)
         self._head[layout.PID] = os.getpid()
 
@@ -73,12 +75,21 @@ class Meters:
     def clients(self, count: int) -> None:
         self._head[layout.CLIENTS] = count
 
+    @property
+    def accepting(self) -> bool:
+        """Whether this worker takes new clients."""
+        return bool(self._head[layout.ACCEPTING])
+
+    @accepting.setter
+    def accepting(self, accepting: bool) -> None:
+        self._head[layout.ACCEPTING] = int(accepting)
+
     def accepted(self) -> None:
         """Count a client's connection accepted."""
         self._head[layout.ACCEPTED] += 1
 
     def clients_of_others(self) -> list[int]:
-        """Return the `clients` of each other worker that is at work on this host."""
+        """Return the `clients` of each other worker of this host that takes new ones."""
         return self.board.clients_of_others(self.slot)
 
     # --- the lease line
@@ -115,20 +126,8 @@ class Meters:
         return int(row)
 
 
-_LATENCY_BOUNDS = layout.LATENCY_BOUNDS
-
-
 def lone(host: str) -> Meters:
     """Make meters for a worker without a supervisor, on a scoreboard of its own."""
     board = Scoreboard(scoreboard.create(host))
     board.grant(0)
     return Meters(board, 0)
-
-
-def _names(names: memoryview, head: memoryview) -> Iterator[tuple[ServerId, int]]:
-    """Yield the servers that have a row, and where that is."""
-    yield ServerId(""), layout.OWN_ROW
-    for row in range(layout.FIRST_SERVER_ROW, layout.FIRST_SERVER_ROW + head[layout.NAMED_ROWS]):
-        start = row * layout.NAME_BYTES
-        length = int.from_bytes(names[start : start + 2], "little")
-        yield ServerId(bytes(names[start + 2 : start + 2 + length]).decode()), row

@@ -62,7 +62,8 @@ class Scoreboard:
     def vacate(self, slot: int) -> None:
         """Take a worker that has ended off its slot; what it counted stays."""
         head = self.head(slot)
-        head[layout.PID] = head[layout.CLIENTS] = head[layout.DEGRADED] = 0
+        for cell in (layout.PID, layout.CLIENTS, layout.DEGRADED, layout.ACCEPTING):
+            head[cell] = 0
 
     def head(self, slot: int) -> memoryview:
         """Return a slot's head: a few cells that others look at often."""
@@ -79,15 +80,29 @@ class Scoreboard:
         return region
 
     def clients_of_others(self, slot: int) -> list[int]:
-        """Return how many clients each other worker of this host has that is at work."""
+        """Return how many clients each other worker of this host has that takes new ones."""
         heads, width = self._heads, layout.HEAD_CELLS
         end = self._front[layout.GRANTED] * width
-        pids, clients = heads[layout.PID : end : width], heads[layout.CLIENTS : end : width]
+        accepting, clients = heads[layout.ACCEPTING : end : width], heads[layout.CLIENTS : end : width]
         return [
             count
-            for other, (pid, count) in enumerate(zip(pids, clients, strict=True))
-            if pid and other != slot
+            for other, (takes, count) in enumerate(zip(accepting, clients, strict=True))
+            if takes and other != slot
         ]
+
+
+def names_of(region: memoryview, head: memoryview) -> dict[int, str]:
+    """Return which rows of a region have a name, and which."""
+    return {
+        row: _name(region, row)
+        for row in range(layout.FIRST_SERVER_ROW, layout.FIRST_SERVER_ROW + head[layout.NAMED_ROWS])
+    }
+
+
+def _name(region: memoryview, row: int) -> str:
+    start = row * layout.NAME_BYTES
+    length = int.from_bytes(region[start : start + 2], "little")
+    return bytes(region[start + 2 : start + 2 + length]).decode()
 
 
 def _text(fd: int) -> list[str]:

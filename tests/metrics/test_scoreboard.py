@@ -56,13 +56,14 @@ def test_slots_that_ever_were_used_are_granted_and_those_with_a_worker_live(fd: 
     assert len(board.granted) == 3
 
 
-def test_the_clients_of_others_leave_out_those_who_are_dead(fd: int):
+def test_the_clients_of_others_leave_out_those_who_are_dead_or_take_no_more(fd: int):
     board = Scoreboard(fd)
-    for slot in range(4):
+    for slot in range(5):
         board.grant(slot)
-    meters = [Meters(board, slot) for slot in range(4)]
+    meters = [Meters(board, slot) for slot in range(5)]
     for worker in meters:
         worker.clients = 10 + worker.slot
+        worker.accepting = worker.slot != 4
     board.vacate(2)
     assert meters[0].clients_of_others() == [11, 13]
     assert meters[3].clients_of_others() == [10, 11]
