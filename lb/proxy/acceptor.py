@@ -12,13 +12,13 @@ from typing import Any
 from gevent import get_hub
 from greenlet import greenlet
 
+from lb.proxy.exchange import Meters
 from lb.proxy.stream import Stream
+from lb.proxy.turns import STAND_BACK_SECONDS, Turns
 
 log = logging.getLogger(__name__)
 
 _READ = 1  # libev's EV_READ, as gevent's loop.io takes it
-#: Accepted per turn of the loop: more would starve the clients that are already in.
-_ACCEPT_BATCH = 16
 #: Out of descriptors or memory: wait instead of spinning on a socket that stays readable.
 _PAUSE_SECONDS = 0.1
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -32,6 +32,7 @@ class Acceptor:
         listener: socket.socket,
         make_stream: Callable[[RawSocket], Stream],
         serve: Callable[[Stream, str], None],
+        meters: Meters,
         *,
         max_clients: int,
     ) -> None:
@@ -42,40 +43,64 @@ class Acceptor:
         self._make_stream = make_stream
         self._serve = serve
         self._max_clients = max_clients
+        self._meters = meters
+        self._turns = Turns(meters)
         self.clients: set[Stream] = set()
         self._full = False
-        self._watcher = self._hub.loop.io(self._listener.fileno(), _READ)
-        self._pause = self._hub.loop.timer(_PAUSE_SECONDS)
+        loop = self._hub.loop
+        self._watcher = loop.io(self._listener.fileno(), _READ)
+        # Started by `again`, which needs `repeat`: one that has fired would fire at once if started anew.
+        self._pause = loop.timer(_PAUSE_SECONDS, repeat=_PAUSE_SECONDS)
+        self._stand_back = loop.timer(STAND_BACK_SECONDS, repeat=STAND_BACK_SECONDS)
 
     def start(self) -> None:
         """Begin to accept."""
+        self._meters.accepting = True
+        self._pause.stop()
         self._watcher.start(self._accept)
 
     def stop(self) -> None:
         """Accept no more; those who are in stay. The socket itself stays open for who shares it."""
+        self._meters.accepting = False
         self._full = False  # who leaves from now on makes room for nobody
-        self._watcher.close()
-        self._pause.close()
+        for watcher in (self._watcher, self._pause, self._stand_back):
+            watcher.close()
         self._listener.close()
 
+    def _rest(self) -> None:
+        """Take no client until `start`."""
+        self._meters.accepting = False
+        self._watcher.stop()
+
     def _accept(self) -> None:
-        for _ in range(_ACCEPT_BATCH):
+        room = self._turns.room(len(self.clients))
+        if not room:
+            self._watcher.stop()
+            self._stand_back.again(self._take_left_over, update=True)
+        for _ in range(room):
             if len(self.clients) >= self._max_clients:
                 self._full = True
-                self._watcher.stop()
+                self._rest()
                 return
             try:
                 descriptor, address = self._listener._accept()
             except BlockingIOError:
-                return  # another worker was faster
+                self._turns.none_waits()
+                return
             except OSError as error:
                 if error.errno in _EXHAUSTED:
                     log.warning("cannot accept: %s", error.strerror)
-                    self._watcher.stop()
-                    self._pause.start(self.start)
+                    self._rest()
+                    self._pause.again(self.start, update=True)
                     return
                 continue  # the client left before it was accepted
             self._admit(descriptor, address)
+
+    def _take_left_over(self) -> None:
+        self._stand_back.stop()
+        self._turns.stood_back()
+        self._watcher.start(self._accept)
+        self._accept()
 
     def _admit(self, descriptor: int, address: tuple[str, int] | str) -> None:
         sock = RawSocket(self._family, socket.SOCK_STREAM, 0, descriptor)
@@ -86,6 +111,8 @@ class Acceptor:
             host = address[0].removeprefix("::ffff:")  # an IPv4 client of a dual-stack socket
         stream = self._make_stream(sock)
         self.clients.add(stream)
+        self._meters.accepted()
+        self._meters.clients = len(self.clients)
         # A bare greenlet: gevent's own adds links and bookkeeping that nobody here needs.
         greenlet(self._run, self._hub).switch(stream, host)
 
@@ -94,6 +121,7 @@ class Acceptor:
             self._serve(stream, host)
         finally:
             self.clients.discard(stream)
+            self._meters.clients = len(self.clients)
             if self._full:
                 self._full = False
-                self._watcher.start(self._accept)
+                self.start()

@@ -11,7 +11,10 @@ NO_SERVER: Final = ServerId("")
 
 
 class Meters(Protocol):
-    """Counts requests. Each that reached a worker is counted once: answered, cut, or left by its client."""
+    """Counts clients, and each of their requests once: answered, cut, or left by its client."""
+
+    clients: int  # connections open now
+    accepting: bool  # whether new ones are taken
 
     def answered(self, server: ServerId, status: int, seconds: float) -> None:
         """Count an answer, `seconds` after the request's head; NO_SERVER if it is the balancer's own.
@@ -29,9 +32,18 @@ class Meters(Protocol):
     def client_gone(self, server: ServerId) -> None:
         """Count a client that left before it had its answer."""
 
+    def accepted(self) -> None:
+        """Count a client's connection."""
+
+    def clients_of_others(self) -> list[int]:
+        """Return the `clients` of each other worker that accepts from the same socket."""
+
 
 class Unmetered:
-    """Meters of a data plane whose requests nobody counts."""
+    """Meters of a data plane whose requests nobody counts, and which shares its socket with nobody."""
+
+    clients = 0
+    accepting = False
 
     def answered(self, server: ServerId, status: int, seconds: float) -> None:
         """Count nothing."""
@@ -44,3 +56,10 @@ class Unmetered:
 
     def client_gone(self, server: ServerId) -> None:
         """Count nothing."""
+
+    def accepted(self) -> None:
+        """Count nothing."""
+
+    def clients_of_others(self) -> list[int]:
+        """Return nothing."""
+        return []

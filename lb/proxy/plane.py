@@ -55,6 +55,7 @@ class DataPlane:
             listener,
             lambda sock: Stream(sock, self._deadlines),
             self._serve,
+            meters,
             max_clients=config.limits.clients,
         )
 

@@ -21,6 +21,7 @@ import redis
 
 from lb.config import Config
 from lb.model import ServerId, ServerSpec, WorkerId
+from lb.proxy.exchange import Unmetered
 from lb.proxy.plane import DataPlane
 from lb.store.keys import Keys
 from lb.store.lease_line import LeaseLine
@@ -220,7 +221,7 @@ class Events:
         self.store.append("empty")
 
 
-class Counted:
+class Counted(Unmetered):
     """Meters that keep each call, in order: `("answered", server, status)` and the like."""
 
     def __init__(self) -> None:

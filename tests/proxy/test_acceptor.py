@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 
 import gevent
@@ -22,6 +23,31 @@ def test_more_clients_than_allowed_wait_for_their_turn(balancer: Make) -> None:
             assert made.clients() == 1
             first.close()
             assert second.message().endswith(b"ok")
+
+
+def test_out_of_descriptors_it_pauses_each_time_anew(
+    balancer: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Exhausted:
+        """The listening socket of a process that cannot open another descriptor."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(listener, name)
+
+        def _accept(self) -> None:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    with playing(answering()) as server:
+        made = balancer(server)
+        acceptor = made.plane._acceptor
+        listener = acceptor._listener
+        monkeypatch.setattr(acceptor, "_listener", Exhausted())
+        with made.client() as client:
+            client.send(GET)
+            gevent.sleep(0.35)
+            assert 2 <= len(caplog.records) <= 4  # one each 100 ms
+            monkeypatch.setattr(acceptor, "_listener", listener)
+            assert client.message().endswith(b"ok")
 
 
 def test_stopping_while_full_is_no_error(balancer: Make, capsys: pytest.CaptureFixture[str]) -> None:
