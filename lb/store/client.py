@@ -16,6 +16,7 @@ from lb.store.engines.finder import ASK_SECONDS, MOVE, Finder, FoundConnection, 
 from lb.store.engines.sentinel import Sentinels
 from lb.store.fleet import Fleet
 from lb.store.keys import Keys
+from lb.store.metrics import Metrics
 from lb.store.outbox import Outbox
 from lb.store.pool import BackendPool
 
@@ -70,6 +71,11 @@ def open_fleet(url: str, keys: Keys, *, timeout_seconds: float = DEFAULT_TIMEOUT
 def open_outbox(url: str, keys: Keys) -> Outbox:
     """Make the Outbox of a store."""
     return Outbox(connect(url, keys), keys)
+
+
+def open_metrics(url: str, keys: Keys, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> Metrics:
+    """Make the Metrics of a store."""
+    return Metrics(connect(url, keys, timeout_seconds=timeout_seconds), keys)
 
 
 def _found(finder: Finder, place: StoreUrl, settings: dict[str, Any]) -> ConnectionPool:

@@ -168,6 +168,27 @@ class Keys:
     @property
     def checker(self) -> str:
         """String with expiry: id of the leading health-checker."""
+    # --- metrics: each host writes what its workers have counted since it began, about once a second
+
+    @property
+    def metrics(self) -> str:
+        """Sorted set: runs (one for each life of a host's `lb run`), scored by when they last wrote."""
+        return self._name("metrics")
+
+    def metrics_run(self, run: str) -> str:
+        """Hash: server id (or `-`, `other`, `@host`) → what the run has counted of it."""
+        return self._name(f"metrics:run:{run}")
+
+    @property
+    def metrics_base(self) -> str:
+        """Hash: server id (or `-`, `other`, `@host`) → the sum over all runs that have ended; permanent."""
+        return self._name("metrics:base")
+
+    @property
+    def metrics_folded(self) -> str:
+        """Sorted set: runs whose figures are in the base, scored by unix seconds; 30 days."""
+        return self._name("metrics:folded")
+
         return self._name("checker")
 
     @property

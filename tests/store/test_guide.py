@@ -16,6 +16,7 @@ from lb.model import EVENT_KINDS, Admin, Health, ServerId, ServerSpec, Source, W
 from lb.store.client import connect
 from lb.store.fleet import Fleet
 from lb.store.keys import Keys
+from lb.store.metrics import Metrics
 from lb.store.outbox import Outbox
 from lb.store.pool import BackendPool
 from tests.store.acts import PASSED, UNANSWERED, Worker, spec
@@ -58,6 +59,16 @@ def make_the_state(connection: redis.Redis, keys: Keys) -> None:
     workers[1].lease(picks=3)
     workers[0].fail(one, 2)
     Fleet(connection, keys).heartbeat(WORKER, pool.version(), 600, answered=True)
+    count_requests(Metrics(connection, keys))
+
+
+def count_requests(metrics: Metrics) -> None:
+    for run, counted in (
+        ("c81d20aa90f2e6b7", "2xx/0.005=4 seconds=0.01"),
+        ("5f0c9b1e2a7d4433", "2xx/0.005=17 5xx/0.5=1 seconds=0.31"),
+    ):
+        metrics.publish(run, "", "1", {"host": "web1", "localhost:5001": counted})
+    metrics.fold("c81d20aa90f2e6b7", silence_seconds=-1)
 
 
 def run(connection: redis.Redis, command: str) -> list[str]:
@@ -104,7 +115,7 @@ def test_every_key_has_its_row() -> None:
     properties = [name for name, member in vars(Keys).items() if isinstance(member, property)]
     names = [getattr(Keys(), name) for name in properties]
     names += [Keys().removed_server(ServerId("ID")), Keys().worker(WorkerId("ID"))]
-    names += [Keys().worker_connections(WorkerId("ID"))]
+    names += [Keys().worker_connections(WorkerId("ID")), Keys().metrics_run("ID")]
     assert sorted(row[0] for row in ROWS) == sorted(
         f"`{name.removeprefix('lb:{default}:')}`" for name in names
     )

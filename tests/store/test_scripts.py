@@ -17,6 +17,7 @@ ACTS = {name for name, text in LUA.items() if "\n-- Return: " in text}
 OWN = {
     "removed_server": Keys().removed_server(ServerId("a:1")),
     "worker": Keys().worker(WorkerId("w1")),
+    "metrics_run": Keys().metrics_run("r1"),
     "worker_connections": Keys().worker_connections(WorkerId("w1")),
 }
 PROPERTIES = {name for name, member in vars(Keys).items() if isinstance(member, property)}

@@ -1,0 +1,31 @@
+-- Adds what a run has counted that will count no more to the base, so that sums over runs stay the same.
+--@include clock
+-- KEYS: metrics metrics_base metrics_folded metrics_run
+-- ARGV: run, seconds of silence after which a run has ended, seconds for which it is known as folded
+-- Return: 1, or 0 if the run was heard of since, or is folded already
+local heard = redis.call('ZSCORE', metrics, ARGV[1])
+if not heard or now - heard <= tonumber(ARGV[2]) then return 0 end
+
+local function sum(base, more)
+  local names, counts = {}, {}
+  for name, count in (base .. ' ' .. more):gmatch('(%S+)=(%S+)') do
+    if not counts[name] then names[#names + 1] = name end
+    counts[name] = (counts[name] or 0) + tonumber(count)
+  end
+  for i, name in ipairs(names) do names[i] = name .. '=' .. string.format('%.17g', counts[name]) end
+  return table.concat(names, ' ')
+end
+
+local about = { host = true, number = true, now = true }
+local fields = redis.call('HGETALL', metrics_run)
+for i = 1, #fields, 2 do
+  if not about[fields[i]] then
+    local base = redis.call('HGET', metrics_base, fields[i]) or ''
+    redis.call('HSET', metrics_base, fields[i], sum(base, fields[i + 1]))
+  end
+end
+redis.call('DEL', metrics_run)
+redis.call('ZREM', metrics, ARGV[1])
+redis.call('ZADD', metrics_folded, now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', metrics_folded, '-inf', now - tonumber(ARGV[3]))
+return 1

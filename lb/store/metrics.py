@@ -1,0 +1,171 @@
+"""What all hosts have counted, kept in the store: each host publishes its own sums, anyone adds them up.
+
+A *run* is one life of a scoreboard, from `lb run` to its end. Its hash holds absolute numbers, so publishing
+twice changes nothing, and a store that lost them has them back a second later. A run that has ended is folded
+into the base: the sum over all stays the same, and what is read does not grow with each restart.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import redis
+
+from lb.errors import StoreUnavailableError
+from lb.metrics.scoreboard import Scoreboard
+from lb.metrics.totals import Counts, Totals, add, counts_of, gauges_of, text_of, totals_of
+from lb.store.keys import Keys
+from lb.store.session import Session
+
+#: A run that says nothing for so long has ended.
+ENDED_SECONDS = 600.0
+#: What is true of a host now is no longer, if it has not said so for so long.
+FRESH_SECONDS = 5.0
+
+_KNOWN_AS_FOLDED_SECONDS = 30 * 86400
+_DISK_SECONDS = 60.0
+_LOOKS = 5
+_ABOUT = ("host", "number", "now")
+
+_DONE, _FOLDED = 1, -1
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one run has published."""
+
+    host: str
+    heard: float  # unix seconds of its last publication
+    totals: Totals
+    now: Counts | None  # what is true of its workers now; None if that is too old
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the whole fleet has counted."""
+
+    runs: Mapping[str, Run] = field(default_factory=dict)
+    base: Totals = field(default_factory=dict)  # of runs that were folded
+
+    @property
+    def totals(self) -> Totals:
+        """The sum over all."""
+        totals: Totals = {}
+        for part in (self.base, *(run.totals for run in self.runs.values())):
+            add(totals, part)
+        return totals
+
+
+class Metrics:
+    """Publishes and reads. Raises StoreUnavailableError and StoreError."""
+
+    def __init__(self, connection: redis.Redis, keys: Keys) -> None:
+        self._session = Session(connection, keys)
+        self._keys = keys
+
+    def publish(
+        self, run: str, after: str, number: str, fields: Mapping[str, str], *, to_disk: bool = False
+    ) -> int:
+        """Put fields into a run's hash if its last publication was `after`, or whatever it was if that is "".
+
+        Returns 1 if done, 0 if it was another, -1 if the run was folded.
+        """
+        words = (word for pair in fields.items() for word in pair)
+        done: int = self._session.run(
+            "publish", run, after, number, int(to_disk), *words, metrics_run=self._keys.metrics_run(run)
+        )
+        return done
+
+    def figures(self) -> Figures:
+        """Read what all have counted, at one instant."""
+        names: Sequence[str] = ()
+        for _ in range(_LOOKS):
+            asked = [self._keys.metrics_run(run) for run in names]
+            now, found, (base, *hashes) = self._session.run("totals", further_keys=asked)
+            heard = dict(zip(found[::2], map(float, found[1::2]), strict=True))
+            if set(heard) == set(names):
+                columns = [dict(zip(flat[::2], flat[1::2], strict=True)) for flat in (base, *hashes)]
+                rows = zip(names, columns[1:], strict=True)
+                runs = {run: _run_of(columns, heard[run], float(now)) for run, columns in rows}
+                return Figures(runs, _totals_in(columns[0]))
+            names = list(heard)
+        raise StoreUnavailableError("the hosts of the fleet come and go too fast to add up what they count")
+
+    def fold(self, run: str, silence_seconds: float = ENDED_SECONDS) -> bool:
+        """Add a run to the base if it was silent for so long; False if it was not, or another was faster."""
+        return bool(
+            self._session.run(
+                "fold",
+                run,
+                silence_seconds,
+                _KNOWN_AS_FOLDED_SECONDS,
+                metrics_run=self._keys.metrics_run(run),
+            )
+        )
+
+
+class Publisher:
+    """Publishes what one scoreboard holds, about once a second: what changed, or all if the store lost it."""
+
+    def __init__(
+        self, metrics: Metrics, board: Scoreboard, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._metrics = metrics
+        self._board = board
+        self._clock = clock
+        self._base: Totals = {}  # of this scoreboard, but counted in the base already
+        self._number = ""  # of the last publication, if the store is known to hold it
+        self._said: dict[str, str] = {}  # with it
+        self._written: dict[str, str] = {}  # with the last that went to the store's disk
+        self._disk_due = 0.0
+        self.run = board.run
+
+    def own(self) -> Run:
+        """Return what there is to publish."""
+        totals = totals_of(self._board)
+        add(totals, self._base, sign=-1)
+        return Run(self._board.host, time.time(), totals, gauges_of(self._board))
+
+    def publish(self) -> None:
+        """Publish; raises what `Metrics` raises, and then the next time says everything."""
+        own = self.own()
+        fields = {row: text_of(counts) for row, counts in own.totals.items()}
+        fields |= {"host": own.host, "now": text_of(own.now or {})}
+        done = self._say(fields)
+        if done != _DONE:
+            if done == _FOLDED:
+                self._go_on_as_another(own.totals)
+                return
+            self._say(fields)
+
+    def _say(self, fields: dict[str, str]) -> int:
+        after, self._number = self._number, ""
+        to_disk = not after or self._clock() >= self._disk_due
+        known = {} if not after else self._written if to_disk else self._said
+        changed = {name: text for name, text in fields.items() if known.get(name) != text}
+        number = str(time.time_ns())
+        done = self._metrics.publish(self.run, after, number, changed, to_disk=to_disk)
+        if done == _DONE:
+            self._number, self._said = number, fields
+            if to_disk:
+                self._written, self._disk_due = fields, self._clock() + _DISK_SECONDS
+        return done
+
+    def _go_on_as_another(self, totals: Totals) -> None:
+        """Begin a run with what is not in the base yet: this one was silent for long, and taken for ended."""
+        add(self._base, _totals_in(self._said) if self._said else totals)
+        self._said, self._written = {}, {}
+        self.run = f"{self._board.run}.{secrets.token_hex(2)}"
+
+
+def _run_of(columns: Mapping[str, str], heard: float, now: float) -> Run:
+    fresh = now - heard <= FRESH_SECONDS
+    gauges = counts_of(columns.get("now", "")) if fresh else None
+    return Run(columns.get("host", ""), heard, _totals_in(columns), gauges)
+
+
+def _totals_in(columns: Mapping[str, str]) -> Totals:
+    return {row: counts_of(text) for row, text in columns.items() if row not in _ABOUT}

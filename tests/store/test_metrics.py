@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from lb.errors import StoreUnavailableError
+from lb.metrics import scoreboard
+from lb.metrics.meters import Meters
+from lb.metrics.scoreboard import Scoreboard
+from lb.model import ServerId
+from lb.store.keys import Keys
+from lb.store.metrics import Metrics, Publisher
+
+ONE, TWO = ServerId("localhost:5001"), ServerId("localhost:5002")
+
+
+class Host:
+    """A host with one worker, at the moments that a test wants."""
+
+    def __init__(self, metrics: Metrics, name: str) -> None:
+        self.fd = scoreboard.create(name)
+        self.board = Scoreboard(self.fd)
+        self.board.grant(0)
+        self.meters = Meters(self.board, 0)
+        self.now = 0.0
+        self.publisher = Publisher(metrics, self.board, lambda: self.now)
+
+    def count(self, *, requests: int = 1, server: ServerId = ONE) -> None:
+        for _ in range(requests):
+            self.meters.answered(server, 200, 0.25)
+
+
+@pytest.fixture
+def metrics(connection: redis.Redis, keys: Keys) -> Metrics:
+    return Metrics(connection, keys)
+
+
+@pytest.fixture
+def host(metrics: Metrics) -> Iterator[Host]:
+    host = Host(metrics, "web1")
+    yield host
+    os.close(host.fd)
+
+
+@pytest.fixture
+def other(metrics: Metrics) -> Iterator[Host]:
+    other = Host(metrics, "web2")
+    yield other
+    os.close(other.fd)
+
+
+def requests(metrics: Metrics, server: ServerId = ONE) -> float:
+    return metrics.figures().totals.get(server, {}).get("2xx/0.25", 0)
+
+
+def test_the_fleet_is_the_sum_of_its_hosts(metrics: Metrics, host: Host, other: Host):
+    host.count(requests=3)
+    other.count(requests=4)
+    other.count(server=TWO)
+    other.meters.clients = 9
+    host.publisher.publish()
+    other.publisher.publish()
+    figures = metrics.figures()
+    assert figures.totals == {
+        ONE: {"2xx/0.25": 7, "seconds": 1.75},
+        TWO: {"2xx/0.25": 1, "seconds": 0.25},
+    }
+    assert {run.host: run.now for run in figures.runs.values()} == {
+        "web1": {"workers": 1, "degraded": 0, "clients": 0},
+        "web2": {"workers": 1, "degraded": 0, "clients": 9},
+    }
+
+
+def test_nothing_published_is_nothing_counted(metrics: Metrics):
+    assert metrics.figures().totals == {}
+
+
+def test_publishing_again_adds_nothing(metrics: Metrics, host: Host):
+    host.count()
+    for _ in range(3):
+        host.publisher.publish()
+    assert requests(metrics) == 1
+
+
+def test_only_what_changed_is_sent(connection: redis.Redis, metrics: Metrics, keys: Keys, host: Host):
+    host.count()
+    host.count(server=TWO)
+    host.publisher.publish()
+    connection.hdel(keys.metrics_run(host.publisher.run), TWO)
+    host.count()
+    host.publisher.publish()
+    assert requests(metrics) == 2
+    assert requests(metrics, TWO) == 0
+
+
+def test_a_store_that_lost_everything_has_it_back(
+    connection: redis.Redis, metrics: Metrics, keys: Keys, host: Host
+):
+    host.count(requests=2)
+    host.publisher.publish()
+    connection.delete(keys.metrics, keys.metrics_run(host.publisher.run))
+    host.publisher.publish()
+    assert requests(metrics) == 2
+
+
+def test_a_store_that_came_back_with_old_figures_gets_the_new(
+    connection: redis.Redis, metrics: Metrics, keys: Keys, host: Host
+):
+    key = keys.metrics_run(host.publisher.run)
+    host.count()
+    host.publisher.publish()
+    old = connection.hgetall(key)
+    host.count(requests=5)
+    host.publisher.publish()
+    connection.hset(key, mapping=old)
+    host.publisher.publish()
+    assert requests(metrics) == 6
+
+
+def test_another_publisher_of_the_same_scoreboard_goes_on(metrics: Metrics, host: Host):
+    host.count()
+    host.publisher.publish()
+    host.count()
+    Publisher(metrics, host.board).publish()
+    host.count()
+    host.publisher.publish()
+    assert requests(metrics) == 3
+
+
+def test_a_reply_that_was_lost_is_made_up_for(metrics: Metrics, host: Host, monkeypatch: pytest.MonkeyPatch):
+    host.count()
+    host.publisher.publish()
+    host.count()
+    with monkeypatch.context() as patch:
+        patch.setattr(metrics, "publish", lost_reply(metrics))
+        with pytest.raises(StoreUnavailableError):
+            host.publisher.publish()
+    assert requests(metrics) == 2
+    host.count()
+    host.publisher.publish()
+    assert requests(metrics) == 3
+
+
+def lost_reply(metrics: Metrics) -> object:
+    publish = metrics.publish
+
+    def and_lose(*arguments: object, **named: object) -> int:
+        publish(*arguments, **named)  # type: ignore[arg-type]
+        raise StoreUnavailableError("no reply")
+
+    return and_lose
+
+
+def test_what_was_counted_stays_when_its_run_is_folded(
+    connection: redis.Redis, metrics: Metrics, keys: Keys, host: Host, other: Host
+):
+    host.count(requests=3)
+    host.meters.accepted()
+    host.publisher.publish()
+    other.count()
+    other.publisher.publish()
+    before = metrics.figures().totals
+    for each in (host, other):
+        assert metrics.fold(each.publisher.run, silence_seconds=-1)
+        assert not metrics.fold(each.publisher.run, silence_seconds=-1)
+        assert metrics.figures().totals == before
+    assert metrics.figures().runs == {}
+    assert not connection.exists(keys.metrics_run(host.publisher.run))
+
+
+def test_a_run_that_was_heard_of_is_not_folded(metrics: Metrics, host: Host):
+    host.publisher.publish()
+    assert not metrics.fold(host.publisher.run)
+
+
+def test_a_run_that_was_folded_though_it_lives_goes_on_as_another(metrics: Metrics, host: Host):
+    host.count(requests=3)
+    host.publisher.publish()
+    for expected in (5, 7):
+        metrics.fold(host.publisher.run, silence_seconds=-1)
+        host.count(requests=2)
+        host.publisher.publish()  # learns of it
+        host.publisher.publish()
+        assert requests(metrics) == expected
+
+
+def test_figures_of_folded_and_floating_numbers_are_exact(metrics: Metrics, host: Host):
+    host.meters.answered(ONE, 200, 0.1)
+    host.meters.answered(ONE, 200, 0.2)
+    host.publisher.publish()
+    before = metrics.figures().totals[ONE]
+    metrics.fold(host.publisher.run, silence_seconds=-1)
+    assert metrics.figures().totals[ONE] == before
+
+
+def test_it_is_written_to_disk_at_first_and_then_once_a_minute(
+    connection: redis.Redis, metrics: Metrics, host: Host
+):
+    def replicated() -> int:
+        return int(connection.info("replication")["master_repl_offset"])
+
+    written = []
+    for now in (0.0, 1.0, 59.0, 60.0, 61.0):
+        host.now = now
+        host.count()
+        before = replicated()
+        host.publisher.publish()
+        written.append(replicated() > before)
+    assert written == [True, False, False, True, False]
