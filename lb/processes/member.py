@@ -29,6 +29,9 @@ _log = logging.getLogger(__name__)
 #: A member that knows no more than the config leaves it to others so often to fill an empty store.
 _LOOKS_FOR_OTHERS = 3
 
+#: What the events tell of: one that was degraded for less is in its log alone.
+TOLD_SECONDS = 1.0
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -64,6 +67,7 @@ class Member:
         self._snapshot = _snapshot_of(config)
         self._found_empty = 0  # in a row
         self._degraded: Degraded = (None, None)
+        self._untold_seconds = 0.0  # for which it was degraded, until the events tell of it
         self._pool_version_changed = Event()
         self._marking: set[ServerId] = set()
         protocol = LeaseProtocol(
@@ -109,6 +113,7 @@ class Member:
                 taken = self._waiting(self._fleet.reap, worker, by=self.id, silence_seconds=SILENCE_SECONDS)
                 if taken >= 0:
                     _log.warning("worker %s is dead, took back its %d connections", worker, taken)
+            self._tell_of_degradation()
         except StoreError as error:
             _log.debug("no heartbeat: %s", error)  # the lease line tells when the store is lost
             return
@@ -144,7 +149,9 @@ class Member:
 
     def store_back(self) -> None:
         """Tell people that all is well again."""
-        self._degraded = (self._degraded[0], time.time())
+        now = time.time()
+        self._untold_seconds = now - (self._degraded[0] or now)
+        self._degraded = (self._degraded[0], now)
         _log.info("the store decides again")
         self._pool_version_changed.set()
 
@@ -153,6 +160,11 @@ class Member:
         self._pool_version_changed.set()
 
     # ---
+
+    def _tell_of_degradation(self) -> None:
+        if self._untold_seconds >= TOLD_SECONDS:
+            self._waiting(self._fleet.store_back, self.id, self._untold_seconds)
+        self._untold_seconds = 0.0
 
     def _follow_pool(self) -> None:
         while True:

@@ -348,6 +348,17 @@ def test_a_checker_that_lost_the_lead_and_got_it_again_starts_all_streaks_anew(p
     assert health(pool)[0] is DOWN
 
 
+def test_its_term_is_known_as_long_as_nobody_else_can_lead(pool, servers):
+    first, second = Rounds(pool, name="first"), Rounds(pool, name="second")
+    assert first.checker.term is None
+    first.tick()
+    second.tick()
+    assert first.checker.term
+    assert second.checker.term is None
+    first.now += 3 * INTERVAL
+    assert first.checker.term is None
+
+
 @pytest.mark.parametrize("interval", ["500ms", "1s", "2s"])
 def test_another_leads_within_three_intervals_of_the_last_sign_of_the_leader(pool, servers, interval):
     """The lead, and the time until the next look at it."""

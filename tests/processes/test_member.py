@@ -16,6 +16,7 @@ from lb.config import Config
 from lb.errors import StoreError
 from lb.health.dead_workers import SILENCE_SECONDS
 from lb.model import Health, ServerId, Source, WorkerId
+from lb.processes import member
 from lb.processes.member import Member
 from lb.store.client import open_pool
 from lb.store.fleet import Fleet
@@ -124,6 +125,25 @@ def test_a_worker_tells_that_it_was_degraded(worker: Member, fleet: Fleet) -> No
     assert status.degraded_since
     assert status.degraded_until
     assert status.degraded_since <= status.degraded_until
+
+
+def test_the_events_tell_once_of_a_worker_that_was_degraded_for_long(
+    worker: Member, pool: BackendPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(member, "TOLD_SECONDS", 0.0)
+    worker.store_lost("for a test")
+    worker.beat()
+    assert "store-back" not in kinds(pool)
+    worker.store_back()
+    worker.beat()
+    worker.beat()
+    assert kinds(pool).count("store-back") == 1
+
+    monkeypatch.undo()
+    worker.store_lost("for a test")
+    worker.store_back()
+    worker.beat()
+    assert kinds(pool).count("store-back") == 1
 
 
 def test_a_store_that_lost_the_newest_changes_gets_them_back(
