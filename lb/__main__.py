@@ -81,6 +81,14 @@ def _load(path: Path | None, overrides: dict[str, Any], read: Callable[..., Any]
     return (read or load)(path, os.environ, overrides)
 
 
+def _warn() -> None:
+    """Tell of what in the environment was perhaps meant for us and has no effect."""
+    from lb.config import environment_warnings
+
+    for warning in environment_warnings(os.environ):
+        click.echo(f"lb: warning: {warning}", err=True)
+
+
 def _patch() -> None:
     """Make the standard library cooperative; before anything else of a role is imported."""
     from gevent import monkey
@@ -110,6 +118,7 @@ def run(load: Load) -> None:
     from lb.processes import log, supervisor
 
     log.configure("supervisor")
+    _warn()
     sys.exit(supervisor.run(load, sys.argv[1:]))
 
 
@@ -123,6 +132,7 @@ def demo(load: Load) -> None:
     from lb.processes import log, supervisor
 
     log.configure("supervisor")
+    _warn()
     sys.exit(supervisor.run(functools.partial(_with_demo_servers, load), sys.argv[1:], demo=True))
 
 
@@ -142,6 +152,7 @@ def check(file: Path) -> None:
 
     The exit status is 0 if it is valid, else 1 with one line for each problem. Default: config.json.
     """
+    _warn()
     _load(file, {})
     click.echo(f"{file}: valid")
 
@@ -157,6 +168,7 @@ def config_(load: Callable[..., Any], wanted: str) -> None:
 
     match wanted:
         case "show":
+            _warn()
             click.echo(load(effective.show))
         case "schema":
             click.echo(reference.schema_text(), nl=False)

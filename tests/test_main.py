@@ -49,6 +49,23 @@ def test_every_role_has_the_same_options(command: str, tmp_path: Path) -> None:
     assert "-fd" not in said
 
 
+def test_what_the_environment_says_in_vain_is_told(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    checked = lb("check", cwd=tmp_path, environment={"LB_WORKER": "4"})
+    assert checked.returncode == 0
+    assert checked.stderr == (
+        "lb: warning: environment LB_WORKER: there is no such setting, so it has no effect; "
+        "did you mean LB_WORKERS?\n"
+    )
+
+
+def test_a_port_that_kubernetes_tells_of_is_no_port_of_ours(tmp_path: Path) -> None:
+    shown = lb("config", cwd=tmp_path, environment={"LB_PORT": "tcp://10.0.0.1:80"})
+    assert "port  " in shown.stdout
+    assert "tcp:" not in shown.stdout
+    assert "enableServiceLinks: false" in shown.stderr
+
+
 def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
     program = (
         "import sys\nfrom click.testing import CliRunner\nfrom lb.__main__ import cli\n"

@@ -12,6 +12,7 @@ from typing import Any, get_origin
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from lb.config import environment
 from lb.config.model import Config
 from lb.config.problems import Place, describe
 from lb.config.sections import Section, is_section
@@ -97,10 +98,15 @@ def collect(
         if override is not None and override != ():
             _put(values, setting.keys, list(override) if isinstance(override, tuple) else override)
             origins[setting.keys] = setting.flag
-        elif text := environ.get(setting.variable):
+        elif text := environment.value_of(environ, setting.variable):
             _put(values, setting.keys, setting.from_text(text))
             origins[setting.keys] = f"environment {setting.variable}"
     return values, origins, str(path) if path else "configuration"
+
+
+def environment_warnings(environ: Mapping[str, str]) -> list[str]:
+    """Tell of `LB_…` variables that have no effect."""
+    return environment.warnings(environ, [setting.variable for setting in settings()])
 
 
 def to_json(config: Config) -> str:

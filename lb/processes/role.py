@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import resource
 import signal
@@ -11,10 +12,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lb.config import Config, ListenAddress
+from lb.config import Config, ListenAddress, environment_warnings
 from lb.processes import log, sockets
 from lb.processes.control import Control
 from lb.processes.handover import read_config
+
+_log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 _MANY_FILES = 65536
@@ -53,7 +56,12 @@ def begin(name: str, inherited: Inherited, load: Callable[[], Config]) -> Config
     _allow_many_files()
     log.configure(f"{name} {os.getpid()}")
     signal.signal(signal.SIGUSR1, lambda *_: log.reopen())
-    return load() if inherited.config_fd is None else read_config(inherited.config_fd)
+    if inherited.config_fd is not None:
+        return read_config(inherited.config_fd)
+    if not inherited.supervised:
+        for warning in environment_warnings(os.environ):
+            _log.warning("%s", warning)
+    return load()
 
 
 def _allow_many_files() -> None:
