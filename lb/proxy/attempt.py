@@ -30,6 +30,10 @@ class Answer:
     stream: Stream
     head: ResponseHead
 
+    def drop(self) -> None:
+        """Take no more of it: its body is not wanted."""
+        self.stream.close()
+
 
 @dataclass(frozen=True, slots=True)
 class AttemptSettings:

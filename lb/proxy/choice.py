@@ -23,13 +23,6 @@ class Leases(Protocol):
         """Give a lease back with its outcome."""
 
 
-class Closable(Protocol):
-    """A connection, as far as it matters here."""
-
-    def close(self) -> None:
-        """End it."""
-
-
 class Repeatable(Protocol):
     """A request, as far as it matters here."""
 
@@ -50,12 +43,11 @@ class Chosen(Protocol):
         """What it was asked for with."""
 
     @property
-    def stream(self) -> Closable:
-        """Where its body comes from."""
-
-    @property
     def head(self) -> ResponseHead:
         """Its head."""
+
+    def drop(self) -> None:
+        """Take no more of it: its body is not wanted."""
 
 
 _ClientT = TypeVar("_ClientT")
@@ -107,7 +99,7 @@ class Chooser(Generic[_ClientT, _RequestT, _AnswerT]):
             if tried:
                 self._meters.retried(tried[-1])
                 if outcome is not None and not isinstance(outcome, ServerError):
-                    outcome.stream.close()  # a 503, say: dropped now that there is another server to ask
+                    outcome.drop()  # a 503, say: dropped now that there is another server to ask
                     self._line.release(outcome.lease)
             outcome = self._attempts.attempt(client, request, lease)
             if not retries_left or not self._may_retry(request, outcome):

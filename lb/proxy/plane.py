@@ -37,7 +37,7 @@ class DataPlane:
         self._config = config
         self._deadlines = Deadlines()
         self._servers = Servers(self._connections)
-        headers = _header_settings(config)
+        headers = header_settings(config)
         heads = HeadParser(config.limits.header_count, headers)
         self._additions = Additions(headers)
         self._relay = Relay(
@@ -104,7 +104,8 @@ class DataPlane:
         )
 
 
-def _header_settings(config: Config) -> HeaderSettings:
+def header_settings(config: Config) -> HeaderSettings:
+    """Return what a configuration says about the fields that we add."""
     return HeaderSettings(
         request_id=config.request_id,
         request_id_in_response=config.request_id_in_response,
