@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import socket
 import sys
 from contextlib import suppress
 
 from lb.config import Config
 from lb.processes.child import Child
 from lb.processes.crew import Crew
-from lb.processes.sockets import name_of
+from lb.processes.sockets import url_of
 from lb.store.embedded import log_path, socket_path
 
 
@@ -18,13 +17,13 @@ def facts(crew: Crew) -> str:
     """Say in one line what runs."""
     config = crew.config
     workers, servers = _count(len(crew.workers), "worker"), _count(len(config.servers), "server")
-    return f"{workers}, {config.strategy}, {servers}, admin on {_url(crew.admin)}"
+    return f"{workers}, {config.strategy}, {servers}, admin on {url_of(crew.admin)}"
 
 
 def announce(crew: Crew) -> None:
     """Say that it is ready, where, and what an operator can do next."""
     config = crew.config
-    say(f"lb: listening on {_url(crew.client)} — {facts(crew)}")
+    say(f"lb: listening on {url_of(crew.client)} — {facts(crew)}")
     if config.redis is None:
         path = shlex.quote(str(socket_path(config.data_dir)))
         say(f"lb: the store can be read with: redis-cli -s {path}")
@@ -41,14 +40,6 @@ def say(line: str) -> None:
     """Write a line for people; that nobody reads it any more must not end the traffic."""
     with suppress(OSError):
         print(line, file=sys.stderr, flush=True)
-
-
-def _url(sock: socket.socket) -> str:
-    place = name_of(sock)
-    if place.path:
-        return str(place)
-    host = "0.0.0.0" if place.host == "::" else place.host  # noqa: S104 - dual-stack; can be pasted anywhere
-    return f"http://[{host}]:{place.port}" if ":" in host else f"http://{host}:{place.port}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -30,6 +30,9 @@ _SocketAddress = tuple[str, int] | str
 #: Who may use a unix socket: its owner and its group.
 _UNIX_MODE = 0o660
 
+#: Files of unix sockets that this process has made → their inodes. As `atexit`, one for the process.
+_own_files: dict[str, int] = {}
+
 
 def bind(address: ListenAddress, setting: str, *, shared: bool = False) -> socket.socket:
     """Bind a socket that does not listen yet; no host means every address, IPv6 and IPv4.
@@ -73,6 +76,15 @@ def name_of(sock: socket.socket) -> ListenAddress:
     """Return where a socket is bound."""
     name = sock.getsockname()
     return ListenAddress("", 0, name) if isinstance(name, str) else ListenAddress(*name[:2])
+
+
+def url_of(sock: socket.socket) -> str:
+    """Return how clients name the place where a socket is bound."""
+    place = name_of(sock)
+    if place.path:
+        return str(place)
+    host = "0.0.0.0" if place.host == "::" else place.host  # noqa: S104 - dual-stack; can be pasted anywhere
+    return f"http://[{host}]:{place.port}" if ":" in host else f"http://{host}:{place.port}"
 
 
 def _unusable(place: str, error: OSError, setting: str) -> LBError:
@@ -123,7 +135,19 @@ def _bind_path(sock: socket.socket, path: Path) -> None:
         path.unlink()
         sock.bind(str(path))
     path.chmod(_UNIX_MODE)  # nobody can connect before it listens
-    atexit.register(_remove, path, path.stat().st_ino)
+    remove_at_end(str(path), path.stat().st_ino)
+
+
+def remove_at_end(path: str, inode: int) -> None:
+    """Have the file of a unix socket removed when this program ends, if it is still the one of that inode."""
+    if not _own_files:
+        atexit.register(_remove_own_files)
+    _own_files[path] = inode
+
+
+def own_files() -> dict[str, int]:
+    """Return what will be removed at the end: a program that takes this one's place must do it instead."""
+    return dict(_own_files)
 
 
 def _left_behind(path: Path) -> bool:
@@ -132,7 +156,9 @@ def _left_behind(path: Path) -> bool:
         return path.is_socket() and probe.connect_ex(str(path)) == errno.ECONNREFUSED
 
 
-def _remove(path: Path, inode: int) -> None:
-    with suppress(OSError):  # it is gone already
-        if path.stat().st_ino == inode:  # else another process has taken the place
-            path.unlink()
+def _remove_own_files() -> None:
+    while _own_files:
+        path, inode = _own_files.popitem()
+        with suppress(OSError):  # it is gone already
+            if Path(path).stat().st_ino == inode:  # else another process has taken the place
+                Path(path).unlink()

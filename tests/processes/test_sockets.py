@@ -123,10 +123,13 @@ def test_a_file_that_is_no_socket_is_left_alone(place: ListenAddress) -> None:
 
 
 def test_the_file_is_removed_at_the_end_unless_another_process_has_it(place: ListenAddress) -> None:
+    path = Path(place.path)
     with sockets.bind(place, "--port"):
-        inode = Path(place.path).stat().st_ino
-        sockets._remove(Path(place.path), inode + 1)
-        assert Path(place.path).exists()
-        sockets._remove(Path(place.path), inode)
-        sockets._remove(Path(place.path), inode)
-        assert not Path(place.path).exists()
+        assert sockets.own_files()[place.path] == path.stat().st_ino
+        sockets.remove_at_end(place.path, path.stat().st_ino + 1)
+        sockets._remove_own_files()
+        assert path.exists()
+        sockets.remove_at_end(place.path, path.stat().st_ino)
+        sockets._remove_own_files()
+        assert not path.exists()
+        assert sockets.own_files() == {}
