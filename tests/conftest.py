@@ -39,6 +39,12 @@ def store_url(valkey: Valkey) -> str:
     return valkey.url
 
 
+@pytest.fixture(autouse=True)
+def _no_pool_is_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Operators' acts need not wait for workers to fill an empty store: there are none."""
+    monkeypatch.setattr("lb.store.session.RETURN_SECONDS", 0)
+
+
 @pytest.fixture
 def keys() -> Keys:
     """Keys that no other test uses."""

@@ -134,6 +134,11 @@ class Keys:
         return self._name("cursor")
 
     @property
+    def turn(self) -> str:
+        """String: id of the server that was picked last; only under least-connections."""
+        return self._name("turn")
+
+    @property
     def connections(self) -> str:
         """Hash: server id → requests in flight, the sum over all workers."""
         return self._name("connections")
@@ -156,18 +161,13 @@ class Keys:
         return self._name("workers")
 
     def worker(self, worker: WorkerId) -> str:
-        """Hash: host, pid, started, version of one worker; as long as it is in `workers`."""
+        """Hash: host, pid, started, version, generation of one worker; as long as it is in `workers`."""
         return self._name(f"worker:{worker}")
 
     def worker_connections(self, worker: WorkerId) -> str:
         """Hash: server id → that worker's requests in flight; as long as it is in `workers`."""
         return self._name(f"worker:{worker}:connections")
 
-    # --- health checks: written by the leading health-checker
-
-    @property
-    def checker(self) -> str:
-        """String with expiry: id of the leading health-checker."""
     # --- metrics: each host writes what its workers have counted since it began, about once a second
 
     @property
@@ -189,6 +189,11 @@ class Keys:
         """Sorted set: runs whose figures are in the base, scored by unix seconds; 30 days."""
         return self._name("metrics:folded")
 
+    # --- health checks: written by the leading health-checker
+
+    @property
+    def checker(self) -> str:
+        """String with expiry: id of the leading health-checker."""
         return self._name("checker")
 
     @property

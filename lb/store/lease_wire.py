@@ -33,6 +33,8 @@ _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 _NO_REPLY = b"*3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$4\r\nSKIP\r\n"
 
+_USUAL = [1, 1, 0]  # one request ended, and well
+
 #: server id → [requests ended, 1 if any succeeded, failures since the last success]
 Releases = Mapping[ServerId, list[int]]
 
@@ -73,11 +75,16 @@ def dial(client: redis.Redis) -> LeaseSocket:
 
 
 class LeaseProtocol:
-    """Packs the commands of one worker; knows the scripts' arguments, holds no connection."""
+    """Packs the commands of one worker; knows the scripts' arguments, holds no connection.
+
+    Each registration is a new generation, and each batch belongs to the last one packed before it: what the
+    network delivers after a later registration is refused by the scripts.
+    """
 
     def __init__(self, worker: WorkerId, keys: Keys, *, host: str, pid: int, started: float) -> None:
         own = {"worker_connections": keys.worker_connections(worker), "worker": keys.worker(worker)}
-        self._lease_prefix = self._prefix("lease", keys, own, [worker])
+        self._generation = 0
+        self._lease_prefix = self._prefix("lease", keys, own, [])
         self._register_prefix = self._prefix("register", keys, own, [worker, host, pid, f"{started:.3f}"])
 
     @staticmethod
@@ -91,15 +98,21 @@ class LeaseProtocol:
         self, seed: int, releases: Releases, picks: int, exclusions: Collection[Collection[ServerId]]
     ) -> bytes:
         """Pack one batch for lease.lua."""
-        words: list[str | int] = [len(releases)]
+        usual: list[str | int] = []
+        others: list[str | int] = []
         for server, outcome in releases.items():
-            words.append(server)
-            words += outcome
-        words += (picks, len(exclusions))
+            if outcome == _USUAL:
+                usual.append(server)
+            else:
+                others.append(server)
+                others += outcome
+        words = [self._generation, len(usual), *usual, len(others) // 4, *others, picks, len(exclusions)]
         for excluded in exclusions:
             words.append(len(excluded))
             words += excluded
-        return self._pack(self._lease_prefix, seed, words)
+        digits = b"%d" % seed  # never the same twice: not worth a place in the cache
+        first = b"$%d\r\n%b\r\n" % (len(digits), digits)
+        return self._pack(self._lease_prefix, words, first)
 
     def release(self, releases: Releases) -> bytes:
         """Pack a batch that only gives back, and needs no answer: what it could say, the next batch hears.
@@ -110,18 +123,16 @@ class LeaseProtocol:
 
     def register(self, held: Mapping[ServerId, int]) -> bytes:
         """Pack the absolute counts for register.lua."""
-        words: list[str | int] = []
+        self._generation += 1
+        words: list[str | int] = [self._generation]
         for server, count in held.items():
             if count:
                 words += (server, count)
-        return self._pack(self._register_prefix, None, words)
+        return self._pack(self._register_prefix, words)
 
     @staticmethod
-    def _pack(prefix: tuple[int, bytes], seed: int | None, words: Iterable[str | int]) -> bytes:
-        parts = [_bulk(word) for word in words]
-        if seed is not None:
-            digits = b"%d" % seed  # never the same twice: not worth a place in the cache
-            parts.insert(0, b"$%d\r\n%b\r\n" % (len(digits), digits))
+    def _pack(prefix: tuple[int, bytes], words: Iterable[str | int], *first: bytes) -> bytes:
+        parts = [*first, *map(_bulk, words)]
         return b"*%d\r\n%b%b" % (prefix[0] + len(parts), prefix[1], b"".join(parts))
 
 

@@ -114,8 +114,8 @@ class BackendPool:
 
     def add(self, spec: ServerSpec, source: Source, by: str) -> Server:
         """Bring in a server, ready and up; forgets a record of its removal. ConflictError if it is there."""
-        row = self._session.run(
-            "add", spec.id, spec.url, _weight(spec.weight), source, by, SCHEMA, **self._record(spec.id)
+        row = self._session.act(
+            "add", spec.id, spec.url, _weight(spec.weight), source, by, **self._record(spec.id)
         )
         if row is None:
             raise ConflictError(f"{spec.id} is in the pool already")
@@ -123,12 +123,12 @@ class BackendPool:
 
     def remove(self, server: ServerId, by: str, reason: str = "") -> None:
         """Take out a server; requests in flight to it go on. It can be restored for 30 days."""
-        if self._session.run("remove", server, by, reason, **self._record(server)) is None:
+        if self._session.act("remove", server, by, reason, **self._record(server)) is None:
             raise self._unknown(server)
 
     def restore(self, server: ServerId, by: str) -> Server:
         """Bring back a removed server with its URL, weight, source. UnknownServerError if none such."""
-        row = self._session.run("restore", server, by, **self._record(server))
+        row = self._session.act("restore", server, by, **self._record(server))
         if row is None:
             removed = [record.id for record in self.removed()]
             raise UnknownServerError(f"{server} is not on the list of the removed{_hint(server, removed)}")
@@ -136,15 +136,15 @@ class BackendPool:
 
     def set_admin(self, server: ServerId, admin: Admin, by: str) -> Server:
         """Make a server ready, drain it, or put it into maint."""
-        return self._known(server, self._session.run("set_admin", server, admin, by))
+        return self._known(server, self._session.act("set_admin", server, admin, by))
 
     def set_weight(self, server: ServerId, weight: int, by: str) -> Server:
         """Give a server a share of the traffic, 1 to 256; UsageError for another number."""
-        return self._known(server, self._session.run("set_weight", server, _weight(weight), by))
+        return self._known(server, self._session.act("set_weight", server, _weight(weight), by))
 
     def set_strategy(self, name: str, by: str) -> None:
         """Choose the strategy; UsageError if there is none of that name."""
-        self._session.run("set_strategy", _strategy(name), by)
+        self._session.act("set_strategy", _strategy(name), by)
 
     def reconcile(self, specs: Sequence[ServerSpec], strategy: str, by: str) -> None:
         """Make the pool's config-sourced servers those of the config; leave what operators added.
@@ -154,7 +154,7 @@ class BackendPool:
         """
         servers = [field for spec in specs for field in (spec.id, spec.url, _weight(spec.weight))]
         records = [self._keys.removed_server(spec.id) for spec in specs]
-        self._session.run("reconcile", by, SCHEMA, _strategy(strategy), *servers, further_keys=records)
+        self._session.run("reconcile", by, _strategy(strategy), *servers, further_keys=records)
 
     # --- health; with the `term` of a lead that is over these change nothing and raise StoreError
 
@@ -217,9 +217,7 @@ class BackendPool:
             for s in snapshot.servers
             for field in (s.id, s.url, s.weight, s.admin, s.health, s.source, s.reason, s.since)
         ]
-        return (
-            self._session.run("refill", by, SCHEMA, snapshot.version, snapshot.strategy, *servers) is not None
-        )
+        return self._session.run("refill", by, snapshot.version, snapshot.strategy, *servers) is not None
 
     # --- inner
 

@@ -2,7 +2,8 @@
 
 A script's first comment says what it does. `-- KEYS:` names the keys it uses, by the names of `keys.Keys`;
 the loader passes exactly those and gives them to the script as locals of the same names. `--@include NAME`
-puts `NAME.lua` there, with its keys; `--@include strategies` puts every registered strategy.
+puts `NAME.lua` there, with its keys; `--@include strategies` puts every registered strategy. `SCHEMA` is the
+number of ours.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from functools import cache
 from hashlib import sha1
 from importlib.resources import files
 
-from lb.store.keys import Keys
+from lb.store.keys import SCHEMA, Keys
 from lb.strategies import STRATEGIES
 
 _KEYS_LINE = re.compile(r"^-- KEYS:(.*)$", re.MULTILINE)
@@ -40,7 +41,7 @@ def load(name: str) -> Script:
     body = _expand(_read(name))
     names = dict.fromkeys(key for line in _KEYS_LINE.findall(body) for key in line.split())
     values = ", ".join(f"KEYS[{index}]" for index in range(1, len(names) + 1))
-    text = f"local {', '.join(names)} = {values}\n{body}"
+    text = f"local {', '.join(names)} = {values}\nlocal SCHEMA = '{SCHEMA}'\n{body}"
     return Script(name, text, sha1(text.encode(), usedforsecurity=False).hexdigest(), tuple(names))
 
 

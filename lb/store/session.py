@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,8 +28,13 @@ from redis.exceptions import (
 
 from lb.config.store_url import host_port
 from lb.errors import StoreError, StoreUnavailableError
-from lb.store.keys import Keys
+from lb.store.keys import SCHEMA, Keys
 from lb.store.scripts import load
+
+#: Workers put the pool back into a store that lost it within two seconds. What operators do meanwhile waits for
+#: it, or would be undone; a store to which none has come back after this time is a new one.
+RETURN_SECONDS = 2.5
+_LOOK_SECONDS = 0.05
 
 #: The first row that fits an exception says what it becomes, and what it means.
 _TRANSLATION: tuple[tuple[type[Exception], type[StoreError], str], ...] = (
@@ -53,6 +59,10 @@ _TRANSLATION: tuple[tuple[type[Exception], type[StoreError], str], ...] = (
 )
 
 
+class EmptyStoreError(StoreUnavailableError):
+    """The store holds no pool: it is new, or lost what it held, which the workers will put back."""
+
+
 def address_of(client: redis.Redis) -> str:
     """Return where a client's store is, without its password."""
     place: dict[str, Any] = client.connection_pool.connection_kwargs
@@ -65,6 +75,8 @@ def address_of(client: redis.Redis) -> str:
 
 def store_error(error: RedisError, client: redis.Redis) -> StoreError:
     """Return what an exception of redis means to us, in one line with the store's address."""
+    if str(error).startswith("EMPTY "):
+        return EmptyStoreError(f"the store at {address_of(client)} holds no pool")
     kind, meaning = next(row[1:] for row in _TRANSLATION if isinstance(error, row[0]))
     return kind(f"the store at {address_of(client)} {meaning}: {error}")
 
@@ -103,3 +115,14 @@ class Session:
                 return connection.evalsha(script.sha, len(names), *names, *arguments)
             except NoScriptError:
                 return connection.eval(script.text, len(names), *names, *arguments)
+
+    def act(self, act: str, *arguments: str | float, **own_keys: str) -> Any:
+        """Run an operator's act; on a store that lost its pool, once that is back, on a new one at last."""
+        for _ in range(int(RETURN_SECONDS / _LOOK_SECONDS)):
+            try:
+                return self.run(act, *arguments, **own_keys)
+            except EmptyStoreError:
+                time.sleep(_LOOK_SECONDS)
+        with self.edge() as connection:
+            connection.set(self.keys.schema, SCHEMA, nx=True)
+        return self.run(act, *arguments, **own_keys)

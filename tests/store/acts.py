@@ -27,11 +27,13 @@ class Worker:
             "worker": keys.worker(self.id),
             "worker_connections": keys.worker_connections(self.id),
         }
+        self.generation = 0
         self.register()
 
     def register(self, held: dict[ServerId, int] | None = None) -> int:
         counts = [word for server, count in (held or {}).items() for word in (server, count)]
-        return self._session.run("register", self.id, "host", 1, 1.5, *counts, **self._own)
+        self.generation += 1
+        return self._session.run("register", self.id, "host", 1, 1.5, self.generation, *counts, **self._own)
 
     def lease(
         self,
@@ -59,10 +61,12 @@ class Worker:
         releases: list[tuple[ServerId, int, int, int]],
         seed: int,
     ) -> list:
+        usual = [server for server, *outcome in releases if outcome == [1, 1, 0]]
+        others = [release for release in releases if release[0] not in usual]
         words = [
-            *(seed, len(releases)),
-            *(word for release in releases for word in release),
+            *(seed, self.generation, len(usual), *usual, len(others)),
+            *(word for release in others for word in release),
             *(picks, len(excluding)),
             *(word for excluded in excluding for word in (len(excluded), *excluded)),
         ]
-        return self._session.run("lease", self.id, *words, **self._own)
+        return self._session.run("lease", *words, **self._own)

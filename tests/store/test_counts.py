@@ -151,8 +151,8 @@ def test_a_lease_needs_a_registered_worker_and_a_pool(
     pool: BackendPool, connection: redis.Redis, keys: Keys
 ) -> None:
     worker = Worker(connection, keys, "w1")
-    with pytest.raises(StoreError, match="EMPTY"):
+    with pytest.raises(StoreError, match="holds no pool"):
         worker.lease(picks=1)
-    connection.delete(keys.workers)
+    connection.delete(keys.worker(worker.id))
     with pytest.raises(StoreError, match="UNREGISTERED"):
         worker.lease(picks=1)

@@ -82,7 +82,7 @@ def words(reply: object) -> list[str]:
         return words(list(reply.items()))
     if isinstance(reply, list | tuple | set):
         return [word for part in reply for word in words(part)]
-    return [str(reply)]
+    return [] if reply is None else [str(reply)]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0].strip("`"))

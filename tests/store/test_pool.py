@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
 
 import pytest
@@ -8,11 +10,15 @@ import redis
 from lb.errors import ConflictError, StoreError, UnknownServerError, UsageError
 from lb.model import Admin, Health, ServerId, ServerSpec, Source
 from lb.store.client import connect
-from lb.store.keys import Keys
+from lb.store.keys import SCHEMA, Keys
 from lb.store.pool import BackendPool
 from tests.store.acts import Worker, spec
 
 A, B, C = ServerId("a:1"), ServerId("b:1"), ServerId("c:1")
+
+
+def restore_a(pool: BackendPool) -> object:
+    return pool.restore(A, "test")
 
 
 @pytest.fixture
@@ -44,7 +50,51 @@ def test_a_store_of_another_schema_is_refused(two: BackendPool, connection: redi
         two.add(spec(C), Source.ADMIN, "test")
     with pytest.raises(StoreError, match="schema 99"):
         two.reconcile([], "random", "test")
+    with pytest.raises(StoreError, match="schema 99"):
+        two.list()
+    connection.set(keys.schema, SCHEMA)
     assert [status.server.id for status in two.list()] == [A, B]
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda pool: pool.add(spec(C), Source.ADMIN, "test"),
+        lambda pool: pool.remove(A, "test"),
+        restore_a,
+        lambda pool: pool.set_admin(A, Admin.DRAIN, "test"),
+        lambda pool: pool.set_weight(A, 2, "test"),
+        lambda pool: pool.set_strategy("random", "test"),
+    ],
+    ids=["add", "remove", "restore", "set_admin", "set_weight", "set_strategy"],
+)
+def test_an_act_on_an_emptied_store_waits_until_the_pool_is_back(
+    two: BackendPool,
+    store_url: str,
+    keys: Keys,
+    act: Callable[[BackendPool], object],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lb.store.session.RETURN_SECONDS", 20)
+    kept = two.snapshot()
+    with connect(store_url) as connection, ThreadPoolExecutor() as executor:
+        connection.delete(*connection.keys(f"{keys.prefix}:*"))
+        acting = executor.submit(act, two)
+        with pytest.raises(TimeoutError):
+            acting.result(0.2)
+        assert connection.keys(f"{keys.prefix}:*") == []
+        assert BackendPool(connection, keys).refill(kept, "w1")
+        if act is restore_a:  # the list of the removed is lost
+            assert isinstance(acting.exception(10), UnknownServerError)
+        else:
+            acting.result(10)
+            assert two.version() == kept.version + 1
+
+
+def test_an_act_on_a_store_to_which_no_pool_returns_begins_one(pool: BackendPool) -> None:
+    pool.add(spec(A), Source.ADMIN, "test")
+    pool.ping()
+    assert pool.version() == 1
 
 
 def test_the_list_shows_connections_and_failures(

@@ -7,10 +7,10 @@
 --@include join
 --@include server
 -- KEYS: removed_server
--- ARGV: server id, URL, weight, source, by whom, schema of the caller
--- Return: the server, nil if it is in the pool already; error SCHEMA
+-- ARGV: server id, URL, weight, source, by whom
+-- Return: the server, nil if it is in the pool already; error EMPTY, SCHEMA
 local id, by = ARGV[1], ARGV[5]
-local refusal = claim(ARGV[6])
+local refusal = absent()
 if refusal then return refusal end
 if redis.call('ZSCORE', servers, id) then return nil end
 

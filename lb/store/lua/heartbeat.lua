@@ -2,12 +2,15 @@
 -- without traffic no lease tells it.
 --@include traffic
 --@include clock
+--@include schema
 -- KEYS: workers version worker answered
 -- ARGV: worker id, pool version that it has applied, seconds after which a silent worker is dead,
 --       unix seconds from and until when it last was degraded: '' if it never was, '' if it still is,
 --       1 if requests were answered since the last heartbeat
 -- Return: {1 or 0 if this worker is unknown (it must register), pool version (0 if there is no pool),
---          id of each dead worker …}
+--          id of each dead worker …}; error SCHEMA
+local refusal = strange()
+if refusal then return refusal end
 if ARGV[6] == '1' then redis.call('SET', answered, now, 'PX', 1000 * ARGV[3]) end
 local reply = { 0, tonumber(redis.call('GET', version) or 0) }
 if redis.call('ZSCORE', workers, ARGV[1]) then

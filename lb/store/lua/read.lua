@@ -1,8 +1,11 @@
 -- Reads the whole pool at one instant, column by column.
+--@include schema
 -- KEYS: version strategy servers
 -- KEYS: urls weights admin health sources reasons since
 -- KEYS: connections failures check_results check_times check_durations unanswered
--- Return: {version, strategy ('' if none), server ids in pool order, then each hash: {field, value, …}}
+-- Return: {version, strategy ('' if none), server ids in pool order, then each hash: {field, value, …}}; error SCHEMA
+local refusal = strange()
+if refusal then return refusal end
 local reply = {
   tonumber(redis.call('GET', version) or 0),
   redis.call('GET', strategy) or '',

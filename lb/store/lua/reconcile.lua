@@ -9,12 +9,12 @@
 --@include join
 --@include forget
 -- KEYS: config_strategy config_weights
--- ARGV: by whom, schema of the caller, strategy, then for each server of the config: id, URL, weight
+-- ARGV: by whom, strategy, then for each server of the config: id, URL, weight
 -- Return: nil; error SCHEMA
-local by, configured = ARGV[1], ARGV[3]
-local FIRST, STEP = 4, 3
+local by, configured = ARGV[1], ARGV[2]
+local FIRST, STEP = 3, 3
 local records_before = #KEYS - (#ARGV - FIRST + 1) / STEP
-local refusal = claim(ARGV[2])
+local refusal = claim()
 if refusal then return refusal end
 local changed = not redis.call('GET', version)
 

@@ -8,17 +8,17 @@
 --@include join
 --@include forget
 -- KEYS: reasons
--- ARGV: by whom, schema of the caller, version, strategy,
+-- ARGV: by whom, version, strategy,
 --       then for each server: id, URL, weight, admin, health, source, reason, since
 -- Return: 1, or nil if the store is not behind; error SCHEMA
-local refusal = claim(ARGV[2])
+local refusal = claim()
 if refusal then return refusal end
 local behind = tonumber(redis.call('GET', version) or 0)
-if behind >= tonumber(ARGV[3]) then return nil end
+if behind >= tonumber(ARGV[2]) then return nil end
 
 local before = redis.call('ZRANGE', servers, 0, -1)
 redis.call('DEL', servers)
-for i = 5, #ARGV, 8 do
+for i = 4, #ARGV, 8 do
   local id, reason = ARGV[i], ARGV[i + 6]
   join(id, ARGV[i + 1], ARGV[i + 2], ARGV[i + 5])
   redis.call('HSET', admin, id, ARGV[i + 3])
@@ -30,9 +30,9 @@ end
 for _, id in ipairs(before) do
   if not redis.call('ZSCORE', servers, id) then forget(id) end
 end
-redis.call('SET', strategy, ARGV[4])
-redis.call('SET', version, ARGV[3] - 1)
+redis.call('SET', strategy, ARGV[3])
+redis.call('SET', version, ARGV[2] - 1)
 event('refilled', '', ARGV[1],
-  (#ARGV - 4) / 8 .. ' servers of version ' .. ARGV[3] .. ', the store was at version ' .. behind)
+  (#ARGV - 3) / 8 .. ' servers of version ' .. ARGV[2] .. ', the store was at version ' .. behind)
 refresh()
 return 1

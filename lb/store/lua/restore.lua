@@ -5,9 +5,12 @@
 --@include event
 --@include join
 --@include server
+--@include schema
 -- KEYS: removed_server
 -- ARGV: server id, by whom
--- Return: the server, or nil if there is no record of its removal
+-- Return: the server, or nil if there is no record of its removal; error EMPTY, SCHEMA
+local refusal = absent()
+if refusal then return refusal end
 local id, by = ARGV[1], ARGV[2]
 local kept = redis.call('HMGET', removed_server, 'url', 'weight', 'source')
 if not kept[1] or redis.call('ZSCORE', servers, id) then return nil end

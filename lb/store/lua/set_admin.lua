@@ -5,9 +5,12 @@
 --@include clock
 --@include event
 --@include server
+--@include schema
 -- KEYS: unanswered removal_refused
 -- ARGV: server id, ready, drain or maint, by whom
--- Return: the server, or nil if it is not in the pool
+-- Return: the server, or nil if it is not in the pool; error EMPTY, SCHEMA
+local refusal = absent()
+if refusal then return refusal end
 local id, wanted, by = ARGV[1], ARGV[2], ARGV[3]
 local before = redis.call('HGET', admin, id)
 if not before then return nil end

@@ -2,8 +2,11 @@
 --@include strategies
 --@include refresh
 --@include event
+--@include schema
 -- ARGV: name of the strategy, by whom
--- Return: nil
+-- Return: nil; error EMPTY, SCHEMA
+local refusal = absent()
+if refusal then return refusal end
 local name, by = ARGV[1], ARGV[2]
 local before = redis.call('GET', strategy)
 if before ~= name then

@@ -3,8 +3,11 @@
 --@include refresh
 --@include event
 --@include server
+--@include schema
 -- ARGV: server id, weight, by whom
--- Return: the server, or nil if it is not in the pool
+-- Return: the server, or nil if it is not in the pool; error EMPTY, SCHEMA
+local refusal = absent()
+if refusal then return refusal end
 local id, weight, by = ARGV[1], ARGV[2], ARGV[3]
 local before = redis.call('HGET', weights, id)
 if not before then return nil end

@@ -1,6 +1,7 @@
 -- What the strategies' own files register in and draw from. Each entry: pick(excluded) → server id or nil;
--- optional: expect(n) before the n picks of a batch that exclude nobody, counted(id, connections) after a count
--- changed, prepare(eligible ids) after the pool changed.
+-- optional: take(n) → at most n server ids, as n picks that exclude nobody would give them one after the other;
+-- counted(ids, connections by id) after counts changed, before the next pick; prepare(eligible ids) after the pool
+-- changed.
 local strategies = {}
 local seed = 1
 
