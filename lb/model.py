@@ -13,6 +13,10 @@ ServerId = NewType("ServerId", str)
 WorkerId = NewType("WorkerId", str)
 
 
+#: A server's share of the requests is 1 to this.
+MAX_WEIGHT = 256
+
+
 class Admin(StrEnum):
     """What the operator wants of a server."""
 

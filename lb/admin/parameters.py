@@ -9,6 +9,7 @@ import click
 from lb import config
 from lb.config.values import parse_positive_duration
 from lb.errors import UsageError
+from lb.model import MAX_WEIGHT
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -63,4 +64,4 @@ REMOVED_SERVER = _Known(removed=True)
 DURATION = _Parsed("duration", config.parse_duration)
 #: The same, and more than nothing.
 INTERVAL = _Parsed("duration", parse_positive_duration)
-WEIGHT = click.IntRange(1, 256)
+WEIGHT = click.IntRange(1, MAX_WEIGHT)

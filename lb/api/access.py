@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from flask import Request
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, Unauthorized, UnsupportedMediaType
+
+from lb.config.addresses import is_loopback
 
 #: Need no token: liveness checks of orchestrators, and the dashboard's files, which tell nothing of the pool.
 _OPEN_PATHS = frozenset({"/health", "/"})
@@ -72,16 +73,6 @@ def host_name(netloc: str) -> str:
         return urlsplit(f"//{netloc}").hostname or ""
     except ValueError:
         return ""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's loopback, without asking a resolver."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _brings(request: Request, token: str) -> bool:

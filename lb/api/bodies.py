@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from lb.errors import UsageError
-from lb.model import Admin
+from lb.model import MAX_WEIGHT, Admin
 
 MAX_BODY_BYTES = 64 * 1024
 
@@ -22,7 +22,7 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-Weight = Annotated[int, Field(ge=1, le=256, strict=True)]
+Weight = Annotated[int, Field(ge=1, le=MAX_WEIGHT, strict=True)]
 
 
 class NewServer(_Body):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from lb.model import Admin, Health, Source
+from lb.model import MAX_WEIGHT, Admin, Health, Source
 from lb.strategies import STRATEGIES
 
 Schema: TypeAlias = Mapping[str, object]
@@ -39,7 +39,7 @@ _TEXT = _of("string")
 _COUNT = _of("integer", minimum=0)
 _TIME = _of("number", "Unix seconds.")
 _ID = _of("string", "`host:port`, or `unix:/path`.")
-_WEIGHT = _of("integer", minimum=1, maximum=256)
+_WEIGHT = _of("integer", minimum=1, maximum=MAX_WEIGHT)
 _SOURCE = _of("string", "Who brought it into the pool.", enum=[*Source])
 _IN_FLIGHT = _of("integer", "Requests in flight.", minimum=0)
 _STORE = _object(reachable=_of("boolean"))

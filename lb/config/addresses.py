@@ -14,7 +14,7 @@ from typing import Literal
 
 from lb.config.values import shown, whole_number
 from lb.errors import UsageError
-from lb.model import ServerId, ServerSpec
+from lb.model import MAX_WEIGHT, ServerId, ServerSpec
 
 _DEFAULT_SERVER_PORT = 80
 _EXAMPLE = '"http://localhost:5001"'
@@ -27,7 +27,7 @@ _HOST_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]{1,9}))?")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
 
-parse_weight = whole_number(1, 256)
+parse_weight = whole_number(1, MAX_WEIGHT)
 
 
 def parse_server_url(text: str, weight: int = 1) -> ServerSpec:
@@ -157,15 +157,18 @@ class ListenAddress:
     @property
     def loopback(self) -> bool:
         """Whether only this machine can reach it."""
-        if self.path:
-            return True
-        address = _ip(self.host)
-        return self.host == "localhost" if address is None else address.is_loopback
+        return bool(self.path) or is_loopback(self.host)
 
     def __str__(self) -> str:
         if self.path:
             return f"{UNIX}{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's loopback, without asking a resolver."""
+    address = _ip(host)
+    return host == "localhost" if address is None else address.is_loopback
 
 
 def parse_network_address(value: object) -> ListenAddress:

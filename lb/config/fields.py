@@ -29,7 +29,7 @@ from lb.config.values import (
     switch,
     whole_number,
 )
-from lb.model import EVENT_KINDS
+from lb.model import EVENT_KINDS, MAX_WEIGHT
 
 _MIN_TOKEN_LENGTH = 16
 
@@ -113,7 +113,7 @@ def _one_of(*words: str) -> WithJsonSchema:
 
 CountOrZero = Annotated[int, BeforeValidator(whole_number(0)), _integer(0)]
 Count = Annotated[int, BeforeValidator(whole_number(1)), _integer(1)]
-Weight = Annotated[int, BeforeValidator(parse_weight), _integer(1, 256)]
+Weight = Annotated[int, BeforeValidator(parse_weight), _integer(1, MAX_WEIGHT)]
 FailureStatus = Annotated[int, BeforeValidator(whole_number(400, 599)), _integer(400, 599)]
 Statuses = Annotated[
     StatusRange,

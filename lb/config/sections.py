@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 from lb.config import fields
 from lb.config.addresses import ListenAddress
 from lb.config.values import StatusRange, shown
-from lb.model import EVENT_KINDS
+from lb.model import EVENT_KINDS, MAX_WEIGHT
 
 #: Attributes that the file calls something else: the original's names stay.
 _FILE_KEYS = {"strategy": "lbAlgo"}
@@ -43,7 +43,7 @@ class ServerEntry(Section):
         description="`http://host[:port]`, port 80 if it names none; or `unix:/path`."
     )
     weight: fields.Weight = Field(
-        default=1, description="1 to 256: its share of the requests, relative to the others'."
+        default=1, description=f"1 to {MAX_WEIGHT}: its share of the requests, relative to the others'."
     )
 
 

@@ -13,9 +13,10 @@ import gevent
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler, WSGIServer
 
-from lb.api.access import Access, is_loopback
+from lb.api.access import Access
 from lb.api.app import create_app
 from lb.config import Config, ListenAddress
+from lb.config.addresses import is_loopback
 from lb.errors import ConfigError
 from lb.processes.control import BEAT_SECONDS, Control
 from lb.processes.store import fleet_of, pool_of

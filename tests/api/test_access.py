@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lb.api.access import Access, host_name, is_loopback
+from lb.api.access import Access, host_name
 from lb.api.app import create_app
 
 TOKEN = "correct horse battery"
@@ -127,18 +127,3 @@ def test_a_write_that_a_form_could_send_is_refused(client, pool, add):
 )
 def test_host_name(netloc, expected):
     assert host_name(netloc) == expected
-
-
-@pytest.mark.parametrize(
-    ("host", "expected"),
-    [
-        ("localhost", True),
-        ("127.0.0.9", True),
-        ("::1", True),
-        ("0.0.0.0", False),
-        ("::", False),
-        ("lo", False),
-    ],
-)
-def test_is_loopback(host, expected):
-    assert is_loopback(host) is expected

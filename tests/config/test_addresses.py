@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lb.config.addresses import (
     ListenAddress,
+    is_loopback,
     normalise_server_id,
     parse_network,
     parse_network_address,
@@ -236,3 +237,18 @@ def test_listening_on_a_unix_socket():
 
 def test_unix_stands_for_all_who_come_by_a_unix_socket():
     assert parse_network("unix:") == "unix:"
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("localhost", True),
+        ("127.0.0.9", True),
+        ("::1", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("lo", False),
+    ],
+)
+def test_is_loopback(host, expected):
+    assert is_loopback(host) is expected
