@@ -10,6 +10,7 @@ import redis
 
 from lb.errors import ConflictError, StoreError, UnknownServerError, UsageError
 from lb.model import (
+    MAX_WEIGHT,
     Admin,
     Check,
     Event,
@@ -26,8 +27,6 @@ from lb.store import views
 from lb.store.keys import SCHEMA, Keys
 from lb.store.session import Session
 from lb.strategies import STRATEGIES
-
-MAX_WEIGHT = 256
 
 _FEW = 10  # so many server ids still read well in one message
 _BLOCK_SECONDS = 5.0
@@ -146,15 +145,17 @@ class BackendPool:
         """Choose the strategy; UsageError if there is none of that name."""
         self._session.act("set_strategy", _strategy(name), by)
 
-    def reconcile(self, specs: Sequence[ServerSpec], strategy: str, by: str) -> None:
-        """Make the pool's config-sourced servers those of the config; leave what operators added.
+    def reconcile(self, specs: Sequence[ServerSpec], strategy: str, by: str) -> builtins.list[ServerId]:
+        """Make the pool's config-sourced servers those of the config; return those that left for that.
 
         A weight or the strategy is set only if the config changed it since it was last reconciled, so what an
-        operator set survives a restart with the same config. Also sets the schema if new.
+        operator set survives a restart with the same config; so does what operators added. Also sets the
+        schema if new.
         """
         servers = [field for spec in specs for field in (spec.id, spec.url, _weight(spec.weight))]
         records = [self._keys.removed_server(spec.id) for spec in specs]
-        self._session.run("reconcile", by, _strategy(strategy), *servers, further_keys=records)
+        left = self._session.run("reconcile", by, _strategy(strategy), *servers, further_keys=records)
+        return [ServerId(server) for server in left]
 
     # --- health; with the `term` of a lead that is over these change nothing and raise StoreError
 

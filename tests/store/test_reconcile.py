@@ -16,8 +16,8 @@ def servers(pool: BackendPool) -> dict[ServerId, Server]:
     return {server.id: server for server in pool.snapshot().servers}
 
 
-def reconcile(pool: BackendPool, *specs: ServerSpec, strategy: str = "round-robin") -> None:
-    pool.reconcile(specs, strategy, "config")
+def reconcile(pool: BackendPool, *specs: ServerSpec, strategy: str = "round-robin") -> list[ServerId]:
+    return pool.reconcile(specs, strategy, "config")
 
 
 def test_the_first_config_makes_the_pool(pool: BackendPool, connection: redis.Redis, keys: Keys) -> None:
@@ -47,8 +47,8 @@ def test_an_unchanged_config_changes_nothing(pool: BackendPool) -> None:
 
 
 def test_what_the_config_no_longer_names_leaves_without_a_record(pool: BackendPool) -> None:
-    reconcile(pool, spec(A), spec(B))
-    reconcile(pool, spec(B))
+    assert reconcile(pool, spec(A), spec(B)) == []
+    assert reconcile(pool, spec(B)) == [A]
     assert list(servers(pool)) == [B]
     assert pool.removed() == []
     assert pool.events()[-1].detail == "no longer in the config"

@@ -10,7 +10,7 @@
 --@include forget
 -- KEYS: config_strategy config_weights
 -- ARGV: by whom, strategy, then for each server of the config: id, URL, weight
--- Return: nil; error SCHEMA
+-- Return: the ids of the servers that left; error SCHEMA
 local by, configured = ARGV[1], ARGV[2]
 local FIRST, STEP = 3, 3
 local records_before = #KEYS - (#ARGV - FIRST + 1) / STEP
@@ -57,13 +57,16 @@ for i = FIRST, #ARGV, STEP do
     reconcile_server(id, url, weight)
   end
 end
+local left = {}
 for _, id in ipairs(redis.call('ZRANGE', servers, 0, -1)) do
   if not named[id] and redis.call('HGET', sources, id) == 'config' then
     forget(id)
     event('removed', id, by, 'no longer in the config')
+    left[#left + 1] = id
     changed = true
   end
 end
 redis.call('DEL', config_weights)
 for id, weight in pairs(named) do redis.call('HSET', config_weights, id, weight) end
 if changed then refresh() end
+return left
