@@ -31,8 +31,8 @@ from lb.errors import StoreError, StoreUnavailableError
 from lb.store.keys import SCHEMA, Keys
 from lb.store.scripts import load
 
-#: Workers put the pool back into a store that lost it within two seconds. What operators do meanwhile waits for
-#: it, or would be undone; a store to which none has come back after this time is a new one.
+#: Workers put the pool back into a store that lost it within two seconds. What operators do meanwhile waits
+#: for it, or it would be undone; a store to which none has come back after this time is a new one.
 RETURN_SECONDS = 2.5
 _LOOK_SECONDS = 0.05
 

@@ -147,6 +147,20 @@ def test_failures_of_a_removed_server_are_not_counted(
     assert not connection.exists(keys.failures)
 
 
+def test_what_comes_after_a_later_registration_is_refused(
+    two: BackendPool, connection: redis.Redis, keys: Keys
+) -> None:
+    worker = Worker(connection, keys, "w1")
+    worker.register({A: 2})
+    worker.generation = 1
+    with pytest.raises(StoreError, match="OUTDATED"):
+        worker.lease(picks=1, releases=[(A, 1, 1, 0)])
+    worker.generation = 0
+    with pytest.raises(StoreError, match="OUTDATED"):
+        worker.register({B: 7})
+    assert {status.server.id: status.connections for status in two.list()} == {A: 2, B: 0}
+
+
 def test_a_lease_needs_a_registered_worker_and_a_pool(
     pool: BackendPool, connection: redis.Redis, keys: Keys
 ) -> None:
@@ -156,3 +170,14 @@ def test_a_lease_needs_a_registered_worker_and_a_pool(
     connection.delete(keys.worker(worker.id))
     with pytest.raises(StoreError, match="UNREGISTERED"):
         worker.lease(picks=1)
+
+
+def test_a_pool_of_another_schema_is_neither_leased_from_nor_registered_in(
+    two: BackendPool, connection: redis.Redis, keys: Keys, fleet: Fleet
+) -> None:
+    worker = Worker(connection, keys, "w1")
+    connection.set(keys.schema, "99")
+    acts = (lambda: worker.lease(picks=1), worker.register, lambda: fleet.heartbeat(worker.id, 1, 3))
+    for act in acts:
+        with pytest.raises(StoreError, match="pool of schema 99, this version of lb works with 1"):
+            act()

@@ -82,6 +82,12 @@ class Gate:
         self._requests_flow.set()
         self._replies_flow.set()
 
+    def strand(self) -> gevent.event.Event:
+        """Hold up what comes on the connections of now, not on new ones, until the event is set."""
+        stranded, self._requests_flow = self._requests_flow, self._flowing()
+        stranded.clear()
+        return stranded
+
     def close(self) -> None:
         gevent.killall(self._greenlets)
         self._listener.close()
@@ -382,6 +388,26 @@ def test_a_batch_cut_in_the_middle_is_neither_leaked_nor_counted_twice(
     assert all(leases)
     until(fixture.agrees)
     assert sum(fixture.counts().values()) == 10
+    fixture.release([*held[2:], *leases])
+    until(fixture.agrees)
+    assert not fixture.counts()
+
+
+def test_a_batch_that_arrives_after_the_worker_registered_anew_changes_nothing(fixture: Fixture) -> None:
+    """The worker has given up its connection; something on the way delivers what it carried all the same."""
+
+    def refused() -> int:
+        return fixture.connection.info("errorstats").get("errorstat_OUTDATED", {"count": 0})["count"]
+
+    held, before = fixture.leases(3), refused()
+    arrival = fixture.gate.strand()
+    waiting = [gevent.spawn(fixture.line.lease) for _ in range(9)]
+    fixture.release(held[:2])
+    leases = [greenlet.get() for greenlet in waiting]  # locally
+    until(fixture.agrees)
+    arrival.set()
+    until(lambda: refused() == before + 1)
+    assert fixture.agrees()
     fixture.release([*held[2:], *leases])
     until(fixture.agrees)
     assert not fixture.counts()
