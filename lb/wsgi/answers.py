@@ -1,0 +1,100 @@
+"""Answers as WSGI has them: a status line and headers for `start_response`, and a body to iterate over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from http import HTTPStatus
+from time import monotonic
+from types import TracebackType
+from typing import TypeAlias
+
+from lb.errors import LBError, NoEligibleServerError
+from lb.proxy.choice import Leases
+from lb.proxy.client import CutError
+from lb.proxy.exchange import Meters
+from lb.proxy.responses import reason_of
+from lb.wsgi.attempt import Answer
+from lb.wsgi.body import PIECE_BYTES
+
+Headers = list[tuple[str, str]]
+_ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
+StartResponse = Callable[[str, Headers], object]
+
+
+@lru_cache(maxsize=1024)  # servers repeat themselves, within a second that their Date shows
+def head_of(forward: bytes) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Return the status line and the fields of a response's head, which the parser found sound."""
+    first, *lines = forward.decode("latin-1").split("\r\n")
+    _, status, *reason = first.split(" ", 2)
+    phrase = reason[0].strip() if reason else ""
+    fields = (line.partition(":") for line in lines)
+    return f"{status} {phrase or _phrase(int(status))}", tuple(
+        (name, value.strip(" \t")) for name, _, value in fields
+    )
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Unknown"  # PEP 3333 asks for one
+
+
+def own_answer(
+    error: LBError, start_response: StartResponse, *, method: str, retry_after_seconds: int, request_id: str
+) -> list[bytes]:
+    """Answer for the balancer itself."""
+    status = f"{error.status} {HTTPStatus(error.status).phrase}"
+    body = f"{status}: {reason_of(error)}\n".encode()
+    headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+    if isinstance(error, NoEligibleServerError):
+        headers.append(("Retry-After", str(retry_after_seconds)))
+    if request_id:
+        headers.append(("X-Request-Id", request_id))
+    start_response(status, headers)
+    return [] if method == "HEAD" else [body]
+
+
+class Pieces:
+    """The body of a response, as it comes. Its end, or `close`, gives the lease back."""
+
+    def __init__(self, answer: Answer, leases: Leases, meters: Meters, *, arrived: float) -> None:
+        """`arrived` is when the request did, in monotonic seconds."""
+        self._answer: Answer | None = answer
+        self._leases = leases
+        self._meters = meters
+        self._arrived = arrived
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        answer = self._answer
+        if answer is None:
+            raise StopIteration
+        try:
+            piece = answer.response.read1(PIECE_BYTES, decode_content=False)
+        except Exception as error:
+            self._answer = None
+            answer.drop()
+            answer.lease.succeeded, answer.lease.failed = False, True
+            self._meters.cut(answer.lease.server)
+            self._leases.release(answer.lease)
+            # Only an exception keeps the server from ending the response as if it were whole.
+            raise CutError(f"the response broke off: {error!r}") from error
+        if not piece:
+            self._answer = None
+            answer.part()
+            self._meters.answered(answer.lease.server, answer.head.status, monotonic() - self._arrived)
+            self._leases.release(answer.lease)
+            raise StopIteration
+        return piece
+
+    def close(self) -> None:
+        """End it: the server calls this in any case, and before the end when the client has left."""
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            answer.drop()
+            self._meters.client_gone(answer.lease.server)
+            self._leases.release(answer.lease)

@@ -1,0 +1,69 @@
+"""A request's body as a WSGI server hands it on: in pieces, never whole in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from lb.errors import ClientError
+
+PIECE_BYTES = 65536
+
+
+class Input(Protocol):
+    """What `wsgi.input` can do, as far as it matters here."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to so many bytes; none at the end."""
+
+
+class Body:
+    """One request's body, over all attempts. What was read is kept for a retry, up to `keep_bytes`.
+
+    `length` is None if the server ends the stream where the body ends, as with chunked ones.
+    """
+
+    def __init__(self, source: Input, length: int | None, *, keep_bytes: int, max_bytes: int) -> None:
+        if max_bytes and (length or 0) > max_bytes:
+            raise self._too_large(max_bytes)
+        self._source = source
+        self._left = length
+        self._keep_bytes = keep_bytes
+        self._max_bytes = max_bytes
+        self._kept: list[bytes] | None = []
+        self._read = 0
+
+    @property
+    def kept(self) -> bool:
+        """Whether everything read so far can be sent again."""
+        return self._kept is not None
+
+    def pieces(self) -> Iterator[bytes]:
+        """Give the body from its start: what was kept, then what still comes; ClientError if that ends."""
+        yield from list(self._kept or ())
+        while piece := self._next():
+            yield piece
+
+    def _next(self) -> bytes:
+        size = PIECE_BYTES if self._left is None else min(PIECE_BYTES, self._left)
+        if not size:
+            return b""
+        try:
+            piece = self._source.read(size)
+        except TimeoutError:
+            raise ClientError("the request's body came too slowly", 408) from None
+        except (OSError, EOFError, ValueError) as error:
+            raise ClientError(f"the request's body broke off: {error}") from None
+        if not piece and self._left:
+            raise ClientError("the request's body broke off")
+        self._left = 0 if not piece else self._left if self._left is None else self._left - len(piece)
+        self._read += len(piece)
+        if self._max_bytes and self._read > self._max_bytes:
+            raise self._too_large(self._max_bytes)
+        if self._kept is not None and piece:
+            self._kept = [*self._kept, piece] if self._read <= self._keep_bytes else None
+        return piece
+
+    @staticmethod
+    def _too_large(max_bytes: int) -> ClientError:
+        return ClientError(f"the request's body is larger than {max_bytes} bytes", 413)

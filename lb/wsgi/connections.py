@@ -1,0 +1,195 @@
+"""Connections to the servers through urllib3, with heads read by the data plane's rules.
+
+urllib3 and the standard library below it read responses for applications: they take what is nearly HTTP, fold
+lines, and keep what belongs to one connection. A proxy must not, so their reading of the head is replaced.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from http.client import HTTPMessage, HTTPResponse, RemoteDisconnected
+from typing import Any
+
+from gevent import monkey
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import ConnectTimeoutError, HTTPError
+
+from lb.errors import ExhaustedError, ServerConnectError, ServerError, ServerTimeoutError
+from lb.model import ServerId
+from lb.proxy.connections import OUR_OWN, url_of
+from lb.proxy.http1 import HeadParser, ResponseHead
+
+#: Interim responses (100, 103, …) to one request: a server that sends more is not going to answer.
+_MOST_INTERIM = 32
+
+# In one look, without a turn of the hub, which gevent's own would take.
+_poll = monkey.get_original("select", "poll")
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSettings:
+    """Limits on the connections to a server; bytes and seconds."""
+
+    connect_seconds: float
+    response_head_seconds: float
+    idle_seconds: float
+    max_idle: int
+    head_bytes: int
+
+
+class ServerConnection(HTTPConnection):
+    """One connection; its timeout is that of connecting, then that of the response's head."""
+
+    def __init__(self, server: ServerId, heads: HeadParser, settings: ConnectionSettings) -> None:
+        self._path = server.removeprefix("unix:") if server.startswith("unix:") else ""
+        host, _, port = ("localhost", "", "80") if self._path else server.rpartition(":")
+        super().__init__(host.strip("[]"), int(port), timeout=settings.connect_seconds)
+        self._heads = heads
+        self._head_bytes = settings.head_bytes
+        self.head: ResponseHead | None = None  # of the last response
+        self.reused = False
+        self.heard = False  # whether a byte of the response has come
+        self.idle_since = 0.0
+        self.response_class = self._response  # type: ignore[assignment]
+
+    def quiet(self) -> bool:
+        """Whether the server has neither ended this connection nor said anything out of turn."""
+        if self.sock is None:
+            return False
+        poll = _poll()
+        poll.register(self.sock.fileno(), 1)  # POLLIN
+        return not poll.poll(0)
+
+    def _new_conn(self) -> socket.socket:
+        if not self._path:
+            return super()._new_conn()
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.settimeout(float(self.timeout or 0) or None)
+            sock.connect(self._path)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def _response(self, sock: socket.socket, method: str) -> HTTPResponse:
+        self.heard = False
+        return _Response(self, sock, method)
+
+    def read_head(self, stream: Any) -> ResponseHead:
+        """Read heads from a buffered stream until the final one; ServerError if it is not sound."""
+        for _ in range(_MOST_INTERIM + 1):
+            head = self._heads.response(self._read_head(stream))
+            if head.status == 101:
+                raise ServerError("the server switched protocols without being asked")
+            if head.status >= 200:
+                self.head = head
+                return head
+        raise ServerError(f"the server sent more than {_MOST_INTERIM} interim responses")
+
+    def _read_head(self, stream: Any) -> bytes:
+        there = stream.peek()
+        if not there:
+            raise RemoteDisconnected("closed without an answer")
+        self.heard = True
+        end = there.find(b"\r\n\r\n") + 4
+        if 4 <= end <= self._head_bytes:
+            head: bytes = stream.read(end)
+            return head
+        lines = bytearray()
+        while not lines.endswith(b"\r\n\r\n"):
+            line = stream.readline(self._head_bytes)
+            lines += line
+            if len(lines) > self._head_bytes:
+                raise ServerError(f"the server's head is larger than {self._head_bytes} bytes")
+            if not line:
+                raise ServerError("the server ended the connection in the middle of the head")
+        return bytes(lines)
+
+
+class _Response(HTTPResponse):
+    """The standard library's response, but for how its head is read."""
+
+    def __init__(self, connection: ServerConnection, sock: socket.socket, method: str) -> None:
+        super().__init__(sock, method=method)
+        self._connection = connection
+        self._request_method = method.encode()
+
+    def begin(self) -> None:
+        """Read the head. To the classes above and below only the body's framing is of interest."""
+        head = self._connection.read_head(self.fp)
+        self.code = self.status = head.status
+        self.reason = ""
+        self.version = 10 + head.minor
+        self.headers = self.msg = HTTPMessage()
+        has_body = head.has_body(self._request_method)
+        self.chunked = has_body and head.fields.chunked
+        self.chunk_left = None
+        self.length = head.fields.content_length if has_body else 0
+        if self.chunked:
+            self.headers["Transfer-Encoding"] = "chunked"
+        elif has_body and self.length is not None:
+            self.headers["Content-Length"] = str(self.length)
+        self.will_close = not head.keep_alive or (self.length is None and not self.chunked)
+
+
+class Connections:
+    """The connections of one process to one server, for all of its threads or greenlets."""
+
+    def __init__(self, server: ServerId, heads: HeadParser, settings: ConnectionSettings) -> None:
+        self.server = server
+        #: Marks each response with where it came from.
+        self.signature = ("X-Forwarded-Server", url_of(server))
+        self.host = "localhost" if server.startswith("unix:") else str(server)
+        self._heads = heads
+        self._settings = settings
+        self._max_idle = settings.max_idle
+        self._idle: deque[ServerConnection] = deque()
+
+    def take(self) -> ServerConnection | None:
+        """Return the kept connection that was used last and is still good, or None."""
+        with suppress(IndexError):  # there is none
+            while True:
+                connection = self._idle.pop()
+                if connection.quiet():
+                    return connection
+                connection.close()
+        return None
+
+    def keep(self, connection: ServerConnection) -> None:
+        """Keep a connection for the next request, and let go the one that was not needed for longest."""
+        connection.idle_since = now = time.monotonic()
+        self._idle.append(connection)
+        with suppress(IndexError):  # another thread took it
+            longest = now - self._idle[0].idle_since
+            if longest > self._settings.idle_seconds or len(self._idle) > self._max_idle:
+                self._idle.popleft().close()
+
+    def connect(self) -> ServerConnection:
+        """Make a new connection; ServerConnectError or ExhaustedError if that fails."""
+        connection = ServerConnection(self.server, self._heads, self._settings)
+        try:
+            connection.connect()
+        except (ConnectTimeoutError, TimeoutError):
+            failure = ServerConnectError(
+                f"{self.server}: no connection in {self._settings.connect_seconds:g} s"
+            )
+            failure.status = ServerTimeoutError.status
+            raise failure from None
+        except (HTTPError, OSError) as error:
+            cause = error if isinstance(error, OSError) else error.__cause__ or error
+            kind = ExhaustedError if getattr(cause, "errno", None) in OUR_OWN else ServerConnectError
+            raise kind(f"{self.server}: {getattr(cause, 'strerror', None) or cause}") from None
+        connection.timeout = self._settings.response_head_seconds
+        return connection
+
+    def close(self) -> None:
+        """Close the connections that are kept; those in use go on."""
+        self._max_idle = 0
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()

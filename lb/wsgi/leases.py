@@ -1,0 +1,70 @@
+"""The lease line of a process, for requests that run in its hub and for those in threads of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import partial
+from typing import Any
+
+from gevent import get_hub, monkey
+from greenlet import greenlet
+
+from lb.model import ServerId
+from lb.store.lease import Lease
+from lb.store.lease_line import LeaseLine
+
+# The threads of the system, also where gevent has put greenlets in their place.
+_thread_id = monkey.get_original("_thread", "get_ident")
+_make_lock = monkey.get_original("_thread", "allocate_lock")
+
+
+class Leases:
+    """Leases for all requests of a process. Made in the hub that the line belongs to.
+
+    A greenlet of that hub uses the line directly; a thread hands in what it wants and waits.
+    """
+
+    def __init__(self, line: LeaseLine) -> None:
+        hub = get_hub()
+        self._line = line
+        self._hub = hub
+        self._thread = _thread_id()
+        self._hand_in = hub.loop.run_callback_threadsafe
+
+    def lease(self, excluded: Collection[ServerId] = ()) -> Lease | None:
+        """Pick a server, none of `excluded`, and count the request; None if no server is eligible."""
+        if _thread_id() == self._thread:
+            return self._line.lease(excluded)
+        wish = _Wish(excluded)
+        self._hand_in(self._begin, wish)
+        wish.granted.acquire()
+        return wish.lease
+
+    def release(self, lease: Lease) -> None:
+        """Give a lease back with its outcome."""
+        if _thread_id() == self._thread:
+            self._line.release(lease)
+        else:
+            self._hand_in(self._line.release, lease)
+
+    def _begin(self, wish: _Wish) -> None:
+        """Start a greenlet that waits for the lease as a request in the hub does; called in the hub."""
+        greenlet(partial(self._grant, wish), self._hub).switch()
+
+    def _grant(self, wish: _Wish) -> None:
+        try:
+            wish.lease = self._line.lease(wish.excluded)
+        finally:
+            wish.granted.release()
+
+
+class _Wish:
+    """A lease that a thread waits for."""
+
+    __slots__ = ("excluded", "granted", "lease")
+
+    def __init__(self, excluded: Collection[ServerId]) -> None:
+        self.excluded = excluded
+        self.lease: Lease | None = None
+        self.granted: Any = _make_lock()
+        self.granted.acquire()

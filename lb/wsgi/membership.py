@@ -1,0 +1,146 @@
+"""A process of a WSGI server as a member of the fleet: in the hub that it has, or in a thread with one."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+from collections.abc import Callable, Collection
+from typing import ParamSpec, TypeVar
+
+import gevent
+from gevent import monkey
+from gevent.event import Event
+from gevent.hub import Hub
+
+from lb.config import Config
+from lb.errors import StoreError
+from lb.model import ServerId
+from lb.processes.control import BEAT_SECONDS
+from lb.processes.member import Member, Waiting, cooperatively
+from lb.processes.store import pool_of
+from lb.wsgi.leases import Leases
+
+_log = logging.getLogger(__name__)
+
+#: How long the end of the process waits for the store to hear of it.
+_LEAVE_SECONDS = 5.0
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def join(config: Config, keep_only: Callable[[Collection[ServerId]], None]) -> Leases:
+    """Join the fleet until this process ends; return what its requests lease servers from.
+
+    Where sockets are gevent's, as in gunicorn's gevent workers, the member lives in the hub of the caller.
+    Elsewhere it would stand still while requests wait, so it gets a thread with a hub of its own.
+    Without a store it begins degraded.
+    """
+    if monkey.is_module_patched("socket"):
+        membership = _Membership(config, keep_only, cooperatively)
+        membership.begin()
+        atexit.register(membership.end)
+        return membership.leases
+    thread = _Thread(config, keep_only)
+    thread.start()
+    atexit.register(thread.end)
+    return thread.leases()
+
+
+class _Membership:
+    """A member and its heartbeat, in one hub."""
+
+    def __init__(
+        self, config: Config, keep_only: Callable[[Collection[ServerId]], None], waiting: Waiting
+    ) -> None:
+        self._config = config
+        self._waiting = waiting
+        self._pid = os.getpid()
+        self._unreconciled = bool(config.servers)  # what names no servers has no say in who is in the pool
+        self._member = Member(config, keep_only, waiting)
+        self._beating: gevent.Greenlet[[], None] | None = None
+        self.leases = Leases(self._member.line)
+
+    def begin(self) -> None:
+        """Join; waits for the store, if at all, no longer than its connections do."""
+        self._reconcile()
+        self._member.join(may_degrade=True)
+        self._beating = gevent.spawn(self._beat)
+
+    def end(self) -> None:
+        """Leave, if this is the process that joined: one that was forked later inherits its end, too."""
+        if self._beating is not None and os.getpid() == self._pid:
+            self._beating.kill()
+            self._member.leave()
+
+    def _beat(self) -> None:
+        while os.getpid() == self._pid:
+            self._reconcile()
+            self._member.beat()
+            gevent.sleep(BEAT_SECONDS)
+
+    def _reconcile(self) -> None:
+        """Put the servers of the config into the pool, as every worker that runs on its own; once."""
+        if not self._unreconciled:
+            return
+        try:
+            self._waiting(
+                pool_of(self._config).reconcile, self._config.servers, self._config.strategy, "config"
+            )
+        except StoreError as error:
+            _log.debug("the pool does not have the servers of the config yet: %s", error)
+        else:
+            self._unreconciled = False
+
+
+class _Thread:
+    """A membership in a thread of its own."""
+
+    def __init__(self, config: Config, keep_only: Callable[[Collection[ServerId]], None]) -> None:
+        self._config = config
+        self._keep_only = keep_only
+        self._pid = os.getpid()
+        self._begun = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lb member", daemon=True)
+        self._hub: Hub | None = None
+        self._ending: Event | None = None
+        self._leases: Leases | None = None
+        self._failure: Exception | None = None
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def leases(self) -> Leases:
+        """Wait until it has joined; raises what kept it from that."""
+        self._begun.wait()
+        if self._leases is None:
+            raise self._failure or RuntimeError("the thread of the lease line has ended")
+        return self._leases
+
+    def end(self) -> None:
+        """Leave, if this is the process that joined."""
+        if os.getpid() == self._pid and self._hub is not None and self._ending is not None:
+            self._hub.loop.run_callback_threadsafe(self._ending.set)
+            self._thread.join(_LEAVE_SECONDS)
+
+    def _run(self) -> None:
+        self._hub, self._ending = gevent.get_hub(), Event()
+        try:
+            membership = _Membership(self._config, self._keep_only, _elsewhere)
+            membership.begin()
+            self._leases = membership.leases
+        except Exception as error:
+            self._failure = error
+            raise
+        finally:
+            self._begun.set()
+        self._ending.wait()
+        membership.end()
+
+
+def _elsewhere(call: Callable[_P, _T], /, *arguments: _P.args, **named: _P.kwargs) -> _T:
+    """Make a call that waits in another thread, while this one's hub goes on."""
+    result: _T = gevent.get_hub().threadpool.apply(call, arguments, named)
+    return result
