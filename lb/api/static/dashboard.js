@@ -1,13 +1,33 @@
 // The dashboard: watches the stream of /live and asks the API to act. What it shows is text, never markup.
 
+import { draw, forget, highest, newLine, note } from "./lines.js";
+import { NOTHING, clock, count, duration, perSecond, share, some, span, sum } from "./words.js";
+
 const TOKEN = "lb-token";
-const POINTS = 60; // of a sparkline: one a second, or one a check
 const EVENTS = 200; // kept in the feed
 const SILENCE_SECONDS = 8; // after which the stream counts as lost
 const RETRY_SECONDS = 2;
+const HEARTBEAT_SECONDS = 3; // without one a worker is silent
+const TOTAL = ""; // whose figures the totals are
+
+// Each is a column of the servers' table and one of the totals. The scale of its lines ends at `least` or above.
+const FIGURES = {
+  rate: { label: "Requests/s", title: "Requests per second", text: perSecond, least: 1 },
+  p50: { label: "p50", title: "Median latency", text: duration, least: 0.001 },
+  p99: { label: "p99", title: "Latency of the slowest hundredth", text: duration, least: 0.001 },
+  errors: { label: "Errors", title: "Share of failed requests", text: share, least: 0.01 },
+  flight: { label: "In flight", title: "Requests in flight", text: count, least: 1 },
+};
+
+const figuresOf = (rates, connections) => ({
+  rate: rates?.requestsPerSecond ?? null,
+  p50: rates?.p50Seconds ?? null,
+  p99: rates?.p99Seconds ?? null,
+  errors: rates?.errorRatio ?? null,
+  flight: connections,
+});
 
 const $ = (id) => document.getElementById(id);
-const lines = new Map(); // name of a figure → its latest values
 const rows = new Map(); // table's id + server's id → the row
 let now = 0; // the API's clock, unix seconds
 
@@ -99,8 +119,9 @@ const shows = {
     trouble("");
     showTotals(seen);
     showServers(seen.servers);
+    showFigures(seen);
     showRemoved(seen.removed);
-    showHosts(seen.status.workers, seen.status.version);
+    showWorkers(seen.status.workers, seen.status.version);
     showStrategies(seen.strategies, seen.status.strategy);
   },
   trouble({ error }) {
@@ -131,17 +152,15 @@ function showTotals({ status, servers }) {
   put($("eligible"), eligible);
   put($("of-servers"), `of ${total}`);
   $("eligible").dataset.bad = total > 0 && eligible === 0;
-  put($("connections"), status.connections.toLocaleString("en"));
-  draw($("connections-line"), "all", status.connections);
   const hosts = new Set(status.workers.map((worker) => worker.host)).size;
   put($("workers"), status.workers.length);
   $("workers").dataset.bad = status.workers.length === 0;
-  put($("of-hosts"), `on ${count(hosts, "host")}`);
+  put($("of-hosts"), `on ${some(hosts, "host")}`);
   put($("checker"), status.healthChecker ? "leads" : "none");
   $("checker").dataset.bad = !status.healthChecker;
   put($("checker-id"), status.healthChecker ?? "nobody checks");
   $("checker-id").title = status.healthChecker ?? "";
-  put($("version"), status.version);
+  put($("version"), count(status.version));
   const down = servers.filter((server) => server.health === "down").length;
   document.title = down ? `(${down} down) lb` : "lb";
 }
@@ -152,18 +171,16 @@ function showServers(servers) {
     const badge = row.querySelector(".badge");
     badge.dataset.state = server.admin === "ready" ? server.health : server.admin;
     put(badge, server.admin === "ready" ? server.health : `${server.admin}, ${server.health}`);
-    put(row.querySelector(".why"), [server.reason, `since ${span(server.since)}`].filter(Boolean).join(", "));
+    const failing = server.failures > 0 && !server.reason && `${some(server.failures, "failure")} in a row`;
+    const why = [server.reason || failing, `since ${span(now - server.since)}`].filter(Boolean).join(", ");
+    put(row.querySelector(".why"), why);
     put(row.querySelector(".weight"), server.weight);
-    put(row.querySelector(".flight"), server.connections.toLocaleString("en"));
-    draw(row.querySelector(".flight-line"), `${server.id} flight`, server.connections);
-    put(row.querySelector(".failures"), server.failures);
-    row.querySelector(".failures").classList.toggle("failed", server.failures > 0);
     showCheck(row, server);
     offer(row, server);
   });
 }
 
-function showCheck(row, { id, admin, lastCheck }) {
+function showCheck(row, { admin, lastCheck }) {
   const verdict = row.querySelector(".verdict");
   if (!lastCheck) {
     put(verdict, admin === "maint" ? "not checked" : "none yet");
@@ -171,36 +188,79 @@ function showCheck(row, { id, admin, lastCheck }) {
   }
   put(verdict, lastCheck.passed ? lastCheck.detail : `failed: ${lastCheck.detail}`);
   verdict.classList.toggle("failed", !lastCheck.passed);
-  const milliseconds = lastCheck.durationSeconds * 1000;
-  put(row.querySelector(".took"), `${milliseconds.toFixed(1)} ms, ${span(lastCheck.at)} ago`);
-  if (row.dataset.checked === String(lastCheck.at)) return;
-  row.dataset.checked = lastCheck.at;
-  draw(row.querySelector(".check-line"), `${id} check`, milliseconds);
+  put(row.querySelector(".took"), `${duration(lastCheck.durationSeconds)}, ${span(now - lastCheck.at)} ago`);
+}
+
+// Those that the API does not know (yet) are not shown at all, rather than as zero.
+function showFigures({ status, servers, rates = status.rates }) {
+  document.body.classList.toggle("without-rates", !rates);
+  const seen = new Map([[TOTAL, figuresOf(rates?.total, status.connections)]]);
+  for (const { id, connections } of servers) seen.set(id, figuresOf(rates?.servers?.[id], connections));
+  for (const figure of Object.keys(FIGURES)) {
+    forget(figure, seen);
+    for (const [id, figures] of seen) note(figure, id, now, figures[figure]);
+    showFigure(figure, TOTAL, seen.get(TOTAL)[figure], $(`total-${figure}`), highestOfTotal(figure));
+    const top = highestOfServers(figure);
+    for (const { id } of servers) {
+      const row = rows.get(`server-rows ${id}`);
+      showFigure(figure, id, seen.get(id)[figure], row.querySelector(`.${figure}`), top);
+    }
+  }
+}
+
+const highestOfTotal = (figure) => highest(figure, FIGURES[figure].least, (name) => name === TOTAL);
+const highestOfServers = (figure) => highest(figure, FIGURES[figure].least, (name) => name !== TOTAL);
+
+function showFigure(figure, name, value, place, top) {
+  const { title, text } = FIGURES[figure];
+  const shown = place.querySelector(".value");
+  put(shown, value === null ? NOTHING : text(value));
+  if (figure === "errors") shown.classList.toggle("failed", value >= 0.001);
+  draw(place.querySelector("svg"), { figure, name, now, top, text, title });
 }
 
 function showRemoved(removed) {
   $("removed").hidden = removed.length === 0;
   fill($("removed-rows"), removed, newRemovedRow, (row, server) => {
     put(row.querySelector(".why"), server.reason || "by an operator");
-    put(row.querySelector(".when"), `${span(server.at)} ago`);
+    put(row.querySelector(".when"), `${span(now - server.at)} ago`);
     put(row.querySelector(".weight"), server.weight);
   });
 }
 
-function showHosts(workers, version) {
-  const hosts = group(workers);
+function showWorkers(workers, version) {
   $("no-workers").hidden = workers.length > 0;
-  const items = [...hosts].sort().map(([id, members]) => ({ id, members }));
-  fill($("host-rows"), items, newHostRow, (row, { members }) => {
-    const behind = members.filter((worker) => worker.version < version).length;
-    put(row.querySelector(".workers"), members.length);
-    put(row.querySelector(".flight"), sum(members.map((worker) => worker.connections)).toLocaleString("en"));
-    const degraded = members.filter((worker) => worker.degradedSince && !worker.degradedUntil).length;
-    const oldest = Math.min(...members.map((worker) => worker.heartbeat));
-    const words = [`${span(oldest)} ago`, behind && `${behind} behind`, degraded && `${degraded} without the store`];
-    put(row.querySelector(".heard"), words.filter(Boolean).join(", "));
-    row.querySelector(".heard").classList.toggle("failed", degraded > 0);
-  });
+  const items = [...group(workers)]
+    .sort()
+    .flatMap(([host, members]) => [{ id: `host ${host}`, host, members }, ...members.sort(byAge)]);
+  fill($("worker-rows"), items, newWorkerRow, (row, item) =>
+    item.members ? showHost(row, item.members) : showWorker(row, item, version),
+  );
+}
+
+const byAge = (one, other) => one.started - other.started || one.pid - other.pid;
+
+function showHost(row, members) {
+  const connections = sum(members.map((worker) => worker.connections));
+  put(row.querySelector(".small"), `${some(members.length, "worker")}, ${count(connections)} in flight`);
+}
+
+function showWorker(row, worker, version) {
+  const badge = row.querySelector(".badge");
+  const [state, words] = stateOf(worker);
+  badge.dataset.state = state;
+  put(badge, words);
+  const behind = version - worker.version;
+  put(row.querySelector(".version"), behind > 0 ? `${count(worker.version)} (${count(behind)} behind)` : count(worker.version));
+  put(row.querySelector(".held"), count(worker.connections));
+  put(row.querySelector(".age"), span(now - worker.started));
+  put(row.querySelector(".heard"), `${span(now - worker.heartbeat)} ago`);
+}
+
+function stateOf({ heartbeat, degradedSince, degradedUntil }) {
+  if (now - heartbeat > HEARTBEAT_SECONDS) return ["down", "silent"];
+  if (degradedSince && !degradedUntil) return ["down", "without the store"];
+  return ["up", "at work"];
 }
 
 function showStrategies(known, chosen) {
@@ -247,17 +307,16 @@ function fill(body, items, create, update) {
 }
 
 function newServerRow({ id, url, source }) {
-  const check = make("div", "", "check");
-  const texts = make("div", "");
-  texts.append(make("span", "", "verdict"), make("span", "", "small took"));
-  check.append(texts, newLine("check-line"));
+  const figures = Object.entries(FIGURES).map(([figure, { label }]) => {
+    const kind = `number figure ${figure}${figure === "flight" ? "" : " rate-only"}`;
+    return cell(label, kind, make("span", "", "value"), newLine());
+  });
   return newRow(id, [
     head(id, `${url === `http://${id}` ? "" : `${url}, `}${source === "config" ? "from the config" : "by an operator"}`),
     cell("", "state", make("span", "", "badge"), make("span", "", "small why")),
     cell("Weight", "number weight"),
-    cell("In flight", "number in-flight", newLine("flight-line"), make("span", "", "flight")),
-    cell("Failures", "number failures"),
-    cell("Last check", "wide", check),
+    ...figures,
+    cell("Last check", "wide check", make("span", "", "verdict"), make("span", "", "small took")),
     cell("", "acts writes", ...Object.keys(acts).map((name) => button(name, id))),
   ]);
 }
@@ -278,12 +337,23 @@ function newRemovedRow({ id, url }) {
   return newRow(id, [head(id, url === `http://${id}` ? "" : url), ...cells, cell("", "acts writes", restore)]);
 }
 
-function newHostRow({ id }) {
+function newWorkerRow({ id, host, pid, members }) {
+  if (members) {
+    const row = newRow(id, [head(host, " ")]);
+    row.className = "host";
+    row.firstChild.colSpan = 6;
+    row.firstChild.scope = "rowgroup";
+    return row;
+  }
+  const name = head(`process ${pid}`, "");
+  name.title = id;
   return newRow(id, [
-    head(id, ""),
-    cell("Workers", "number workers"),
-    cell("In flight", "number flight"),
-    cell("Last heard of", "wide heard"),
+    name,
+    cell("", "state", make("span", "", "badge")),
+    cell("Pool version", "number version"),
+    cell("In flight", "number held"),
+    cell("Age", "number age"),
+    cell("Heard of", "number heard"),
   ]);
 }
 
@@ -316,35 +386,6 @@ function make(name, text, kind = "") {
   if (text) element.textContent = text;
   if (kind) element.className = kind;
   return element;
-}
-
-// --- sparklines: kept in this page alone
-
-function newLine(kind) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("class", `line ${kind}`);
-  svg.setAttribute("viewBox", `0 0 ${POINTS} 20`);
-  svg.setAttribute("preserveAspectRatio", "none");
-  svg.setAttribute("aria-hidden", "true"); // the figure beside it says the same
-  for (const shape of ["polygon", "polyline"]) {
-    const element = document.createElementNS(svg.namespaceURI, shape);
-    element.setAttribute("vector-effect", "non-scaling-stroke");
-    svg.append(element);
-  }
-  return svg;
-}
-
-function draw(place, name, value) {
-  const svg = place instanceof SVGElement ? place : (place.firstChild ?? place.appendChild(newLine("")));
-  const values = lines.get(name) ?? [];
-  values.push(value);
-  if (values.length > POINTS) values.shift();
-  lines.set(name, values);
-  const top = Math.max(...values, 1);
-  const first = POINTS - values.length;
-  const points = values.map((each, at) => `${first + at},${(19 - (18 * each) / top).toFixed(1)}`).join(" ");
-  svg.lastChild.setAttribute("points", points);
-  svg.firstChild.setAttribute("points", `${first},20 ${points} ${POINTS - 1},20`);
 }
 
 // --- acts
@@ -475,24 +516,11 @@ $("strategy").addEventListener("change", ({ target }) => {
   });
 });
 
-// --- words
-
-const sum = (numbers) => numbers.reduce((total, each) => total + each, 0);
-const count = (number, name) => `${number} ${name}${number === 1 ? "" : "s"}`;
-const clock = (at) => new Date(at * 1000).toLocaleTimeString("en-GB");
-
-function span(since) {
-  const seconds = Math.max(0, Math.round(now - since));
-  if (seconds < 100) return `${seconds}\u00a0s`;
-  if (seconds < 6000) return `${Math.round(seconds / 60)}\u00a0min`;
-  if (seconds < 172800) return `${Math.round(seconds / 3600)}\u00a0h`;
-  return `${Math.round(seconds / 86400)}\u00a0days`;
-}
-
 function group(workers) {
   const hosts = new Map();
   for (const worker of workers) hosts.set(worker.host, [...(hosts.get(worker.host) ?? []), worker]);
   return hosts;
 }
 
+for (const figure of Object.keys(FIGURES)) $(`total-${figure}`).querySelector("dd").append(newLine());
 watch();
