@@ -39,6 +39,12 @@ class ConflictError(LBError):
     status = 409
 
 
+class OutdatedError(LBError):
+    """The pool is not at the version that an act was meant for: somebody else has changed it since."""
+
+    status = 412
+
+
 class StoreError(LBError):
     """The store cannot be used; the message says which and why."""
 

@@ -1,7 +1,7 @@
 """Reads tell the version of the pool they show (`ETag`); a write may insist on that one (`If-Match`).
 
 The version changes with each act and each flip but not with live figures, so it is no reason to answer 304.
-It is compared right before the act, not within it: two writes at the same instant may both pass.
+The store compares it within the act: of two writes that saw the same version, one is done.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import ParamSpec
 
 from flask import Response, make_response, request
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import PreconditionFailed
 
 from lb.api.context import pool
+from lb.store.pool import BackendPool
 
 _P = ParamSpec("_P")
 
@@ -32,18 +32,8 @@ def versioned(view: Callable[_P, ResponseReturnValue]) -> Callable[_P, Response]
     return answer
 
 
-def conditional(view: Callable[_P, ResponseReturnValue]) -> Callable[_P, ResponseReturnValue]:
-    """Refuse a write with 412 if its If-Match names another version of the pool than the present one."""
-
-    @wraps(view)
-    def act(*arguments: _P.args, **named: _P.kwargs) -> ResponseReturnValue:
-        if "If-Match" in request.headers:
-            version = str(pool().version())
-            if version not in request.if_match:
-                raise PreconditionFailed(
-                    f'the pool is at version "{version}", If-Match wants {request.headers["If-Match"]}; '
-                    "look again, and send the ETag of what you saw"
-                )
-        return view(*arguments, **named)
-
-    return act
+def pool_as_seen() -> BackendPool:
+    """Return the pool for a write: if it says If-Match, one that refuses acts (412) at any other version."""
+    if "If-Match" not in request.headers or request.if_match.star_tag:
+        return pool()
+    return pool().at([int(tag) for tag in request.if_match.as_set() if tag.isdecimal()])

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, jsonify, request
 from lb import config
 from lb.api import serialise
 from lb.api.bodies import NewServer, ServerChange, read_body
-from lb.api.conditional import conditional, versioned
+from lb.api.conditional import pool_as_seen, versioned
 from lb.api.context import pool, who
 from lb.errors import UnknownServerError, UsageError
 from lb.model import Source
@@ -25,11 +25,10 @@ def list_servers() -> Response:
 
 
 @routes.post("/servers")
-@conditional
 def add_server() -> tuple[Response, int, dict[str, str]]:
     """Add a server; every later pick may choose it."""
     body = read_body(request, NewServer)
-    server = pool().add(config.parse_server_url(body.url, body.weight), Source.ADMIN, who())
+    server = pool_as_seen().add(config.parse_server_url(body.url, body.weight), Source.ADMIN, who())
     return jsonify(serialise.server(server)), 201, {"Location": f"/servers/{quote(server.id, safe='/:[]')}"}
 
 
@@ -45,26 +44,24 @@ def get_server(server: str) -> Response:
 
 
 @routes.patch("/servers/<path:server>")
-@conditional
 def change_server(server: str) -> Response:
     """Change what the operator wants of a server, or its weight, or both."""
     wanted = config.normalise_server_id(server)
     body = read_body(request, ServerChange)
-    changed = None
+    changed, members = None, pool_as_seen()
     if body.weight is not None:
-        changed = pool().set_weight(wanted, body.weight, who())
+        changed, members = members.set_weight(wanted, body.weight, who()), pool()
     if body.admin is not None:
-        changed = pool().set_admin(wanted, body.admin, who())
+        changed = members.set_admin(wanted, body.admin, who())
     if changed is None:
         raise UsageError("nothing to change; give 'admin' (ready, drain or maint), 'weight', or both")
     return jsonify(serialise.server(changed))
 
 
 @routes.delete("/servers/<path:server>")
-@conditional
 def remove_server(server: str) -> tuple[str, int]:
     """Take a server out of the pool; no later pick chooses it."""
-    pool().remove(config.normalise_server_id(server), who())
+    pool_as_seen().remove(config.normalise_server_id(server), who())
     return "", 204
 
 
@@ -76,7 +73,6 @@ def list_removed() -> Response:
 
 
 @routes.post("/removed/<path:server>/restore")
-@conditional
 def restore_server(server: str) -> Response:
     """Bring a removed server back with its URL, weight and source."""
-    return jsonify(serialise.server(pool().restore(config.normalise_server_id(server), who())))
+    return jsonify(serialise.server(pool_as_seen().restore(config.normalise_server_id(server), who())))

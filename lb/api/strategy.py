@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify, request
 
 from lb.api.bodies import StrategyChoice, read_body
-from lb.api.conditional import conditional, versioned
+from lb.api.conditional import pool_as_seen, versioned
 from lb.api.context import pool, who
 from lb.strategies import STRATEGIES
 
@@ -20,8 +20,7 @@ def get_strategy() -> Response:
 
 
 @routes.put("/strategy")
-@conditional
 def set_strategy() -> Response:
     """Change the strategy; every later pick follows it."""
-    pool().set_strategy(read_body(request, StrategyChoice).strategy, who())
+    pool_as_seen().set_strategy(read_body(request, StrategyChoice).strategy, who())
     return get_strategy()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import builtins
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 import redis
 
@@ -42,6 +43,13 @@ class BackendPool:
     def __init__(self, connection: redis.Redis, keys: Keys) -> None:
         self._session = Session(connection, keys)
         self._keys = keys
+        self._seen = ""  # what acts of operators insist on
+
+    def at(self, versions: Collection[int]) -> BackendPool:
+        """Return the same pool; acts of operators raise OutdatedError unless it is at such a version."""
+        pool = BackendPool(self._session.connection, self._keys)
+        pool._seen = ",".join(map(str, versions)) or "none"
+        return pool
 
     # --- looks
 
@@ -113,21 +121,19 @@ class BackendPool:
 
     def add(self, spec: ServerSpec, source: Source, by: str) -> Server:
         """Bring in a server, ready and up; forgets a record of its removal. ConflictError if it is there."""
-        row = self._session.act(
-            "add", spec.id, spec.url, _weight(spec.weight), source, by, **self._record(spec.id)
-        )
+        row = self._act("add", spec.id, spec.url, _weight(spec.weight), source, by, **self._record(spec.id))
         if row is None:
             raise ConflictError(f"{spec.id} is in the pool already")
         return views.server_of(row)
 
     def remove(self, server: ServerId, by: str, reason: str = "") -> None:
         """Take out a server; requests in flight to it go on. It can be restored for 30 days."""
-        if self._session.act("remove", server, by, reason, **self._record(server)) is None:
+        if self._act("remove", server, by, reason, **self._record(server)) is None:
             raise self._unknown(server)
 
     def restore(self, server: ServerId, by: str) -> Server:
         """Bring back a removed server with its URL, weight, source. UnknownServerError if none such."""
-        row = self._session.act("restore", server, by, **self._record(server))
+        row = self._act("restore", server, by, **self._record(server))
         if row is None:
             removed = [record.id for record in self.removed()]
             raise UnknownServerError(f"{server} is not on the list of the removed{_hint(server, removed)}")
@@ -135,15 +141,15 @@ class BackendPool:
 
     def set_admin(self, server: ServerId, admin: Admin, by: str) -> Server:
         """Make a server ready, drain it, or put it into maint."""
-        return self._known(server, self._session.act("set_admin", server, admin, by))
+        return self._known(server, self._act("set_admin", server, admin, by))
 
     def set_weight(self, server: ServerId, weight: int, by: str) -> Server:
         """Give a server a share of the traffic, 1 to 256; UsageError for another number."""
-        return self._known(server, self._session.act("set_weight", server, _weight(weight), by))
+        return self._known(server, self._act("set_weight", server, _weight(weight), by))
 
     def set_strategy(self, name: str, by: str) -> None:
         """Choose the strategy; UsageError if there is none of that name."""
-        self._session.act("set_strategy", _strategy(name), by)
+        self._act("set_strategy", _strategy(name), by)
 
     def reconcile(self, specs: Sequence[ServerSpec], strategy: str, by: str) -> builtins.list[ServerId]:
         """Make the pool's config-sourced servers those of the config; return those that left for that.
@@ -225,6 +231,9 @@ class BackendPool:
     def _read(self) -> views.Pool:
         version, strategy, ids, *columns = self._session.run("read")
         return version, strategy, ids, columns
+
+    def _act(self, act: str, *arguments: str | float, **own_keys: str) -> Any:
+        return self._session.act(act, *arguments, self._seen, **own_keys)
 
     def _record(self, server: ServerId) -> dict[str, str]:
         return {"removed_server": self._keys.removed_server(server)}

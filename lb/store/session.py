@@ -27,7 +27,7 @@ from redis.exceptions import (
 )
 
 from lb.config.store_url import host_port
-from lb.errors import StoreError, StoreUnavailableError
+from lb.errors import OutdatedError, StoreError, StoreUnavailableError
 from lb.store.keys import SCHEMA, Keys
 from lb.store.scripts import load
 
@@ -81,8 +81,13 @@ def store_error(error: RedisError, client: redis.Redis) -> StoreError:
     return kind(f"the store at {address_of(client)} {meaning}: {error}")
 
 
+def _outdated(reply: str) -> OutdatedError:
+    version = reply.removeprefix("VERSION ")
+    return OutdatedError(f'the pool is at version "{version}", no more as you saw it: look again')
+
+
 class Session:
-    """One client of one pool's keys. Raises only StoreError and StoreUnavailableError."""
+    """One client of one pool's keys. Raises StoreError; OutdatedError where an act's header says VERSION."""
 
     def __init__(self, connection: redis.Redis, keys: Keys) -> None:
         self.connection = connection
@@ -99,6 +104,8 @@ class Session:
         try:
             yield self.connection
         except RedisError as error:
+            if str(error).startswith("VERSION "):
+                raise _outdated(str(error)) from error
             raise store_error(error, self.connection) from error
 
     def run(

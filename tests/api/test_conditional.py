@@ -41,6 +41,25 @@ def test_a_write_on_something_else_changes_nothing(client, add, pool, value):
     assert pool.snapshot() == before
 
 
+def test_of_two_writes_on_the_same_sight_one_is_done(client, add):
+    add()
+    headers = {"If-Match": client.get("/servers").headers["ETag"]}
+    writes = [
+        client.patch("/servers/localhost:5001", json={"weight": weight}, headers=headers) for weight in (2, 3)
+    ]
+
+    assert [response.status_code for response in writes] == [200, 412]
+    assert writes[1].json["error"].startswith('the pool is at version "2", no more as you saw it')
+
+
+def test_a_change_of_two_things_is_one_write(client, add):
+    add()
+    headers = {"If-Match": client.get("/servers").headers["ETag"]}
+    response = client.patch("/servers/localhost:5001", json={"weight": 2, "admin": "drain"}, headers=headers)
+
+    assert (response.status_code, response.json["weight"], response.json["admin"]) == (200, 2, "drain")
+
+
 def test_any_version_will_do_for_a_star_and_for_no_wish(client, add):
     add()
 

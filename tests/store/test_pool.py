@@ -7,7 +7,7 @@ from threading import Thread
 import pytest
 import redis
 
-from lb.errors import ConflictError, StoreError, UnknownServerError, UsageError
+from lb.errors import ConflictError, OutdatedError, StoreError, UnknownServerError, UsageError
 from lb.model import Admin, Health, ServerId, ServerSpec, Source
 from lb.store.client import connect
 from lb.store.keys import SCHEMA, Keys
@@ -313,3 +313,23 @@ def test_the_stream_of_events_is_capped(two: BackendPool, connection: redis.Redi
         two.set_weight(A, 2, "test")
         two.set_weight(A, 1, "test")
     assert 1000 <= connection.xlen(keys.events) <= 1100
+
+
+def test_acts_can_insist_on_what_was_seen(two: BackendPool) -> None:
+    pool, seen = two, two.version()
+    as_seen = pool.at([seen, 999])
+    assert as_seen.set_weight(A, 7, "first").weight == 7
+    refused = (
+        lambda: as_seen.set_weight(A, 8, "late"),
+        lambda: as_seen.set_admin(A, Admin.DRAIN, "late"),
+        lambda: as_seen.set_strategy("random", "late"),
+        lambda: as_seen.add(spec(C), Source.ADMIN, "late"),
+        lambda: as_seen.remove(A, "late"),
+        lambda: as_seen.restore(A, "late"),
+        lambda: pool.at([]).remove(A, "late"),
+    )
+    for act in refused:
+        with pytest.raises(OutdatedError, match=f'the pool is at version "{seen + 1}"'):
+            act()
+    assert [event.by for event in pool.events()][-1] == "first"
+    assert pool.set_weight(A, 9, "anyone").weight == 9

@@ -4,13 +4,14 @@
 --@include clock
 --@include event
 --@include schema
+--@include outdated
 --@include join
 --@include server
 -- KEYS: removed_server
--- ARGV: server id, URL, weight, source, by whom
--- Return: the server, nil if it is in the pool already; error EMPTY, SCHEMA
+-- ARGV: server id, URL, weight, source, by whom, versions seen or empty
+-- Return: the server, nil if it is in the pool already; error EMPTY, SCHEMA, VERSION
 local id, by = ARGV[1], ARGV[5]
-local refusal = absent()
+local refusal = absent() or outdated(ARGV[6])
 if refusal then return refusal end
 if redis.call('ZSCORE', servers, id) then return nil end
 

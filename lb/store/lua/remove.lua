@@ -6,9 +6,10 @@
 --@include record
 --@include forget
 --@include schema
--- ARGV: server id, by whom, reason
--- Return: 1, or nil if it is not in the pool; error EMPTY, SCHEMA
-local refusal = absent()
+--@include outdated
+-- ARGV: server id, by whom, reason, versions seen or empty
+-- Return: 1, or nil if it is not in the pool; error EMPTY, SCHEMA, VERSION
+local refusal = absent() or outdated(ARGV[4])
 if refusal then return refusal end
 local id, by, reason = ARGV[1], ARGV[2], ARGV[3]
 if not redis.call('ZSCORE', servers, id) then return nil end

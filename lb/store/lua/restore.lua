@@ -6,10 +6,11 @@
 --@include join
 --@include server
 --@include schema
+--@include outdated
 -- KEYS: removed_server
--- ARGV: server id, by whom
--- Return: the server, or nil if there is no record of its removal; error EMPTY, SCHEMA
-local refusal = absent()
+-- ARGV: server id, by whom, versions seen or empty
+-- Return: the server, or nil if there is no record of its removal; error EMPTY, SCHEMA, VERSION
+local refusal = absent() or outdated(ARGV[3])
 if refusal then return refusal end
 local id, by = ARGV[1], ARGV[2]
 local kept = redis.call('HMGET', removed_server, 'url', 'weight', 'source')

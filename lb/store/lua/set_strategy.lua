@@ -3,9 +3,10 @@
 --@include refresh
 --@include event
 --@include schema
--- ARGV: name of the strategy, by whom
--- Return: nil; error EMPTY, SCHEMA
-local refusal = absent()
+--@include outdated
+-- ARGV: name of the strategy, by whom, versions seen or empty
+-- Return: nil; error EMPTY, SCHEMA, VERSION
+local refusal = absent() or outdated(ARGV[3])
 if refusal then return refusal end
 local name, by = ARGV[1], ARGV[2]
 local before = redis.call('GET', strategy)
