@@ -80,6 +80,14 @@ def _directory(path: Path) -> Path:
     return path
 
 
+def _log_path(text: str) -> str:
+    if not text or not text.isprintable():
+        raise ValueError(
+            f'expected "stdout" or the path of a file, in printable characters; got {shown(text)}'
+        )
+    return text
+
+
 def _token(text: str) -> str:
     if not re.fullmatch(rf"[!-~]{{{_MIN_TOKEN_LENGTH},}}", text):
         raise ValueError(
@@ -146,6 +154,9 @@ StrategyName = Annotated[str, BeforeValidator(one_of(strategy_names())), _one_of
 EventKind = Annotated[str, BeforeValidator(one_of(EVENT_KINDS)), _one_of(*EVENT_KINDS)]
 CheckMethod = Annotated[str, BeforeValidator(one_of(["HEAD", "GET"])), _one_of("HEAD", "GET")]
 CheckPath = Annotated[str, AfterValidator(_check_path)]
+LogPath = Annotated[str, AfterValidator(_log_path)]
+AccessLogFormat = Annotated[str, BeforeValidator(one_of(["combined", "json"])), _one_of("combined", "json")]
+LogFormat = Annotated[str, BeforeValidator(one_of(["text", "json"])), _one_of("text", "json")]
 Directory = Annotated[Path, AfterValidator(_directory)]
 KeyName = Annotated[str, AfterValidator(_key_name)]
 Token = Annotated[str, AfterValidator(_token)]

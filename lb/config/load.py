@@ -23,6 +23,9 @@ DEFAULT_FILE = Path("config.json")
 #: Flags whose name is not the setting's: they are given once per entry.
 _FLAGS = {"servers": "server"}
 
+#: Settings that are called more shortly where they stand alone, in flags and variables.
+_SHORT_NAMES = {"access_log_path": "access_log"}
+
 Values = dict[str, Any]  # a JSON object; checked by Config
 
 
@@ -66,7 +69,7 @@ def settings(
         if is_section(field.annotation):
             yield from settings(field.annotation, f"{own_name}_", own_keys)
         else:
-            yield Setting(own_name, own_keys, field)
+            yield Setting(_SHORT_NAMES.get(own_name, own_name), own_keys, field)
 
 
 def load(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object]) -> Config:

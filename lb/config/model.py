@@ -12,6 +12,7 @@ from pydantic_core import core_schema
 from lb.config import fields
 from lb.config.addresses import ListenAddress, parse_server_url
 from lb.config.sections import (
+    AccessLog,
     AdminApi,
     HealthCheck,
     Limits,
@@ -128,6 +129,12 @@ class Config(Section):
         description="How long downloads, WebSockets and the like may go on in a worker that a reload has "
         "replaced; then they are cut.",
     )
+    log_format: fields.LogFormat = Field(
+        default="text",
+        description="What the processes say of themselves on standard error: `text` for people, `json` "
+        "for programs, an object per line.",
+    )
+    access_log: AccessLog = Field(default=AccessLog(), description="A line for each request.")
     admin: AdminApi = Field(default=AdminApi(), description="The admin API.")
     webhook: Webhook = Field(default=Webhook(), description="Whom to tell of events.")
 

@@ -151,6 +151,21 @@ class Limits(Section):
     )
 
 
+class AccessLog(Section):
+    """A line for each request."""
+
+    path: fields.LogPath | None = Field(
+        default=None,
+        description="Where the access log goes: a file, which SIGUSR1 reopens after a rotation, or `stdout`; "
+        "absent: nowhere.",
+    )
+    format: fields.AccessLogFormat = Field(
+        default="combined",
+        description="`combined`: Apache's format and then our figures as `name=value`; `json`: an object per "
+        "line.",
+    )
+
+
 class AdminApi(Section):
     """The API behind the dashboard, the metrics and, where it is remote, `lb-admin`."""
 

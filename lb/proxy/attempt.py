@@ -44,7 +44,11 @@ class AttemptSettings:
     failure_statuses: frozenset[int]  # answers that count as failures of the server
 
 
-class _DeadConnectionError(ServerError):
+class ResetError(ServerError):
+    """The server ended the connection before its answer's head was there."""
+
+
+class _DeadConnectionError(ResetError):
     """A kept connection ended before a byte of the answer: the server had closed it, most likely."""
 
 
@@ -98,13 +102,16 @@ class Attempts:
                     raise
         elif stream is not None:
             stream.close()
+        stream = self._connect(client, request, server)
+        return Answer(lease, server, stream, self._exchange(client, request, server, stream))
+
+    def _connect(self, client: Client, request: Request, server: ServerConnections) -> Stream:
         try:
-            stream = server.connect(partial(self._connecting, client, request))
+            return server.connect(partial(self._connecting, client, request))
         except ServerConnectError:
             if client.gone:
                 raise _gone() from None
             raise
-        return Answer(lease, server, stream, self._exchange(client, request, server, stream))
 
     @staticmethod
     def _connecting(client: Client, request: Request, stream: Stream) -> None:
@@ -144,7 +151,7 @@ class Attempts:
                     raise request.upload.error from None
             if client.gone:
                 raise _gone() from None
-            kind = _DeadConnectionError if reused and not heard else ServerError
+            kind = _DeadConnectionError if reused and not heard else ResetError
             raise kind(f"the server ended the connection: {error.strerror or error}") from None
         except BaseException:
             stream.close()

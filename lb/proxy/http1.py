@@ -75,6 +75,15 @@ class ResponseHead:
         return not (method == b"HEAD" or status in (204, 304) or status < 200)
 
 
+#: What stands for the minor version of a request that has none.
+NO_VERSION = -1
+
+
+def unreadable(head: bytes) -> Request:
+    """Return what is known of a request that cannot be parsed: its first line, as the target."""
+    return Request(b"", head.lstrip(b"\r\n").partition(b"\r\n")[0], NO_VERSION, Fields())
+
+
 class _Memory(dict[bytes, _Value]):
     """A dictionary that forgets everything when it is full: cheaper than knowing what was used last."""
 
@@ -155,7 +164,8 @@ class HeadParser:
             int(status),
             int(minor),
             fields,
-            forward=b"HTTP/1.1 %b%b%b" % (head[9:line_end], fields.forward, self._via[int(minor)]),
+            forward=b"HTTP/1.1 %b%b%b%b"
+            % (head[9:line_end], fields.forward, _required(int(status), fields), self._via[int(minor)]),
             keep_alive=not (fields.close or lies) and (minor == b"1" or fields.keep_alive),
         )
 
@@ -178,6 +188,13 @@ def _takes_back_its_body(status: int, fields: Fields) -> bool:
         raise ServerError("the server sent an interim response with a body")
     fields.forward = _LENGTH_LINE.sub(b"", fields.forward)
     return bool(fields.content_length or fields.chunked)
+
+
+def _required(status: int, fields: Fields) -> bytes:
+    """Return the lines of the protocol that a server insists on with a 426 (RFC 9110 §15.5.22)."""
+    if status != 426 or not fields.upgrade:
+        return b""
+    return b"\r\nConnection: upgrade\r\nUpgrade: %b" % fields.upgrade
 
 
 def has_bare_line_feed(data: bytes, checked: int) -> bool:

@@ -11,20 +11,23 @@ import gevent
 from lb.config import Config
 from lb.model import ServerId
 from lb.proxy.acceptor import Acceptor
+from lb.proxy.access_log import AccessLog
 from lb.proxy.additions import Additions, trusts
-from lb.proxy.attempt import Attempts, AttemptSettings
-from lb.proxy.client import Client, ClientLoop, ClientSettings
+from lb.proxy.attempt import AttemptSettings
+from lb.proxy.client_loop import ClientSettings
 from lb.proxy.connections import ServerConnections
 from lb.proxy.exchange import Meters, Unmetered
 from lb.proxy.forward import Forwarder, ForwardSettings
 from lb.proxy.headers import HeaderSettings
 from lb.proxy.http1 import HeadParser
-from lb.proxy.relay import Relay
+from lb.proxy.logged import parts
 from lb.proxy.servers import Servers
 from lb.proxy.stream import Deadlines, Stream
 from lb.store.lease_line import LeaseLine
 
 _DRAIN_TURN_SECONDS = 0.02
+#: How long a client whose connection is kept open may still send a request to a worker that stops.
+_LAST_REQUEST_SECONDS = 1.0
 
 
 class DataPlane:
@@ -40,20 +43,22 @@ class DataPlane:
         headers = header_settings(config)
         heads = HeadParser(config.limits.header_count, headers)
         self._additions = Additions(headers)
-        self._relay = Relay(
+        self._access_log = _access_log(config)
+        self._parts = made_of = parts(self._access_log)
+        self._relay = made_of.relay(
             meters,
             idle_seconds=config.timeouts.idle_seconds,
             tunnel_seconds=config.timeouts.tunnel_seconds,
             id_in_response=headers.request_id_in_response,
         )
-        attempts = Attempts(line, self._servers, heads, meters, _attempt_settings(config))
+        attempts = made_of.attempts(line, self._servers, heads, meters, _attempt_settings(config))
         forwarder = Forwarder(line, attempts, self._relay, meters, _forward_settings(config))
-        self._clients = ClientLoop(
+        self._clients = made_of.loop(
             heads, self._additions, forwarder.forward, meters, _client_settings(config)
         )
         self._acceptor = Acceptor(
             listener,
-            lambda sock: Stream(sock, self._deadlines),
+            lambda sock: made_of.stream(sock, self._deadlines),
             self._serve,
             meters,
             max_clients=config.limits.clients,
@@ -61,15 +66,30 @@ class DataPlane:
 
     def start(self) -> None:
         """Begin to accept clients."""
+        if self._access_log is not None:
+            self._access_log.start()
         self._acceptor.start()
 
     def stop(self, seconds: float) -> int:
         """Let requests in flight finish for up to `seconds`, accept no more; return how many were cut."""
         self._acceptor.stop()
-        self._clients.stopping = self._relay.stopping = True
+        self._relay.stopping = True
+        deadline = self._deadlines.now + seconds
+        # Who is between two requests may be about to send one: it gets its response, and is told to go.
+        self._wait_for_clients(min(seconds, _LAST_REQUEST_SECONDS))
+        self._clients.stopping = True
         for stream in [stream for stream in self._acceptor.clients if stream.parked and stream.waits]:
-            stream.close()  # between two requests
-        return self._wait_for_clients(seconds)
+            stream.close()
+        left = self._wait_for_clients(deadline - self._deadlines.now)
+        if self._access_log is not None:
+            self._clients.give_up()
+            self._access_log.close()
+        return left
+
+    def reopen_log(self) -> None:
+        """Write the access log to a new file of its name, as the old one has been renamed."""
+        if self._access_log is not None:
+            self._access_log.reopen()
 
     def retire(self, seconds: float) -> int:
         """Do the same, but let each client have one more response, which tells it to connect anew.
@@ -92,7 +112,7 @@ class DataPlane:
 
     def _serve(self, stream: Stream, address: str) -> None:
         trusted = trusts(self._config.trusted_proxies, address)
-        self._clients.serve(Client(stream, address, self._additions, trusted=trusted))
+        self._clients.serve(self._parts.client(stream, address, self._additions, trusted=trusted))
 
     def _connections(self, server: ServerId) -> ServerConnections:
         return ServerConnections(
@@ -102,6 +122,11 @@ class DataPlane:
             idle_seconds=self._config.timeouts.idle_seconds,
             max_idle=self._config.limits.idle_connections_per_server,
         )
+
+
+def _access_log(config: Config) -> AccessLog | None:
+    log = config.access_log
+    return None if log.path is None else AccessLog(log.path, log.format)
 
 
 def header_settings(config: Config) -> HeaderSettings:

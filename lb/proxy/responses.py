@@ -12,6 +12,9 @@ _REASONS = {
     504: "the server did not answer in time",
 }
 
+#: As RFC 9110 §15 has them; the library's are older.
+_PHRASES = {413: "Content Too Large", 414: "URI Too Long"}
+
 
 def own_response(
     status: int, reason: str, *, head: bool = False, retry_after_seconds: int = 0, lines: bytes = b""
@@ -20,7 +23,7 @@ def own_response(
 
     `lines` are further fields, each with the CR LF before it.
     """
-    phrase = HTTPStatus(status).phrase
+    phrase = _PHRASES.get(status) or HTTPStatus(status).phrase
     body = f"{status} {phrase}: {reason}\n".encode()
     fields = [
         f"HTTP/1.1 {status} {phrase}",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import gevent
 import pytest
 
-from tests.proxy.rig import GET, OK, Balancer, Peer, playing, until
+from tests.proxy.rig import GET, OK, Balancer, Peer, answering, playing, until
 
 Make = Callable[..., Balancer]
 
@@ -29,6 +30,32 @@ def test_stopping_lets_requests_finish_and_takes_no_other(balancer: Make) -> Non
             assert idle.ended()
         with pytest.raises(OSError, match="refused"):
             gevent.socket.create_connection(made.address)
+
+
+def test_a_client_between_two_requests_may_send_one_more_before_the_end(balancer: Make) -> None:
+    """Its response tells it to connect anew; who sends none is closed within about a second."""
+    with playing(answering(OK)) as server:
+        made = balancer(server)
+        with made.client() as busy, made.client() as idle:
+            assert b"Connection" not in busy.ask() + idle.ask()
+            stopping = gevent.spawn(made.plane.stop, 5)
+            gevent.sleep(0.1)
+            assert b"\r\nConnection: close\r\n" in busy.ask()
+            assert busy.rest() == b""
+            assert not stopping.ready()
+            assert idle.ended()
+            assert stopping.get() == 0
+
+
+def test_a_stop_without_a_limit_closes_who_is_idle_at_once(balancer: Make) -> None:
+    with playing(answering(OK)) as server:
+        made = balancer(server)
+        with made.client() as idle:
+            idle.ask()
+            began = time.monotonic()
+            made.plane.stop(0)
+            assert idle.ended()
+            assert time.monotonic() - began < 0.5
 
 
 def test_stopping_cuts_what_takes_too_long_and_tells_how_many(balancer: Make) -> None:

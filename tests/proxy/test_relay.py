@@ -91,6 +91,26 @@ def test_a_chunked_body_ends_with_the_connection_for_1_0(balancer: Make) -> None
             assert b"\r\nConnection: close" in head
 
 
+def test_a_server_that_requires_an_upgrade_says_which(balancer: Make) -> None:
+    """RFC 9110 §15.5.22: a 426 has an Upgrade field, which is for this connection too."""
+    required = (
+        b"HTTP/1.1 426 Upgrade Required\r\nConnection: upgrade\r\nUpgrade: x/2\r\nContent-Length: 0\r\n\r\n"
+    )
+    with playing(answering(required)) as server:
+        with balancer(server).client() as client:
+            for _ in range(2):
+                head = client.ask()
+                assert b"\r\nUpgrade: x/2\r\n" in head
+                assert head.lower().count(b"\r\nconnection: upgrade\r\n") == 1
+            assert server.connections == 1
+
+
+def test_no_other_answer_offers_an_upgrade(balancer: Make) -> None:
+    offer = OK.replace(b"\r\n", b"\r\nConnection: upgrade\r\nUpgrade: x/2\r\n", 1)
+    with playing(answering(offer)) as server:
+        assert b"pgrade" not in balancer(server).ask()
+
+
 @pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
 def test_answers_without_a_body(balancer: Make, status: bytes) -> None:
     with playing(answering(b"HTTP/1.1 %b\r\nX: 1\r\n\r\n" % status)) as server:

@@ -8,6 +8,11 @@ import pytest
 from lb.proxy.responses import own_response
 
 
+@pytest.mark.parametrize(("status", "phrase"), [(413, b"Content Too Large"), (414, b"URI Too Long")])
+def test_phrases_are_those_of_rfc_9110(status: int, phrase: bytes) -> None:
+    assert own_response(status, "").startswith(b"HTTP/1.1 %d %b\r\n" % (status, phrase))
+
+
 @pytest.mark.parametrize("status", [400, 408, 413, 414, 431, 500, 501, 502, 503, 504, 505])
 @pytest.mark.parametrize("head", [True, False])
 def test_an_own_response_is_whole_and_ends_the_connection(status: int, head: bool) -> None:
