@@ -16,9 +16,9 @@ from typing import Any
 
 from gevent import monkey
 from urllib3.connection import HTTPConnection
-from urllib3.exceptions import ConnectTimeoutError, HTTPError
+from urllib3.exceptions import HTTPError
 
-from lb.errors import ExhaustedError, ServerConnectError, ServerError, ServerTimeoutError
+from lb.errors import ExhaustedError, LBError, ServerConnectError, ServerError, ServerTimeoutError
 from lb.model import ServerId
 from lb.proxy.connections import OUR_OWN, url_of
 from lb.proxy.http1 import HeadParser, ResponseHead
@@ -174,18 +174,20 @@ class Connections:
         connection = ServerConnection(self.server, self._heads, self._settings)
         try:
             connection.connect()
-        except (ConnectTimeoutError, TimeoutError):
+        except (HTTPError, OSError) as error:
+            raise self._failure(error.__cause__ or error) from None
+        connection.timeout = self._settings.response_head_seconds
+        return connection
+
+    def _failure(self, cause: BaseException) -> LBError:
+        if isinstance(cause, TimeoutError):
             failure = ServerConnectError(
                 f"{self.server}: no connection in {self._settings.connect_seconds:g} s"
             )
             failure.status = ServerTimeoutError.status
-            raise failure from None
-        except (HTTPError, OSError) as error:
-            cause = error if isinstance(error, OSError) else error.__cause__ or error
-            kind = ExhaustedError if getattr(cause, "errno", None) in OUR_OWN else ServerConnectError
-            raise kind(f"{self.server}: {getattr(cause, 'strerror', None) or cause}") from None
-        connection.timeout = self._settings.response_head_seconds
-        return connection
+            return failure
+        kind = ExhaustedError if getattr(cause, "errno", None) in OUR_OWN else ServerConnectError
+        return kind(f"{self.server}: {getattr(cause, 'strerror', None) or cause}")
 
     def close(self) -> None:
         """Close the connections that are kept; those in use go on."""
