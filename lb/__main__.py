@@ -40,8 +40,10 @@ _SETTINGS = (
     click.option("--strategy", metavar="NAME", help="How servers are picked. Default: round-robin."),
 )
 _SETTING_NAMES = ("port", "workers", "redis", "data_dir", "servers", "strategy")
-_FD_NAMES = ("control_fd", "config_fd", "listen_fd")
-_FDS = tuple(click.option(f"--{name.replace('_', '-')}", type=int, hidden=True) for name in _FD_NAMES)
+_INHERITED_NAMES = ("control_fd", "config_fd", "listen_fd", "scoreboard_fd", "slot")
+_INHERITED = tuple(
+    click.option(f"--{name.replace('_', '-')}", type=int, hidden=True) for name in _INHERITED_NAMES
+)
 
 _DEMO_SERVERS = tuple(f"http://localhost:{port}" for port in range(5001, 5006))
 
@@ -64,10 +66,10 @@ def _with_inherited(command: _Command) -> _Command:
     def with_inherited(**others: Any) -> Any:
         from lb.processes.role import Inherited
 
-        fds = {name: others.pop(name) for name in _FD_NAMES}
-        return command(inherited=Inherited(**fds), **others)
+        passed_on = {name: others.pop(name) for name in _INHERITED_NAMES}
+        return command(inherited=Inherited(**passed_on), **others)
 
-    return _apply(_FDS, with_inherited)
+    return _apply(_INHERITED, with_inherited)
 
 
 def _apply(decorators: Iterable[Callable[[_Command], _Command]], command: _Command) -> _Command:
@@ -236,7 +238,8 @@ def worker(inherited: Inherited, load: Load) -> None:
     config = role.begin("worker", inherited, load)
     if not inherited.supervised:
         store.reconcile(config)
-    worker.run(config, inherited.listener(config.port, sockets.CLIENT_SETTING), inherited.control())
+    listener = inherited.listener(config.port, sockets.CLIENT_SETTING)
+    worker.run(config, listener, inherited.control(), inherited.scoreboard(), inherited.slot)
 
 
 @cli.command("health-checker")
@@ -264,7 +267,8 @@ def api(inherited: Inherited, load: Load) -> None:
     config = role.begin("api", inherited, load)
     if not inherited.supervised:
         store.wait(config)
-    api.run(config, inherited.listener(config.admin.listen, sockets.ADMIN_SETTING), inherited.control())
+    listener = inherited.listener(config.admin.listen, sockets.ADMIN_SETTING)
+    api.run(config, listener, inherited.control(), inherited.scoreboard())
 
 
 def main() -> None:

@@ -7,10 +7,11 @@ import logging
 from flask import Flask, Response, current_app, jsonify, request
 from werkzeug.exceptions import HTTPException, NotFound
 
-from lb.api import dashboard, openapi, servers, state, strategy
+from lb.api import dashboard, metrics, openapi, servers, state, strategy
 from lb.api.access import Access
 from lb.api.bodies import READ_LIMIT_BYTES
 from lb.api.context import EXTENSION, Context
+from lb.api.counted import Counted
 from lb.api.live import Live
 from lb.errors import LBError
 from lb.store.fleet import Fleet
@@ -27,15 +28,15 @@ _HARDENING = {
 }
 
 
-def create_app(pool: BackendPool, fleet: Fleet, access: Access) -> Flask:
-    """Make the API over an open store; `access` says who may use it."""
+def create_app(pool: BackendPool, fleet: Fleet, access: Access, counted: Counted) -> Flask:
+    """Make the API over an open store; `access` says who may use it, `counted` what it was used for."""
     app = Flask("lb.api", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = READ_LIMIT_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.merge_slashes = False  # an unknown path is a 404, not a redirect
-    app.extensions[EXTENSION] = Context(pool, fleet, access, Live(pool, fleet))
-    for routes in (servers.routes, strategy.routes, state.routes, dashboard.routes, openapi.routes):
-        app.register_blueprint(routes)
+    app.extensions[EXTENSION] = Context(pool, fleet, access, counted, Live(pool, fleet, counted))
+    for part in (servers, strategy, state, metrics, dashboard, openapi):
+        app.register_blueprint(part.routes)
     app.before_request(lambda: access.check(request))
     app.after_request(_harden)
     app.register_error_handler(HTTPException, _http_error)

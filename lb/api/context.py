@@ -8,6 +8,7 @@ from typing import cast
 from flask import current_app, request
 
 from lb.api.access import Access
+from lb.api.counted import Counted
 from lb.api.live import Live
 from lb.store.fleet import Fleet
 from lb.store.pool import BackendPool
@@ -22,6 +23,7 @@ class Context:
     pool: BackendPool
     fleet: Fleet
     access: Access
+    counted: Counted
     live: Live
 
 

@@ -14,6 +14,7 @@ from threading import BoundedSemaphore, Lock
 from werkzeug.exceptions import ServiceUnavailable
 
 from lb.api import serialise
+from lb.api.counted import Counted
 from lb.api.overview import look
 from lb.errors import StoreError
 from lb.model import Event
@@ -38,9 +39,10 @@ class _Sight:
 class Live:
     """The streams of one app, and what they share."""
 
-    def __init__(self, pool: BackendPool, fleet: Fleet) -> None:
+    def __init__(self, pool: BackendPool, fleet: Fleet, counted: Counted) -> None:
         self._pool = pool
         self._fleet = fleet
+        self._counted = counted
         self._places = BoundedSemaphore(MAX_STREAMS)
         self._looking = Lock()
         self._tick = -1
@@ -83,6 +85,7 @@ class Live:
             overview = look(self._pool, self._fleet)
             removed = self._pool.removed()
             events = self._pool.events(_EVENTS)
+            rates = self._counted.rates()
         except StoreError as error:
             return _Sight(_message("trouble", {"error": str(error)}))
         picture = {
@@ -91,6 +94,7 @@ class Live:
             "servers": [serialise.server_status(status) for status in overview.servers],
             "removed": [serialise.removed_server(gone) for gone in removed],
             "strategies": list(STRATEGIES),
+            "rates": serialise.rates(rates),
         }
         return _Sight(_message("pool", picture), events)
 

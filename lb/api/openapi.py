@@ -11,12 +11,12 @@ from pydantic.json_schema import models_json_schema
 from werkzeug.routing import Rule
 
 import lb
-from lb.api.bodies import EventsQuery, NewServer, ServerChange, StrategyChoice
+from lb.api.bodies import EventsQuery, NewServer, Nothing, ServerChange, StrategyChoice
 from lb.api.shapes import SHAPES, Schema, many, named
 
 routes = Blueprint("openapi", __name__)
 
-_BODIES: tuple[type[BaseModel], ...] = (NewServer, ServerChange, StrategyChoice)
+_BODIES: tuple[type[BaseModel], ...] = (NewServer, ServerChange, Nothing, StrategyChoice)
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _WRITES = frozenset(_METHODS) - {"GET"}
 
@@ -42,13 +42,14 @@ _ACTS: Mapping[str, _Act] = {
     "servers.change_server": _Act(named("Server"), body=ServerChange, refusals=(404,)),
     "servers.remove_server": _Act(None, 204, refusals=(404,)),
     "servers.list_removed": _Act(many("RemovedServer")),
-    "servers.restore_server": _Act(named("Server"), refusals=(404,)),
+    "servers.restore_server": _Act(named("Server"), body=Nothing, refusals=(404,)),
     "strategy.get_strategy": _Act(named("Strategy")),
     "strategy.set_strategy": _Act(named("Strategy"), body=StrategyChoice),
     "state.status": _Act(named("Status")),
     "state.workers": _Act(many("Worker")),
     "state.events": _Act(many("Event"), query=EventsQuery, refusals=(400,)),
     "state.health": _Act(named("Health")),
+    "metrics.metrics": _Act({"type": "string"}, media="text/plain"),
     "dashboard.live": _Act(_STREAM, media="text/event-stream"),
     "openapi.document": _Act({"type": "object"}),
 }
@@ -74,7 +75,7 @@ _SERVER = {
     "name": "server",
     "in": "path",
     "required": True,
-    "schema": {"type": "string", "minLength": 1},
+    "schema": {"type": "string", "minLength": 1, "format": "server-id"},
     "description": "`host:port`, or `unix:/path`, whose slashes may be sent as they are.",
 }
 _IF_MATCH = {
@@ -132,19 +133,16 @@ def _operation(app: Flask, rule: Rule, method: str) -> Schema:
         "responses": _responses(act, method),
     }
     if act.body:
-        operation["requestBody"] = {"required": True, "content": _json(named(act.body.__name__))}
-    elif method == "POST":
-        operation["requestBody"] = {
-            "content": _json({"type": "object", "maxProperties": 0}),
-            "required": True,
-        }
+        content = _json(named(act.body.__name__))
+        operation["requestBody"] = {"required": act.body is not Nothing, "content": content}
     return operation
 
 
 def _query(form: type[BaseModel]) -> Iterable[Schema]:
     for name, schema in form.model_json_schema()["properties"].items():
+        about = schema.pop("description")
         plain = {key: value for key, value in schema.items() if (key, value) != ("default", "-")}
-        yield {"name": name, "in": "query", "schema": plain}
+        yield {"name": name, "in": "query", "description": about, "schema": plain}
 
 
 def _responses(act: _Act, method: str) -> Mapping[str, Schema]:

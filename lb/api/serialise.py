@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from lb.api.overview import Overview
+from lb.api.rates import Rate, Rates
 from lb.model import Event, RemovedServer, Server, ServerStatus, WorkerStatus
 
 Json: TypeAlias = Mapping[str, object]
@@ -90,6 +91,24 @@ def event(value: Event) -> Json:
         "server": value.server,
         "by": value.by,
         "detail": value.detail,
+    }
+
+
+def rates(value: Rates) -> Json:
+    """Return what came to pass in the last seconds, in sum and by server."""
+    return {
+        "windowSeconds": round(value.window_seconds, 1),
+        "total": _rate(value.total),
+        "servers": {server: _rate(rate) for server, rate in value.servers.items()},
+    }
+
+
+def _rate(value: Rate) -> Json:
+    return {
+        "requestsPerSecond": value.requests_per_second,
+        "p50Seconds": value.p50_seconds,
+        "p99Seconds": value.p99_seconds,
+        "errorRatio": value.error_ratio,
     }
 
 

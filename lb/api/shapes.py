@@ -105,6 +105,18 @@ SHAPES: Mapping[str, Schema] = {
         healthChecker=_or_null(_of("string", "Who leads; null while nobody checks.")),
         workers=many("Worker"),
         store=_STORE,
+        rates=named("Rates"),
+    ),
+    "Rates": _object(
+        windowSeconds=_of("number", "About 10, less at first; the rates are over so many.", minimum=0),
+        total=named("Rate"),
+        servers=_of("object", "By server id.", additionalProperties=named("Rate")),
+    ),
+    "Rate": _object(
+        requestsPerSecond=_of("number", minimum=0),
+        p50Seconds=_or_null(_of("number", "Half of the responses were faster.", minimum=0)),
+        p99Seconds=_or_null(_of("number", "One of a hundred was slower.", minimum=0)),
+        errorRatio=_or_null(_of("number", "Share of 5xx and of responses cut.", minimum=0, maximum=1)),
     ),
     "Strategy": _object(
         strategy=_of("string", "The one in use; empty while the store holds no pool."),

@@ -19,7 +19,8 @@ routes = Blueprint("state", __name__)
 def status() -> Response:
     """Answer the whole balancer in a few figures."""
     store = context()
-    return jsonify(serialise.overview(look(store.pool, store.fleet)))
+    overview = serialise.overview(look(store.pool, store.fleet))
+    return jsonify({**overview, "rates": serialise.rates(store.counted.rates())})
 
 
 @routes.get("/workers")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
+from time import monotonic
 
 from lb.metrics import layout, scoreboard
 from lb.metrics.scoreboard import Scoreboard, names_of
@@ -32,6 +33,7 @@ class Meters:
         self._sums = region[layout.NAMES_BYTES :].cast("d")
         named = {ServerId(name): row * _CELLS for row, name in names_of(region, self._head).items()}
         self._rows = {_OWN: layout.OWN_ROW * _CELLS, **named}
+        self._degraded_until = 0.0  # monotonic seconds: the time until then is counted
         board.vacate(slot)
         self._head[layout.PID] = os.getpid()
 
@@ -102,10 +104,13 @@ class Meters:
         counts[layout.TRIPS + bisect_left(layout.TRIP_BOUNDS, seconds)] += 1
         sums[layout.TRIP_SECONDS] += seconds
 
-    def degraded(self, seconds: float, *, still: bool) -> None:
-        """Add time in which servers were picked without the store, and tell whether that goes on."""
-        self._sums[layout.DEGRADED_SECONDS] += seconds
-        self._head[layout.DEGRADED] = int(still)
+    def degraded(self, now: bool) -> None:  # noqa: FBT001
+        """Tell whether servers are picked without the store, also while that goes on: its time is counted."""
+        time = monotonic()
+        if self._head[layout.DEGRADED]:
+            self._sums[layout.DEGRADED_SECONDS] += time - self._degraded_until
+        self._degraded_until = time
+        self._head[layout.DEGRADED] = int(now)
 
     # ---
 

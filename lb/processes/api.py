@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import signal
 import socket
+from contextlib import suppress
 
 import gevent
 from gevent.pool import Pool
@@ -15,16 +16,21 @@ from gevent.pywsgi import WSGIHandler, WSGIServer
 
 from lb.api.access import Access
 from lb.api.app import create_app
+from lb.api.counted import Counted
 from lb.config import Config, ListenAddress
 from lb.config.addresses import is_loopback
-from lb.errors import ConfigError
+from lb.errors import ConfigError, StoreError
+from lb.metrics.scoreboard import Scoreboard
 from lb.processes.control import BEAT_SECONDS, Control
-from lb.processes.store import fleet_of, pool_of
+from lb.processes.store import fleet_of, metrics_of, pool_of
+from lb.store.metrics import Publisher
 
 _MAX_CLIENTS = 256  # connections; more wait to be accepted
 _CLIENT_SECONDS = 30.0  # without a byte from or to the client
 _STOP_SECONDS = 2.0  # for requests in flight
 _BACKLOG = 128
+_PUBLISH_SECONDS = 1.0
+_LOOK_EACH = 10  # of these
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +41,7 @@ class _Handler(WSGIHandler):
         super().handle()
 
 
-def run(config: Config, listener: socket.socket, control: Control) -> None:
+def run(config: Config, listener: socket.socket, control: Control, board: Scoreboard | None = None) -> None:
     """Serve until told to stop or left alone; ConfigError if other machines could come in without a token."""
     host, port = listener.getsockname()[:2]
     if config.admin.token is None and not is_loopback(host):
@@ -43,7 +49,9 @@ def run(config: Config, listener: socket.socket, control: Control) -> None:
             [f"admin.listen: {host} can be reached from other machines, so admin.token must be set"]
         )
     access = Access(config.admin.token, host, config.admin.read_token)
-    app = create_app(pool_of(config), fleet_of(config), access)
+    metrics = metrics_of(config)
+    counted = Counted(metrics, Publisher(metrics, board) if board else None)
+    app = create_app(pool_of(config), fleet_of(config), access, counted)
     listener.listen(_BACKLOG)
     # No logs of its own: they tell of clients' mistakes, and each client is told those.
     server = WSGIServer(
@@ -56,7 +64,10 @@ def run(config: Config, listener: socket.socket, control: Control) -> None:
     if control.fileno() is None:  # else the supervisor says so
         _log.info("admin API on http://%s", ListenAddress(host, port))
     gevent.spawn(_beat, server, control)
+    gevent.spawn(_count, counted)
     server.serve_forever(_STOP_SECONDS)
+    with suppress(StoreError):
+        counted.publish()  # the workers have ended: all of it
 
 
 def _beat(server: WSGIServer, control: Control) -> None:
@@ -65,3 +76,12 @@ def _beat(server: WSGIServer, control: Control) -> None:
         control.beat()
         gevent.sleep(BEAT_SECONDS)
     server.stop(_STOP_SECONDS)
+
+
+def _count(counted: Counted) -> None:
+    """Publish what this host counts, and look at the others' now and then, so that there are rates."""
+    while True:
+        for act in (counted.fold_ended, *[counted.publish] * (_LOOK_EACH - 1)):
+            with suppress(StoreError):  # the next time says all; who asks for metrics is told
+                act()
+            gevent.sleep(_PUBLISH_SECONDS)

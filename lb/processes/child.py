@@ -42,6 +42,7 @@ class Role:
     beats: bool = True  # whether it gives signs of life, so that a hung one can be told
     once: bool = False  # whether it ends by itself and is not started again
     grace_seconds: float = 5.0  # from SIGTERM to SIGKILL
+    slot: int | None = None  # of the scoreboard, if it counts on that
 
 
 class Child:

@@ -6,9 +6,12 @@ import os
 import socket
 from collections.abc import Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from lb.config import Config, from_json, to_json
+from lb.metrics import layout, scoreboard
+from lb.metrics.scoreboard import Scoreboard
 from lb.processes import activation, handover, lock, sockets
 from lb.processes.child import Child, Role
 from lb.processes.upgrade import Estate, Heir
@@ -21,13 +24,14 @@ _FAREWELL_SECONDS = 1.0
 class Crew:
     """The children, by what they are for, and the sockets that they serve."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - two sockets, and what another supervisor left
         self,
         config: Config,
         client: socket.socket,
         admin: socket.socket,
         lock_fd: int | None = None,
         *,
+        scoreboard_fd: int | None = None,
         demo: bool = False,
     ) -> None:
         self.client = client
@@ -35,15 +39,21 @@ class Crew:
         self._lock_fd = lock_fd
         self.config = config  # the one that children start with
         self._config_fd = handover.write(to_json(config))
+        self._scoreboard_fd = (
+            scoreboard.create(socket.gethostname()) if scoreboard_fd is None else scoreboard_fd
+        )
+        self._scoreboard = Scoreboard(self._scoreboard_fd)
         self.foundation = tuple(
             Child(self._role(name))  # what the others stand on
             for name in (["servers"] if demo else []) + (["store"] if config.redis is None else [])
         )
         self.reconcile = Child(self._role("reconcile"))  # puts the configured servers into the store, ends
-        self.workers = [Child(self._role("worker")) for _ in range(config.worker_count)]
+        self.workers: list[Child] = []
         self.helpers = tuple(Child(self._role(name)) for name in ("health-checker", "api"))
         self.rehearsal = Child(Role("rehearse", beats=False, once=True))  # tries out a new program
         self.retired: list[Child] = []  # workers that others have replaced; they finish and end
+        for _ in range(config.worker_count):
+            self.hire()
 
     @property
     def children(self) -> tuple[Child, ...]:
@@ -62,11 +72,11 @@ class Crew:
         os.close(self._config_fd)
         self._config_fd = handover.write(to_json(config))
         for child in (*self.foundation, self.reconcile, *self.workers, *self.helpers):
-            child.role = self._role(child.role.name)
+            child.role = self._role(child.role.name, child.role.slot)
 
     def hire(self) -> Child:
         """Return a new worker; it is to be started."""
-        self.workers.append(Child(self._role("worker")))
+        self.workers.append(Child(self._role("worker", self._free_slot())))
         return self.workers[-1]
 
     def retire(self, worker: Child, now: float) -> None:
@@ -76,6 +86,11 @@ class Crew:
             worker.retire(now, self.config.retire_timeout_seconds + _FAREWELL_SECONDS)
             if worker.running:
                 self.retired.append(worker)
+
+    def miss(self, child: Child) -> None:
+        """Take note that the process of a child has ended: another may have its slot of the scoreboard."""
+        if child.role.slot is not None:
+            self._scoreboard.vacate(child.role.slot)
 
     def bequeath(self) -> Estate:
         """Return all that the supervisor who comes next needs to go on with this crew."""
@@ -87,6 +102,7 @@ class Crew:
             admin_fd=self.admin.fileno(),
             lock_fd=self._lock_fd,
             heirs=[Heir.of(child, retired=retired) for child, retired in heirs if child.running],
+            scoreboard_fd=self._scoreboard_fd,
         )
 
     def adopt(self, heirs: list[Heir], now: float) -> None:
@@ -94,7 +110,7 @@ class Crew:
         self.workers.clear()
         for heir in heirs:
             if heir.role == "worker":
-                child = Child(self._role("worker"))
+                child = Child(self._role("worker", heir.slot))
                 (self.retired if heir.retired else self.workers).append(child)
             else:
                 child = next(child for child in self.children if child.role.name == heir.role)
@@ -105,16 +121,26 @@ class Crew:
         self.client.close()
         self.admin.close()
         os.close(self._config_fd)
+        os.close(self._scoreboard_fd)
         if self._lock_fd is not None:
             os.close(self._lock_fd)
 
-    def _role(self, name: str) -> Role:
+    def _free_slot(self) -> int | None:
+        taken = {child.role.slot for child in (*self.workers, *self.retired)}
+        return next((slot for slot in range(layout.SLOTS) if slot not in taken), None)
+
+    def _role(self, name: str, slot: int | None = None) -> Role:
         listener = {"worker": self.client, "api": self.admin}.get(name)
         fds, options = [self._config_fd], ["--config-fd", str(self._config_fd)]
         if listener is not None:
             fds += [listener.fileno()]
             options += ["--listen-fd", str(listener.fileno())]
-        return Role(name, tuple(fds), tuple(options), **self._traits(name))
+            fds += [self._scoreboard_fd]
+            options += ["--scoreboard-fd", str(self._scoreboard_fd)]
+        if slot is not None:
+            self._scoreboard.grant(slot)
+            options += ["--slot", str(slot)]
+        return Role(name, tuple(fds), tuple(options), slot=slot, **self._traits(name))
 
     def _traits(self, name: str) -> dict[str, Any]:
         match name:
@@ -158,8 +184,12 @@ def muster(config: Config, environ: MutableMapping[str, str], *, demo: bool) -> 
 def inherit(estate: Estate, now: float, *, demo: bool) -> Iterator[Crew]:
     """Go on with the crew of the supervisor before, and with its configuration until it is to adapt."""
     client, admin = socket.socket(fileno=estate.client_fd), socket.socket(fileno=estate.admin_fd)
-    crew = Crew(from_json(estate.config), client, admin, estate.lock_fd, demo=demo)
-    crew.adopt(estate.heirs, now)
+    board_fd, heirs = estate.scoreboard_fd, estate.heirs
+    if board_fd is not None and not scoreboard.is_known(board_fd):  # those who count on it go on doing so
+        os.close(board_fd)
+        board_fd, heirs = None, [replace(heir, slot=None) for heir in heirs]
+    crew = Crew(from_json(estate.config), client, admin, estate.lock_fd, scoreboard_fd=board_fd, demo=demo)
+    crew.adopt(heirs, now)
     try:
         yield crew
     finally:

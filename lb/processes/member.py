@@ -17,12 +17,14 @@ from gevent.event import Event
 from lb.config import Config
 from lb.errors import StoreError
 from lb.health.dead_workers import SILENCE_SECONDS
+from lb.metrics.meters import Meters, lone
 from lb.model import Admin, Health, Server, ServerId, Snapshot, Source, WorkerId
-from lb.processes.store import fleet_of, keys_of, pool_of, url_of
+from lb.processes.store import fleet_of, keys_of, metrics_of, pool_of, url_of
 from lb.store.client import connect
 from lb.store.fleet import Degraded
 from lb.store.lease_line import LeaseLine
 from lb.store.lease_wire import LeaseProtocol, dial
+from lb.store.metrics import Publisher
 
 _log = logging.getLogger(__name__)
 
@@ -56,12 +58,18 @@ class Member:
         config: Config,
         keep_only: Callable[[Collection[ServerId]], None],
         waiting: Waiting = cooperatively,
+        meters: Meters | None = None,
     ) -> None:
-        """`keep_only` is told who is in the pool, whenever that may have changed."""
+        """`keep_only` is told who is in the pool, whenever that may have changed.
+
+        Without `meters`, which a supervisor's worker has, it counts for itself and publishes that.
+        """
         self.id = WorkerId(f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}")
         self._config = config
         self._keep_only = keep_only
         self._waiting = waiting
+        self.meters = meters or lone(socket.gethostname())
+        self._publisher = None if meters else Publisher(metrics_of(config), self.meters.board)
         self._pool = pool_of(config)
         self._fleet = fleet_of(config)
         self._snapshot = _snapshot_of(config)
@@ -100,6 +108,7 @@ class Member:
         Leases tell of the pool too, but a worker without traffic must not go on, or refill the store, from
         an old snapshot.
         """
+        self.meters.degraded(self.line.degraded_since is not None)
         try:
             known, version, dead = self._waiting(
                 self._fleet.heartbeat,
@@ -114,6 +123,7 @@ class Member:
                 if taken >= 0:
                     _log.warning("worker %s is dead, took back its %d connections", worker, taken)
             self._tell_of_degradation()
+            self._publish()
         except StoreError as error:
             _log.debug("no heartbeat: %s", error)  # the lease line tells when the store is lost
             return
@@ -124,6 +134,7 @@ class Member:
     def leave(self) -> None:
         """Leave the fleet in good order: from now on nothing is counted for this worker."""
         try:
+            self._publish()
             self._waiting(self._fleet.leave, self.id)
         except StoreError as error:
             _log.debug("left without a word: %s", error)  # the others notice the silence
@@ -142,13 +153,19 @@ class Member:
             self._marking.add(server)
             gevent.spawn(self._mark_failed, server, failures)
 
+    def granted(self, picks: int, since: float) -> None:
+        """Count a batch."""
+        self.meters.batch(picks, time.monotonic() - since)
+
     def store_lost(self, reason: str) -> None:
         """Tell people that this worker is degraded."""
+        self.meters.degraded(True)
         self._degraded = (time.time(), None)
         _log.warning("degraded, servers are picked locally: the store is lost: %s", reason)
 
     def store_back(self) -> None:
         """Tell people that all is well again."""
+        self.meters.degraded(False)
         now = time.time()
         self._untold_seconds = now - (self._degraded[0] or now)
         self._degraded = (self._degraded[0], now)
@@ -165,6 +182,10 @@ class Member:
         if self._untold_seconds >= TOLD_SECONDS:
             self._waiting(self._fleet.store_back, self.id, self._untold_seconds)
         self._untold_seconds = 0.0
+
+    def _publish(self) -> None:
+        if self._publisher is not None:
+            self._waiting(self._publisher.publish)
 
     def _follow_pool(self) -> None:
         while True:
@@ -201,6 +222,7 @@ class Member:
     def _mark_failed(self, server: ServerId, failures: int) -> None:
         try:
             if self._waiting(self._pool.mark_failed, server, failures, by=self.id):
+                self.meters.ejected(server)
                 _log.warning("%s is down: %d failed requests in a row", server, failures)
         except StoreError as error:
             _log.warning("cannot mark %s down: %s", server, error)

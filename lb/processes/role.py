@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lb.config import Config, ListenAddress, environment_warnings
+from lb.metrics.scoreboard import Scoreboard
 from lb.processes import log, sockets
 from lb.processes.control import Control
 from lb.processes.handover import read_config
@@ -30,6 +31,8 @@ class Inherited:
     control_fd: int | None = None
     config_fd: int | None = None
     listen_fd: int | None = None
+    scoreboard_fd: int | None = None
+    slot: int | None = None  # of the scoreboard
 
     @property
     def supervised(self) -> bool:
@@ -39,6 +42,10 @@ class Inherited:
     def control(self) -> Control:
         """Return this child's line to its supervisor."""
         return Control(self.control_fd)
+
+    def scoreboard(self) -> Scoreboard | None:
+        """Return what the workers of this host count on."""
+        return None if self.scoreboard_fd is None else Scoreboard(self.scoreboard_fd)
 
     def listener(self, address: ListenAddress, setting: str) -> socket.socket:
         """Return the inherited socket, or listen on `address`; several single workers can share it."""

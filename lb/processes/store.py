@@ -10,9 +10,10 @@ from lb.config import Config
 from lb.errors import StoreUnavailableError
 from lb.processes import lock
 from lb.store import embedded
-from lb.store.client import open_fleet, open_outbox, open_pool
+from lb.store.client import open_fleet, open_metrics, open_outbox, open_pool
 from lb.store.fleet import Fleet
 from lb.store.keys import Keys
+from lb.store.metrics import Metrics
 from lb.store.outbox import Outbox
 from lb.store.pool import BackendPool
 
@@ -47,6 +48,11 @@ def fleet_of(config: Config) -> Fleet:
 def outbox_of(config: Config) -> Outbox:
     """Return what the webhook has not been told, in the configured store; nothing is sent yet."""
     return open_outbox(url_of(config), keys_of(config))
+
+
+def metrics_of(config: Config) -> Metrics:
+    """Return what all hosts have counted, in the configured store; nothing is sent yet."""
+    return open_metrics(url_of(config), keys_of(config))
 
 
 def url_of(config: Config) -> str:

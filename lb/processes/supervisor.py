@@ -209,6 +209,7 @@ class Supervisor:
         for child in self._crew.children:
             name = repr(child)
             if child.reap(now):
+                self._crew.miss(child)
                 self._hang_up(child)
                 if not self._stopping:
                     self._miss(child, name, now)

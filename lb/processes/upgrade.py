@@ -31,12 +31,13 @@ class Heir:
     ready: bool
     retired: bool
     kill_at: float | None  # of the clock that `time.monotonic` reads, the same in both programs
+    slot: int | None = None
 
     @classmethod
     def of(cls, child: Child, *, retired: bool) -> Heir:
         """Describe a running child."""
         control = -1 if child.control is None else child.control.fileno()
-        return cls(child.role.name, child.pid, control, child.ready, retired, child.kill_at)
+        return cls(child.role.name, child.pid, control, child.ready, retired, child.kill_at, child.role.slot)
 
     def become(self, child: Child, now: float) -> None:
         """Make `child` the one that this describes."""
@@ -53,12 +54,13 @@ class Estate:
     admin_fd: int
     lock_fd: int | None
     heirs: list[Heir]
+    scoreboard_fd: int | None = None
 
     @property
     def fds(self) -> list[int]:
         """The descriptors that must stay open."""
         fds = [self.client_fd, self.admin_fd, *(heir.control_fd for heir in self.heirs)]
-        return [fd for fd in (*fds, self.lock_fd) if fd is not None and fd >= 0]
+        return [fd for fd in (*fds, self.lock_fd, self.scoreboard_fd) if fd is not None and fd >= 0]
 
 
 def pass_on(estate: Estate, arguments: Sequence[str], signals: Sequence[signal.Signals]) -> None:

@@ -12,6 +12,8 @@ import gevent
 from gevent.event import Event
 
 from lb.config import Config
+from lb.metrics.meters import Meters
+from lb.metrics.scoreboard import Scoreboard
 from lb.model import ServerId
 from lb.processes.control import BEAT_SECONDS, Control
 from lb.processes.member import Member
@@ -20,14 +22,21 @@ from lb.proxy.plane import DataPlane
 _log = logging.getLogger(__name__)
 
 
-def run(config: Config, listener: socket.socket, control: Control) -> None:
+def run(
+    config: Config,
+    listener: socket.socket,
+    control: Control,
+    board: Scoreboard | None = None,
+    slot: int | None = None,
+) -> None:
     """Serve clients of `listener` until SIGTERM or SIGINT, or until the supervisor is gone.
 
     After SIGUSR2, which says that another worker has taken over, only until the last client is done.
     A worker of a supervisor, which has seen the store, begins degraded if it is away now: clients wait. One
     that is on its own, StoreError.
     """
-    worker = Worker(config, listener)
+    meters = None if board is None or slot is None else Meters(board, slot)
+    worker = Worker(config, listener, meters)
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, worker.stop.set)
     gevent.signal_handler(signal.SIGUSR2, worker.retire)
@@ -50,11 +59,11 @@ def _beat(worker: Worker, control: Control) -> None:
 class Worker:
     """One worker: a member of the fleet, and the data plane that it leases servers for."""
 
-    def __init__(self, config: Config, listener: socket.socket) -> None:
+    def __init__(self, config: Config, listener: socket.socket, meters: Meters | None = None) -> None:
         self.stop = Event()
         self._config = config
-        self.member = Member(config, self._keep_only)
-        self._plane = DataPlane(config, self.member.line, listener)
+        self.member = Member(config, self._keep_only, meters=meters)
+        self._plane = DataPlane(config, self.member.line, listener, self.member.meters)
 
     def start(self, *, may_degrade: bool = False) -> None:
         """Join the fleet and begin to accept; without a store, StoreError unless it may begin degraded."""

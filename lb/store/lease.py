@@ -37,6 +37,9 @@ class LeaseEvents(Protocol):
     def server_failed(self, server: ServerId, failures: int) -> None:
         """Tell that a server has this many consecutive failures, fleet-wide."""
 
+    def granted(self, picks: int, since: float) -> None:
+        """Tell that the store has answered a batch of so many picks, sent at `since` (monotonic seconds)."""
+
     def store_lost(self, reason: str) -> None:
         """Tell that picks are local from now on."""
 

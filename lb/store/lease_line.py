@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 
 _MIN_DELAY, _MAX_DELAY = 0.01, 1.0  # seconds between attempts to connect
 
-
 # Reading a member through the class costs 50 ns more, five times per request.
 _IDLE, _SCHEDULED, _IN_FLIGHT, _AWAY = Phase
 
@@ -150,6 +149,7 @@ class LeaseLine:
 
     def _granted(self, version: int, failed: list[ServerId | int], *servers: ServerId) -> None:
         granting, self._granting = self._granting, []
+        self._events.granted(len(granting), self._busy_since)
         self._busy_since = self._reconnect_seconds = 0.0
         if version != self._version:
             self._version = version

@@ -9,8 +9,8 @@ TOKEN = "correct horse battery"
 
 
 @pytest.fixture
-def guarded(pool, fleet):
-    return create_app(pool, fleet, Access(token=TOKEN, listen_host="0.0.0.0")).test_client()
+def guarded(pool, fleet, counted):
+    return create_app(pool, fleet, Access(token=TOKEN, listen_host="0.0.0.0"), counted).test_client()
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -51,10 +51,10 @@ def test_with_the_token_from_anywhere(guarded):
     assert guarded.get("/servers", headers={"Authorization": f"bearer  {TOKEN}"}).status_code == 200
 
 
-def test_a_read_only_token_reads_and_changes_nothing(pool, fleet, add):
+def test_a_read_only_token_reads_and_changes_nothing(pool, fleet, counted, add):
     add()
     access = Access(token=TOKEN, read_token="look-but-do-not-touch")
-    client = create_app(pool, fleet, access).test_client()
+    client = create_app(pool, fleet, access, counted).test_client()
     reader = bearer("look-but-do-not-touch")
 
     assert client.get("/servers", headers=reader).status_code == 200
@@ -89,8 +89,8 @@ def test_a_name_that_was_bound_to_this_machine_is_refused(client, host):
         assert "Host header" in response.json["error"]
 
 
-def test_the_address_that_it_listens_on_is_a_good_host(pool, fleet):
-    client = create_app(pool, fleet, Access(listen_host="10.0.0.1")).test_client()
+def test_the_address_that_it_listens_on_is_a_good_host(pool, fleet, counted):
+    client = create_app(pool, fleet, Access(listen_host="10.0.0.1"), counted).test_client()
 
     assert client.get("/servers", headers={"Host": "10.0.0.1:8081"}).status_code == 200
 

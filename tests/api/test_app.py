@@ -16,7 +16,7 @@ def test_unknown_route_is_a_json_404(client, path):
 
     assert response.status_code == 404
     assert repr(path) in response.json["error"]
-    assert "/events, /health, /live, /openapi.json, /removed, /servers" in response.json["error"]
+    assert "/events, /health, /live, /metrics, /openapi.json, /removed, /servers" in response.json["error"]
 
 
 def test_wrong_method_tells_the_right_ones(client):
@@ -33,9 +33,9 @@ def test_answers_are_neither_stored_nor_guessed_at(client):
         assert headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_unexpected_failure_is_logged_and_tells_nothing(fleet, caplog):
+def test_unexpected_failure_is_logged_and_tells_nothing(fleet, counted, caplog):
     """A pool that breaks in a way nobody foresaw."""
-    client = create_app(object(), fleet, Access()).test_client()  # type: ignore[arg-type]
+    client = create_app(object(), fleet, Access(), counted).test_client()  # type: ignore[arg-type]
     with caplog.at_level(logging.ERROR, "lb.api"):
         response = client.get("/servers")
 

@@ -42,8 +42,8 @@ def test_other_files_are_not_there(client, name):
     assert client.get(f"/static/{name}").status_code == 404
 
 
-def test_page_needs_no_token_but_its_figures_do(pool, fleet):
-    client = create_app(pool, fleet, Access(token=TOKEN)).test_client()
+def test_page_needs_no_token_but_its_figures_do(pool, fleet, counted):
+    client = create_app(pool, fleet, Access(token=TOKEN), counted).test_client()
 
     assert [client.get(path).status_code for path in ("/", "/static/dashboard.js", "/live")] == [
         200,

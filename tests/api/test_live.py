@@ -45,7 +45,7 @@ def test_begins_with_all_there_is(client, add, pool):
     kind, seen = next(messages)
     assert kind == "pool"
     assert seen["servers"] == [serialise.server_status(status) for status in pool.list()]
-    assert seen["status"] == client.get("/status").json
+    assert {**seen["status"], "rates": seen["rates"]} == client.get("/status").json
     assert (seen["removed"], seen["strategies"]) == ([], client.get("/strategy").json["known"])
     assert [event["kind"] for event in next_of(messages, "events")] == ["added"]
     messages.close()
@@ -106,8 +106,8 @@ def test_all_streams_share_one_look_per_tick(client, pool, monkeypatch):
     assert len(looks) == 1
 
 
-def test_a_read_only_token_watches_and_is_told_that_it_may_not_write(pool, fleet):
-    client = create_app(pool, fleet, Access(token=TOKEN, read_token=READ_TOKEN)).test_client()
+def test_a_read_only_token_watches_and_is_told_that_it_may_not_write(pool, fleet, counted):
+    client = create_app(pool, fleet, Access(token=TOKEN, read_token=READ_TOKEN), counted).test_client()
     for token, may_write in ((TOKEN, True), (READ_TOKEN, False)):
         messages = watch(client, Authorization=f"Bearer {token}")
         assert next(messages) == ("access", {"mayWrite": may_write})

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from lb.api import serialise
 from lb.api.overview import look
+from lb.api.rates import Rates, Window
 from lb.api.shapes import SHAPES
 from lb.errors import LBError
 from lb.model import Admin, Check, Health, ServerId, Source, WorkerStatus
@@ -67,10 +68,18 @@ def test_schemas_are_schemas_and_all_references_are_good(document):
     assert set(SHAPES) <= used
 
 
+def rates_of(server: ServerId) -> Rates:
+    window = Window()
+    window.see(0.0, {})
+    window.see(10.0, {server: {"2xx/0.005": 3, "cut": 1}})
+    return window.rates()
+
+
 def test_shapes_have_the_very_properties_that_are_answered(document, client, pool, fleet, add):
     server = add()
     pool.record_check(server.id, Check(True, True, "200 OK", 0.1))
     status = pool.list()[0]
+    rates = serialise.rates(rates_of(server.id))
     worker = WorkerStatus(ServerId("w"), "h", 1, 1.0, 2.0, 3, 4)  # type: ignore[arg-type]
     answered = {
         "Server": serialise.server(server),
@@ -78,7 +87,12 @@ def test_shapes_have_the_very_properties_that_are_answered(document, client, poo
         "Check": serialise.server_status(status)["lastCheck"],
         "Worker": serialise.worker(worker),
         "Event": serialise.event(pool.events()[0]),
-        "Status": serialise.overview(dataclasses.replace(look(pool, fleet), workers=(worker,))),
+        "Status": {
+            **serialise.overview(dataclasses.replace(look(pool, fleet), workers=(worker,))),
+            "rates": rates,
+        },
+        "Rates": rates,
+        "Rate": rates["servers"][server.id],
         "Strategy": client.get("/strategy").json,
         "Health": client.get("/health").json,
         "Error": client.get("/servers/nothing").json,
@@ -174,10 +188,7 @@ def test_whatever_is_sent_is_answered_as_described(client, document, pool, add, 
     assert response.status_code < 500
     assert str(response.status_code) in described, response.text
     if "content" in described[str(response.status_code)]:
-        check(
-            document,
-            described[str(response.status_code)]["content"]["application/json"]["schema"],
-            response.json,
-        )
+        content = described[str(response.status_code)]["content"][response.mimetype]
+        check(document, content["schema"], response.json if response.is_json else response.text)
     else:
         assert response.data == b""

@@ -6,8 +6,9 @@ import pytest
 
 from lb.api.access import Access
 from lb.api.app import create_app
+from lb.api.counted import Counted
 from lb.model import WorkerId
-from lb.store.client import open_fleet, open_pool
+from lb.store.client import open_fleet, open_metrics, open_pool
 from lb.store.session import Session
 
 
@@ -23,7 +24,8 @@ def worker(connection, keys):
 def cut_off(keys):
     """The API over a store that is not there."""
     url = "redis://user:secret@127.0.0.1:1/0"
-    return create_app(open_pool(url, keys), open_fleet(url, keys), Access()).test_client()
+    counted = Counted(open_metrics(url, keys))
+    return create_app(open_pool(url, keys), open_fleet(url, keys), Access(), counted).test_client()
 
 
 def test_status(client, pool, add, worker):
@@ -31,6 +33,7 @@ def test_status(client, pool, add, worker):
     pool.lead("checker-1", 5)
     status = client.get("/status").json
 
+    assert set(status.pop("rates")) == {"windowSeconds", "total", "servers"}
     assert len(status.pop("workers")) == 1
     assert status == {
         "strategy": pool.snapshot().strategy,

@@ -46,7 +46,6 @@ def test_clients_and_the_lease_line(meters: Meters):
     meters.clients += 2
     meters.batch(3, 0.0002)
     meters.batch(2000, 7.0)
-    meters.degraded(1.5, still=True)
     assert totals_of(meters.board)["@web1"] == {
         "accepted": 1,
         "picks": 2003,
@@ -54,10 +53,23 @@ def test_clients_and_the_lease_line(meters: Meters):
         "trips/+Inf": 1,
         "batches/4": 1,
         "batches/+Inf": 1,
-        "degraded_seconds": 1.5,
         "trip_seconds": pytest.approx(7.0002),
     }
-    assert gauges_of(meters.board) == {"workers": 1, "degraded": 1, "clients": 2}
+    assert gauges_of(meters.board) == {"workers": 1, "degraded": 0, "clients": 2}
+
+
+def test_the_time_without_the_store(meters: Meters, monkeypatch: pytest.MonkeyPatch):
+    for now, degraded, counted in (
+        (100.0, False, 0),
+        (101.0, True, 0),
+        (103.0, True, 2.0),
+        (104.5, False, 3.5),
+        (110.0, False, 3.5),
+    ):
+        monkeypatch.setattr("lb.metrics.meters.monotonic", lambda now=now: now)
+        meters.degraded(degraded)
+        assert totals_of(meters.board).get("@web1", {}).get("degraded_seconds", 0) == counted
+        assert gauges_of(meters.board)["degraded"] == degraded
 
 
 def test_the_heir_of_a_slot_goes_on_counting_but_has_no_clients_yet(meters: Meters):

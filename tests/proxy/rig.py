@@ -204,9 +204,13 @@ class Events:
         self.versions: list[int] = []
         self.failures: list[tuple[ServerId, int]] = []
         self.store: list[str] = []
+        self.batches: list[int] = []
 
     def pool_changed(self, version: int) -> None:
         self.versions.append(version)
+
+    def granted(self, picks: int, since: float) -> None:
+        self.batches.append(picks)
 
     def server_failed(self, server: ServerId, failures: int) -> None:
         self.failures.append((server, failures))

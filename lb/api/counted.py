@@ -1,0 +1,74 @@
+"""What the fleet has counted, as this process sees it: from the store, or from memory while that is away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from threading import Lock
+
+from lb.api.rates import Rates, Window
+from lb.errors import StoreError
+from lb.store.metrics import ENDED_SECONDS, Figures, Metrics, Publisher
+
+
+class Counted:
+    """Publishes what this host has counted, if it has a scoreboard, and reads what all have."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        publisher: Publisher | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._metrics = metrics
+        self._publisher = publisher
+        self._clock = clock
+        self._window = Window()
+        self._silent: dict[str, tuple[float, float]] = {}  # run → when it spoke, and when we heard
+        self._last = Figures()
+        self._lock = Lock()
+
+    def publish(self) -> None:
+        """Publish; StoreError if the store does not take it."""
+        with self._lock:
+            if self._publisher is not None:
+                self._publisher.publish()
+
+    def look(self) -> Figures:
+        """Read the figures of the fleet, its own as of now; StoreError if the store does not tell."""
+        with self._lock:
+            try:
+                # Its own go through the store too: so no host ever tells less than another did before.
+                if self._publisher is not None:
+                    self._publisher.publish()
+                figures = self._metrics.figures()
+            except StoreError:
+                self._silent.clear()  # nobody could publish meanwhile
+                raise
+            self._last = figures
+            self._window.see(self._clock(), figures.totals)
+            return figures
+
+    def remembered(self) -> Figures:
+        """Return the figures as they last were, but its own as of now."""
+        runs = {name: replace(run, now=None) for name, run in self._last.runs.items()}
+        if self._publisher is not None:
+            runs[self._publisher.run] = self._publisher.own()
+        return Figures(runs, self._last.base)
+
+    def rates(self) -> Rates:
+        """Read the rates of the last seconds; StoreError if the store does not tell."""
+        self.look()
+        return self._window.rates()
+
+    def fold_ended(self) -> None:
+        """Have runs folded that were silent all the while that this process could hear them; StoreError."""
+        now, before = self._clock(), self._silent
+        self._silent = {
+            run: before[run] if before.get(run, (0.0, 0.0))[0] == found.heard else (found.heard, now)
+            for run, found in self.look().runs.items()
+        }
+        for run, (_, since) in self._silent.items():
+            if now - since > ENDED_SECONDS:
+                self._metrics.fold(run)
