@@ -37,15 +37,27 @@ print(f"http://127.0.0.1:{server.server_port}", flush=True)
 server.serve_forever()
 """
 
-#: PEP 3333's own checks around the application, in a server of threads.
+#: The checker of PEP 3333 around the application, in a server of threads. It wants a Content-Type on every
+#: response that can have a body, which HTTP does not.
 _CHECKED = """
 import logging
 import wsgiref.validate
 import waitress
 from lb.wsgi import application
+
+
+def typed(environ, start_response):
+    def start(status, headers):
+        names = {name.lower() for name, _ in headers}
+        lacking = status[:3] not in ("204", "304") and "content-type" not in names
+        return start_response(status, headers + [("Content-Type", "x/y")] * lacking)
+
+    return application(environ, start)
+
+
 logging.basicConfig(level=logging.INFO)
 application.start()
-waitress.serve(wsgiref.validate.validator(application), listen="127.0.0.1:0", threads=16)
+waitress.serve(wsgiref.validate.validator(typed), listen="127.0.0.1:0", threads=16)
 """
 
 
