@@ -38,8 +38,21 @@ _SETTINGS = (
     click.option("--data-dir", metavar="DIR", help="Directory of the embedded store. Default: .lb."),
     click.option("--server", "servers", multiple=True, metavar="URL", help="A server; give it for each."),
     click.option("--strategy", metavar="NAME", help="How servers are picked. Default: round-robin."),
+    click.option("--access-log", metavar="PATH", help="Log requests to a file or stdout. Default: off."),
+    click.option("--access-log-format", metavar="NAME", help="combined or json. Default: combined."),
+    click.option("--log-format", metavar="NAME", help="Of the other messages: text or json. Default: text."),
 )
-_SETTING_NAMES = ("port", "workers", "redis", "data_dir", "servers", "strategy")
+_SETTING_NAMES = (
+    "port",
+    "workers",
+    "redis",
+    "data_dir",
+    "servers",
+    "strategy",
+    "access_log",
+    "access_log_format",
+    "log_format",
+)
 _INHERITED_NAMES = ("control_fd", "config_fd", "listen_fd", "scoreboard_fd", "slot")
 _INHERITED = tuple(
     click.option(f"--{name.replace('_', '-')}", type=int, hidden=True) for name in _INHERITED_NAMES

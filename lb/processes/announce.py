@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shlex
-import sys
-from contextlib import suppress
 
 from lb.config import Config
 from lb.processes.child import Child
 from lb.processes.crew import Crew
+from lb.processes.log import say
 from lb.processes.sockets import url_of
 from lb.store.embedded import log_path, socket_path
 
@@ -34,12 +33,6 @@ def announce(crew: Crew) -> None:
 def where_it_says_why(child: Child, config: Config) -> str:
     """Say where to read why a child ended: the embedded store has a log of its own."""
     return f"see above, or {log_path(config.data_dir)}" if child.role.name == "store" else "see above"
-
-
-def say(line: str) -> None:
-    """Write a line for people; that nobody reads it any more must not end the traffic."""
-    with suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
 
 
 def _count(number: int, noun: str) -> str:

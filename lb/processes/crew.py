@@ -12,7 +12,7 @@ from typing import Any
 from lb.config import Config, from_json, to_json
 from lb.metrics import layout, scoreboard
 from lb.metrics.scoreboard import Scoreboard
-from lb.processes import activation, handover, lock, sockets
+from lb.processes import activation, handover, lock, log, sockets
 from lb.processes.child import Child, Role
 from lb.processes.upgrade import Estate, Heir
 from lb.store import embedded
@@ -38,6 +38,7 @@ class Crew:
         self.admin = admin
         self._lock_fd = lock_fd
         self.config = config  # the one that children start with
+        log.use(config.log_format)
         self._config_fd = handover.write(to_json(config))
         self._scoreboard_fd = (
             scoreboard.create(socket.gethostname()) if scoreboard_fd is None else scoreboard_fd
@@ -69,6 +70,7 @@ class Crew:
     def adapt(self, config: Config) -> None:
         """Have everyone who starts from now on start with this configuration."""
         self.config = config
+        log.use(config.log_format)
         os.close(self._config_fd)
         self._config_fd = handover.write(to_json(config))
         for child in (*self.foundation, self.reconcile, *self.workers, *self.helpers):

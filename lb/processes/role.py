@@ -63,12 +63,12 @@ def begin(name: str, inherited: Inherited, load: Callable[[], Config]) -> Config
     _allow_many_files()
     log.configure(f"{name} {os.getpid()}")
     signal.signal(signal.SIGUSR1, lambda *_: log.reopen())
-    if inherited.config_fd is not None:
-        return read_config(inherited.config_fd)
-    if not inherited.supervised:
+    config = load() if inherited.config_fd is None else read_config(inherited.config_fd)
+    log.use(config.log_format)
+    if inherited.config_fd is None and not inherited.supervised:
         for warning in environment_warnings(os.environ):
             _log.warning("%s", warning)
-    return load()
+    return config
 
 
 def _allow_many_files() -> None:

@@ -234,7 +234,7 @@ class Supervisor:
 
     def _give_up(self, reason: str = "") -> None:
         if reason:
-            say(f"lb: error: {reason}")
+            say(f"lb: error: {reason}", logging.ERROR)
         self._status = 1
         self._stop(quick=False)
 

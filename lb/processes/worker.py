@@ -15,6 +15,7 @@ from lb.config import Config
 from lb.metrics.meters import Meters
 from lb.metrics.scoreboard import Scoreboard
 from lb.model import ServerId
+from lb.processes import log
 from lb.processes.control import BEAT_SECONDS, Control
 from lb.processes.member import Member
 from lb.proxy.plane import DataPlane
@@ -40,6 +41,7 @@ def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, worker.stop.set)
     gevent.signal_handler(signal.SIGUSR2, worker.retire)
+    gevent.signal_handler(signal.SIGUSR1, worker.reopen_logs)
     worker.start(may_degrade=control.fileno() is not None)
     control.ready()
     gevent.spawn(_beat, worker, control)
@@ -76,6 +78,11 @@ class Worker:
     def retire(self) -> None:
         """Accept no more clients, and stop by itself once the last has left, within a limit."""
         gevent.spawn(self._plane.retire, self._config.retire_timeout_seconds).link(lambda _: self.stop.set())
+
+    def reopen_logs(self) -> None:
+        """Write logs on to files of the same names, after a rotation."""
+        log.reopen()
+        self._plane.reopen_log()
 
     def finish(self) -> None:
         """Stop in good order: requests in flight finish, within limits."""

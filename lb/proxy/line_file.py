@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-#: What stands for standard output in place of a path.
-STDOUT: Final = "stdout"
-_STDOUT_FD = 1
+#: What stands for the standard streams in place of a path, and their descriptors.
+STDOUT, STDERR = "stdout", "stderr"
+STANDARD: Final = {STDOUT: 1, STDERR: 2}
 
 #: Held for a reader that does not keep up; what comes beyond that is lost.
 HELD_BYTES: Final = 1 << 20
@@ -88,7 +88,7 @@ class LineFile:
 
     def reopen(self) -> None:
         """Open the path anew, after it was renamed; OSError, and all stays as it was, if that cannot be."""
-        if self._path != STDOUT:
+        if self._path not in STANDARD:
             before, self._place = self._place, _open(self._path)
             before.close()
 
@@ -99,7 +99,7 @@ class LineFile:
         self._place.close()
 
     def _lose(self, pieces: Iterable[bytes], why: str) -> None:
-        self.lost += sum(piece.count(b"\n") for piece in pieces)
+        self.lost += sum(piece.count(b"\n") - piece.startswith(b"\n") for piece in pieces)
         self.fault = why
 
 
@@ -115,22 +115,22 @@ def _pieces(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _open(path: str) -> _Place:
-    if path == STDOUT:
-        return _open_stdout()
+    if path in STANDARD:
+        return _open_standard(STANDARD[path])
     return _place(os.open(path, _APPENDING | os.O_CREAT, 0o640))
 
 
-def _open_stdout() -> _Place:
-    """Open standard output anew, as not waiting is a property that all who inherited it would share."""
-    if stat.S_ISSOCK(os.fstat(_STDOUT_FD).st_mode):  # the journal of systemd
-        sock = RawSocket(fileno=os.dup(_STDOUT_FD))
+def _open_standard(number: int) -> _Place:
+    """Open a standard stream anew, as not waiting is a property that all who inherited it would share."""
+    if stat.S_ISSOCK(os.fstat(number).st_mode):  # the journal of systemd
+        sock = RawSocket(fileno=os.dup(number))
         return _Place(partial(_send, sock), sock.close, whole=False)
     try:
-        return _place(os.open(f"/dev/fd/{_STDOUT_FD}", _APPENDING))
+        return _place(os.open(f"/dev/fd/{number}", _APPENDING))
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENXIO):
             raise
-    descriptor = os.dup(_STDOUT_FD)  # somebody else's, or no way to open it anew
+    descriptor = os.dup(number)  # somebody else's, or no way to open it anew
     if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
         os.set_blocking(descriptor, False)
     return _place(descriptor)
