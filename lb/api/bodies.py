@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Annotated, TypeVar
 
 from flask import Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import ErrorDetails, PydanticCustomError
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from lb.errors import UsageError
 from lb.model import MAX_WEIGHT, Admin
+from lb.strategies import STRATEGIES
 
 MAX_BODY_BYTES = 64 * 1024
 
@@ -22,42 +24,67 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-Weight = Annotated[int, Field(ge=1, le=MAX_WEIGHT, strict=True)]
+def _integer(value: object) -> object:
+    """Take 3.0 for 3, as JSON does; nothing else that only looks like a number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Weight = Annotated[int, Field(ge=1, le=MAX_WEIGHT, strict=True), BeforeValidator(_integer)]
 
 
 class NewServer(_Body):
     """POST /servers."""
 
-    url: Annotated[str, Field(strict=True)]
+    url: Annotated[str, Field(strict=True, json_schema_extra={"format": "server-url"})]
     weight: Weight = 1
 
 
 class ServerChange(_Body):
-    """PATCH /servers/<id>."""
+    """PATCH /servers/<id>: one of the two, or both."""
 
-    admin: Admin | None = None
-    weight: Weight | None = None
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    admin: Admin | SkipJsonSchema[None] = None
+    weight: Weight | SkipJsonSchema[None] = None
+
+    @field_validator("admin", "weight", mode="before")
+    @classmethod
+    def _is_not_null(cls, value: object) -> object:
+        if value is None:
+            raise PydanticCustomError("null", "null is no change; leave the field out")
+        return value
+
+
+class Nothing(_Body):
+    """POST /removed/<id>/restore."""
 
 
 class StrategyChoice(_Body):
     """PUT /strategy."""
 
-    strategy: Annotated[str, Field(strict=True)]
+    strategy: Annotated[str, Field(strict=True, json_schema_extra={"enum": [*STRATEGIES]})]
 
 
 class EventsQuery(_Body):
     """The query of GET /events."""
 
-    count: Annotated[int, Field(ge=1, le=1000)] = 100
-    after: Annotated[str, Field(pattern=r"^\d{1,19}(-\d{1,19})?$")] = "-"
+    count: Annotated[int, Field(ge=1, le=1000, description="How many at most.")] = 100
+    after: Annotated[
+        str,
+        Field(
+            pattern=r"^\d{1,19}(-\d{1,19})?$",
+            description="The id of an event: the oldest behind it are answered, so that the last one's id "
+            "leads to the next page; an empty list is the end. Without it: the newest.",
+        ),
+    ] = "-"
 
 
 Form = TypeVar("Form", bound=_Body)
 
 
-def read_body(request: Request, form: type[Form]) -> Form:
-    """Decode the request's JSON body; UsageError names each field that is wrong."""
-    body = request.get_data(cache=False)
+def read_body(request: Request, form: type[Form], absent: bytes = b"") -> Form:
+    """Decode the request's JSON body, `absent` if it has none; UsageError names each field that is wrong."""
+    body = request.get_data(cache=False) or absent
     if len(body) > MAX_BODY_BYTES:
         raise RequestEntityTooLarge
     try:
@@ -75,12 +102,13 @@ def read_query(request: Request, form: type[Form]) -> Form:
 
 
 def _usage_error(error: ValidationError, form: type[_Body]) -> UsageError:
-    return UsageError("; ".join(_describe(found, form) for found in error.errors()))
+    told = (found for found in error.errors() if found["type"] != "none_required")  # null is not for clients
+    return UsageError("; ".join(_describe(found, form) for found in told))
 
 
 def _describe(found: ErrorDetails, form: type[_Body]) -> str:
-    field = ".".join(str(part) for part in found["loc"])
-    known = ", ".join(form.model_fields)
+    field = str(found["loc"][0]) if found["loc"] else ""
+    known = ", ".join(form.model_fields) or "none"
     if found["type"] == "json_invalid":
         return f"the body is not JSON: {found['ctx']['error']}"
     if found["type"] == "extra_forbidden":

@@ -6,6 +6,7 @@ The store compares it within the act: of two writes that saw the same version, o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec
@@ -17,6 +18,9 @@ from lb.api.context import pool
 from lb.store.pool import BackendPool
 
 _P = ParamSpec("_P")
+
+#: What a tag may be if it is one of ours; of strange ones there are many, longer than numbers should be.
+_VERSION = re.compile(r"\d{1,19}", re.ASCII)
 
 
 def versioned(view: Callable[_P, ResponseReturnValue]) -> Callable[_P, Response]:
@@ -36,4 +40,4 @@ def pool_as_seen() -> BackendPool:
     """Return the pool for a write: if it says If-Match, one that refuses acts (412) at any other version."""
     if "If-Match" not in request.headers or request.if_match.star_tag:
         return pool()
-    return pool().at([int(tag) for tag in request.if_match.as_set() if tag.isdecimal()])
+    return pool().at([int(tag) for tag in request.if_match.as_set() if _VERSION.fullmatch(tag or "")])

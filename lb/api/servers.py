@@ -8,7 +8,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from lb import config
 from lb.api import serialise
-from lb.api.bodies import NewServer, ServerChange, read_body
+from lb.api.bodies import NewServer, Nothing, ServerChange, read_body
 from lb.api.conditional import pool_as_seen, versioned
 from lb.api.context import pool, who
 from lb.errors import UnknownServerError, UsageError
@@ -75,4 +75,5 @@ def list_removed() -> Response:
 @routes.post("/removed/<path:server>/restore")
 def restore_server(server: str) -> Response:
     """Bring a removed server back with its URL, weight and source."""
+    read_body(request, Nothing, absent=b"{}")
     return jsonify(serialise.server(pool_as_seen().restore(config.normalise_server_id(server), who())))

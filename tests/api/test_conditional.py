@@ -30,7 +30,9 @@ def test_a_write_on_what_was_seen_is_done(client, add):
     assert statuses == [201, 200, 200, 204, 200]
 
 
-@pytest.mark.parametrize("value", ['"999"', 'W/"1"', "", "garbage", '"998", "999"'])
+@pytest.mark.parametrize(
+    "value", ['"999"', 'W/"1"', "", "garbage", '"998", "999"', 'W/"x", ""', f'"{"9" * 5000}"', '"²"']
+)
 def test_a_write_on_something_else_changes_nothing(client, add, pool, value):
     add()
     before = pool.snapshot()

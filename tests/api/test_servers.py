@@ -138,6 +138,8 @@ def test_operators_wish_and_weight_are_changed(client, pool, add):
         ({"admin": "off"}, "field 'admin': input should be 'ready', 'drain' or 'maint'"),
         ({"weight": 257}, "field 'weight'"),
         ({"health": "up"}, "unknown field 'health', known are: admin, weight"),
+        ({"admin": None, "weight": 2}, "field 'admin': null is no change"),
+        ({"weight": 2.5}, "field 'weight': input should be a valid integer"),
         ({}, "nothing to change"),
     ],
 )
@@ -149,6 +151,26 @@ def test_wrong_change_is_refused_and_changes_nothing(client, pool, add, body, me
     assert response.status_code == 400
     assert message in error_of(response)
     assert pool.snapshot() == before
+
+
+def test_a_whole_number_may_be_written_with_a_point(client, add):
+    """To JSON, 3.0 is an integer."""
+    add()
+    response = client.patch(
+        "/servers/localhost:5001", data=b'{"weight": 3.0}', content_type="application/json"
+    )
+
+    assert (response.status_code, response.json["weight"]) == (200, 3)
+
+
+def test_restore_takes_nothing(client, add):
+    add()
+    client.delete("/servers/localhost:5001")
+    refused = client.post("/removed/localhost:5001/restore", json={"weight": 3})
+
+    assert refused.status_code == 400
+    assert error_of(refused) == "unknown field 'weight', known are: none"
+    assert client.post("/removed/localhost:5001/restore", content_type="application/json").status_code == 200
 
 
 def test_removed_server_is_listed_and_restored(client, pool, add):

@@ -19,11 +19,13 @@ const FIGURES = {
   flight: { label: "In flight", title: "Requests in flight", text: count, least: 1 },
 };
 
+const IDLE = { requestsPerSecond: 0 }; // a server that nothing was counted of
+
 const figuresOf = (rates, connections) => ({
-  rate: rates?.requestsPerSecond ?? null,
-  p50: rates?.p50Seconds ?? null,
-  p99: rates?.p99Seconds ?? null,
-  errors: rates?.errorRatio ?? null,
+  rate: rates.requestsPerSecond ?? null,
+  p50: rates.p50Seconds ?? null,
+  p99: rates.p99Seconds ?? null,
+  errors: rates.errorRatio ?? null,
   flight: connections,
 });
 
@@ -192,10 +194,13 @@ function showCheck(row, { admin, lastCheck }) {
 }
 
 // Those that the API does not know (yet) are not shown at all, rather than as zero.
-function showFigures({ status, servers, rates = status.rates }) {
-  document.body.classList.toggle("without-rates", !rates);
-  const seen = new Map([[TOTAL, figuresOf(rates?.total, status.connections)]]);
-  for (const { id, connections } of servers) seen.set(id, figuresOf(rates?.servers?.[id], connections));
+function showFigures({ status, servers, rates }) {
+  const known = rates?.windowSeconds > 0;
+  if (known) document.body.classList.remove("without-rates");
+  const seen = new Map([[TOTAL, figuresOf(known && rates.total, status.connections)]]);
+  for (const { id, connections } of servers) {
+    seen.set(id, figuresOf(known && (rates.servers[id] ?? IDLE), connections));
+  }
   for (const figure of Object.keys(FIGURES)) {
     forget(figure, seen);
     for (const [id, figures] of seen) note(figure, id, now, figures[figure]);
