@@ -29,6 +29,7 @@ class Answer:
     server: ServerConnections
     stream: Stream
     head: ResponseHead
+    counted: bool = False  # it has begun to be sent to its end
 
     def drop(self) -> None:
         """Take no more of it: its body is not wanted."""

@@ -35,6 +35,11 @@ class LengthBody:
         self._stream = stream
         self._left = length
 
+    @property
+    def complete(self) -> bool:
+        """Whether all of it was read."""
+        return not self._left
+
     def read(self) -> bytes:
         """Return the next piece, empty at the end; IncompleteBodyError if the sender stops early."""
         if not self._left:
@@ -57,6 +62,7 @@ class UntilCloseBody:
     __slots__ = ("_stream",)
 
     trailers = b""
+    complete = False  # as far as is known before its end was read
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -78,6 +84,8 @@ class ChunkedBody:
     """
 
     __slots__ = ("_at", "_chunk_left", "_ended", "_first", "_stream", "trailers")
+
+    complete = False  # as far as is known before its end was read
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream

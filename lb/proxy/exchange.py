@@ -19,8 +19,8 @@ class Meters(Protocol):
     def answered(self, server: ServerId, status: int, seconds: float) -> None:
         """Count an answer, `seconds` after the request's head; NO_SERVER if it is the balancer's own.
 
-        One that goes out in one write is counted just before, so that nobody has an answer that was not
-        counted, also not of a worker that was killed; a streamed one when its last piece is written.
+        It is counted just before its last bytes are sent, so that nobody has an answer that was not counted,
+        also not of a worker that was killed.
         """
 
     def retried(self, server: ServerId) -> None:

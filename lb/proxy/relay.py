@@ -18,7 +18,6 @@ from lb.proxy.body import (
 from lb.proxy.client import Client, CutError
 from lb.proxy.exchange import Meters
 from lb.proxy.http1 import Request
-from lb.proxy.stream import Stream
 from lb.proxy.tunnel import tunnel
 
 
@@ -57,30 +56,37 @@ class Relay:
         stream.arm(self._idle_seconds)
         try:
             if isinstance(body, bytes):
+                answer.counted = True
                 self._answered(answer.lease.server, answer.head.status, monotonic() - client.arrived)
                 stream.send_all(head + body)
             else:
-                self._send(stream, answer, head, body, rechunk)
-                self._answered(answer.lease.server, answer.head.status, monotonic() - client.arrived)
+                self._send(client, answer, head, body, rechunk)
         except BaseException as error:
             answer.stream.close()
-            if not isinstance(body, bytes):
+            if not answer.counted:
                 self._broke_off(client, request, answer, error)
             raise
         self._part(request, answer, body)
         return keep_alive
 
-    def _send(self, client: Stream, answer: Answer, head: bytes, body: Body, rechunk: bool) -> None:  # noqa: FBT001
+    def _send(self, client: Client, answer: Answer, head: bytes, body: Body, rechunk: bool) -> None:  # noqa: FBT001
+        """Send a body as it comes. It is counted just before its last bytes: who has it all was counted."""
+        stream, data = client.stream, head
         if answer.stream.buffer:  # the head and what came with it go out in one call
             piece = self._read(answer, body)
-            client.send_all(head + (chunk(piece) if rechunk and piece else piece))
-        else:
-            client.send_all(head)
-        while piece := self._read(answer, body):
-            client.arm(self._idle_seconds)
-            client.send_all(chunk(piece) if rechunk else piece)
-        if rechunk:
-            client.send_all(last_chunk(body.trailers))
+            data += chunk(piece) if rechunk and piece else piece
+        while not body.complete:
+            stream.send_all(data)
+            piece = self._read(answer, body)
+            if not piece:
+                data = last_chunk(body.trailers) if rechunk else b""
+                break
+            stream.arm(self._idle_seconds)
+            data = chunk(piece) if rechunk else piece
+        answer.counted = True
+        self._answered(answer.lease.server, answer.head.status, monotonic() - client.arrived)
+        if data:
+            stream.send_all(data)
 
     def _read(self, answer: Answer, body: Body) -> bytes:
         """Read the next piece; a server that stops or lies in the middle cuts the client's connection."""
