@@ -7,6 +7,8 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis import Config, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import status_code_conformance
 
 from lb import config
 from lb.model import Source
@@ -29,7 +31,7 @@ schemathesis.openapi.format(
 #: Of what is as described: the pool may be against it, and a write without a body must be declared too.
 ACCEPTED = ["2xx", "404", "409", "412", "415"]
 
-READS = ["/servers", "/removed", "/strategy", "/status", "/workers", "/health", "/openapi.json"]
+READS = ["/servers", "/removed", "/strategy", "/status", "/workers", "/metrics", "/health", "/openapi.json"]
 OTHERS = [
     ("/servers", "POST"),
     ("/servers/{server}", "PATCH"),
@@ -60,3 +62,24 @@ def test_whatever_is_sent_is_answered_as_described(api, path, method, mode):
         case.call_and_validate()
 
     answered()
+
+
+@pytest.mark.parametrize(("path", "method"), [case[:2] for case in CASES if "{server}" in case[0]])
+def test_an_id_may_be_any_text(api, path, method):
+    operation = api[path][method]
+    body = {"weight": 2} if method == "PATCH" else {}
+
+    @given(server=st.text(min_size=1, max_size=12))
+    @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=[*HealthCheck])
+    def answered(server):
+        case = operation.Case(path_parameters={"server": server}, body=body, media_type="application/json")
+        case.call_and_validate(checks=[not_a_server_error, status_code_conformance])
+
+    answered()
+
+
+def test_nothing_that_is_described_is_left_out(client):
+    paths = client.get("/openapi.json").json["paths"]
+    described = {(path, method.upper()) for path, methods in paths.items() for method in methods}
+
+    assert {(path, method) for path, method, _ in CASES} == described - {("/live", "GET")}  # it has no end
