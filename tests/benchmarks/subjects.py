@@ -10,7 +10,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.benchmarks.origin import Origin, run_as
@@ -32,6 +32,7 @@ class RunningSubject:
 
     port: int
     root: int
+    own_store: int | None = None  # a store that was started beside it
 
     @property
     def pids(self) -> list[int]:
@@ -40,8 +41,8 @@ class RunningSubject:
 
     @property
     def store_pid(self) -> int | None:
-        """The store's process, if it started one; not the short-lived ones that rewrite the store's file."""
-        return next(filter(_is_store, tree(self.root)), None)
+        """The store's process, if it has one; not the short-lived ones that rewrite the store's file."""
+        return self.own_store or next(filter(_is_store, tree(self.root)), None)
 
 
 def _is_store(pid: int) -> bool:
@@ -227,6 +228,31 @@ class Lb(Subject):
         return [self.program, "-m", "lb", "run", "--config", str(config), "--workers", "1"]
 
 
+class LbWsgi(Lb):
+    """`lb.wsgi:application` in one gevent worker of gunicorn, with a store beside it."""
+
+    program = str(Path(sys.executable).with_name("gunicorn"))
+    version_arguments = ("--version",)
+
+    def command(self, config: Path) -> list[str]:
+        address = json.loads(config.read_text())["port"]
+        return [self.program, "-k", "gevent", "-w", "1", "-b", address, "lb.wsgi:application"]
+
+    def environment(self, directory: Path) -> dict[str, str]:
+        return {"HOME": str(directory), "LB_CONFIG": str(directory / self.config_name)}
+
+    @contextmanager
+    def running(
+        self, origin: Origin, directory: Path, core: int, store_core: int
+    ) -> Iterator[RunningSubject]:
+        data, log = directory / "data", directory / "store.log"
+        command = [sys.executable, "-m", "lb", "store", "--data-dir", str(data)]
+        with running(command, store_core, log) as store:
+            wait_until((data / "store.sock").exists, store, log)
+            with super().running(origin, directory, core, store_core) as subject:
+                yield replace(subject, own_store=store.pid)
+
+
 SUBJECTS: dict[str, Subject] = {
     subject.name: subject
     for subject in (
@@ -235,6 +261,7 @@ SUBJECTS: dict[str, Subject] = {
         Caddy(),
         Lb("lb", "lb", "round-robin"),
         Lb("lb-least-connections", "lb, least connections", "least-connections"),
+        LbWsgi("lb-wsgi", "lb as a WSGI application, gunicorn", "round-robin"),
     )
 }
 
