@@ -17,7 +17,7 @@ from functools import partial
 from lb.config import Config
 from lb.errors import LBError
 from lb.processes import log, renewal, sockets, upgrade
-from lb.processes.announce import announce, facts, say, where_it_says_why
+from lb.processes.announce import announce, facts, where_it_says_why
 from lb.processes.child import Child, how_it_ended
 from lb.processes.crew import Crew, inherit, muster
 from lb.processes.notify import Notifier
@@ -234,7 +234,7 @@ class Supervisor:
 
     def _give_up(self, reason: str = "") -> None:
         if reason:
-            say(f"lb: error: {reason}", logging.ERROR)
+            log.say(f"lb: error: {reason}", logging.ERROR)
         self._status = 1
         self._stop(quick=False)
 
