@@ -31,7 +31,7 @@ def workers() -> Response:
 
 @routes.get("/events")
 def events() -> Response:
-    """Answer the newest events, oldest first."""
+    """Answer the newest events, or those behind one that is known; the oldest first."""
     query = read_query(request, EventsQuery)
     return jsonify([serialise.event(event) for event in pool().events(query.count, query.after)])
 

@@ -91,11 +91,13 @@ class BackendPool:
         ]
 
     def events(self, count: int = 100, after: str = "-") -> builtins.list[Event]:
-        """Read the newest `count` events, oldest first; only those behind stream id `after` if given."""
-        start = "-" if after == "-" else f"({after}"
+        """Read the newest `count` events, oldest first; behind stream id `after` the oldest: a next page."""
         with self._session.edge() as connection:
-            entries = connection.xrevrange(self._keys.events, max="+", min=start, count=count)
-        return [views.event_of(entry) for entry in reversed(entries)]
+            if after == "-":
+                entries = connection.xrevrange(self._keys.events, count=count)[::-1]
+            else:
+                entries = connection.xrange(self._keys.events, min=f"({after}", count=count)
+        return [views.event_of(entry) for entry in entries]
 
     def follow_events(self, after: str = "$") -> Iterator[Event]:
         """Block for the events behind stream id `after` ("$": only new ones), for ever."""

@@ -63,6 +63,21 @@ def test_events(client, add):
     assert client.get(f"/events?after={events[0]['id']}").json == events[1:]
 
 
+def test_events_are_paged_through_from_a_known_one_on(client, add):
+    """None is left out, and the end is an empty page."""
+    for port in range(5001, 5008):
+        add(f"http://localhost:{port}")
+    first, *rest = client.get("/events").json
+    read, after = [], first["id"]
+    while page := client.get(f"/events?count=3&after={after}").json:
+        read += page
+        after = page[-1]["id"]
+
+    assert read == rest
+    assert len(read) >= 6
+    assert client.get("/events?after=0&count=1").json == [first]
+
+
 @pytest.mark.parametrize(
     ("query", "message"),
     [

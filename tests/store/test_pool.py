@@ -280,6 +280,7 @@ def test_events_can_be_read_on_from_one(two: BackendPool) -> None:
     two.set_weight(A, 2, "test")
     two.set_weight(A, 3, "test")
     assert [event.detail for event in two.events(after=first[-1].id)] == ["2, was 1", "3, was 2"]
+    assert [event.detail for event in two.events(count=1, after=first[-1].id)] == ["2, was 1"]
     assert [event.detail for event in two.events(count=1)] == ["3, was 2"]
 
 
