@@ -7,108 +7,55 @@ exist (yet) is null. Names stay as they are: later versions add, they do not ren
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
+from enum import Enum
 from typing import TypeAlias
 
 from lb.api.overview import Overview
 from lb.api.rates import Rate, Rates
-from lb.model import Event, RemovedServer, Server, ServerStatus, WorkerStatus
+from lb.model import Check, Event, RemovedServer, Server, ServerStatus, WorkerStatus
 
 Json: TypeAlias = Mapping[str, object]
 
 
 def server(value: Server) -> Json:
     """Return what the pool keeps of a server: its two states, `eligible` if both allow a pick."""
-    return {
-        "id": value.id,
-        "url": value.url,
-        "weight": value.weight,
-        "admin": value.admin.value,
-        "health": value.health.value,
-        "eligible": value.eligible,
-        "reason": value.reason,
-        "since": value.since,
-        "source": value.source.value,
-    }
+    return {**_told(value), "eligible": value.eligible}
 
 
 def server_status(value: ServerStatus) -> Json:
     """Return a server with its live figures."""
+    check = value.last_check
     return {
         **server(value.server),
         "connections": value.connections,
         "failures": value.failures,
-        "lastCheck": _check(value),
+        "lastCheck": None if check is None else {**_told(check), "at": value.last_check_at},
         "unansweredSince": value.unanswered_since,
-    }
-
-
-def _check(value: ServerStatus) -> Json | None:
-    check = value.last_check
-    if check is None:
-        return None
-    return {
-        "passed": check.passed,
-        "answered": check.answered,
-        "detail": check.detail,
-        "durationSeconds": check.duration_seconds,
-        "at": value.last_check_at,
     }
 
 
 def removed_server(value: RemovedServer) -> Json:
     """Return a server that left the pool."""
-    return {
-        "id": value.id,
-        "url": value.url,
-        "weight": value.weight,
-        "source": value.source.value,
-        "reason": value.reason,
-        "at": value.at,
-    }
+    return _told(value)
 
 
 def worker(value: WorkerStatus) -> Json:
     """Return a worker as its heartbeat describes it."""
-    return {
-        "id": value.id,
-        "host": value.host,
-        "pid": value.pid,
-        "started": value.started,
-        "heartbeat": value.heartbeat,
-        "version": value.version,
-        "connections": value.connections,
-        "degradedSince": value.degraded_since,
-        "degradedUntil": value.degraded_until,
-    }
+    return _told(value)
 
 
 def event(value: Event) -> Json:
     """Return one entry of the event stream."""
-    return {
-        "id": value.id,
-        "at": value.at,
-        "kind": value.kind,
-        "server": value.server,
-        "by": value.by,
-        "detail": value.detail,
-    }
+    return _told(value)
 
 
 def rates(value: Rates) -> Json:
     """Return what came to pass in the last seconds, in sum and by server."""
     return {
         "windowSeconds": round(value.window_seconds, 1),
-        "total": _rate(value.total),
-        "servers": {server: _rate(rate) for server, rate in value.servers.items()},
-    }
-
-
-def _rate(value: Rate) -> Json:
-    return {
-        "requestsPerSecond": value.requests_per_second,
-        "p50Seconds": value.p50_seconds,
-        "p99Seconds": value.p99_seconds,
-        "errorRatio": value.error_ratio,
+        "total": _told(value.total),
+        "servers": {server: _told(rate) for server, rate in value.servers.items()},
     }
 
 
@@ -123,3 +70,19 @@ def overview(value: Overview) -> Json:
         "workers": [worker(item) for item in value.workers],
         "store": {"reachable": True},
     }
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(other.title() for other in others)
+
+
+_Whole: TypeAlias = Server | Check | RemovedServer | WorkerStatus | Event | Rate
+_KINDS: tuple[type[_Whole], ...] = (Server, Check, RemovedServer, WorkerStatus, Event, Rate)
+_NAMES = {kind: [(field.name, _camel(field.name)) for field in fields(kind)] for kind in _KINDS}
+
+
+def _told(value: _Whole) -> Json:
+    """Return all fields of a value that is told whole; `shapes` describes each."""
+    found = ((name, getattr(value, attribute)) for attribute, name in _NAMES[type(value)])
+    return {name: field.value if isinstance(field, Enum) else field for name, field in found}
