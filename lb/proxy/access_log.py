@@ -43,6 +43,7 @@ class AccessLog:
         self._records: list[Record] = []
         self._told_lost = 0
         self._may_warn_at = 0.0
+        self._closed = False  # what is still noted then is lost
         self._timer = get_hub().loop.timer(FLUSH_SECONDS, repeat=FLUSH_SECONDS)
 
     def start(self) -> None:
@@ -58,6 +59,8 @@ class AccessLog:
     def flush(self) -> None:
         """Write what was collected."""
         records, self._records = self._records, []
+        if self._closed:
+            return
         if records:
             self._file.append(self._lines(records, time.time() - monotonic()))
         else:
@@ -82,6 +85,9 @@ class AccessLog:
         """Write what is left, and close; a reader that does not keep up gets a moment."""
         self._timer.close()
         self.flush()
+        if self._closed:
+            return
+        self._closed = True
         deadline = monotonic() + _FAREWELL_SECONDS
         while self._file.behind and monotonic() < deadline:
             gevent.sleep(0.01)

@@ -86,7 +86,7 @@ class ClientLoop:
                         _linger(stream)  # it is still sending: the answer came early
                     break
         except LBError as error:
-            self._refuse(client, request or unreadable(head or stream.buffer), error)
+            self._refuse(client, request or _what_came(stream, head), error)
         except CutError:
             stream.abort()
         except OSError:
@@ -193,6 +193,13 @@ class ClientLoop:
         client.stream.arm(_LINGER_SECONDS)
         client.stream.send_all(response)
         return True
+
+
+def _what_came(stream: Stream, head: bytes) -> Request:
+    """Return what is known of a request whose head, or what there is of it, cannot be read."""
+    if not head:
+        head, stream.buffer = stream.buffer, b""
+    return unreadable(head)
 
 
 def _not_a_request(data: bytes) -> ClientError:

@@ -80,6 +80,7 @@ class DataPlane:
         self._clients.stopping = True
         for stream in [stream for stream in self._acceptor.clients if stream.parked and stream.waits]:
             stream.close()
+        gevent.sleep(0)  # they end
         left = self._wait_for_clients(deadline - self._deadlines.now)
         if self._access_log is not None:
             self._clients.give_up()

@@ -1,0 +1,141 @@
+"""The access log of a worker: when lines are written, and what becomes of those that cannot be."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lb.errors import LBError
+from lb.proxy import access_log
+from lb.proxy.access_log import BATCH, AccessLog
+from lb.proxy.http1 import unreadable
+from lb.proxy.line_file import HELD_BYTES
+from tests.proxy.rig import until
+from tests.proxy.test_access_lines import record
+
+Make = Callable[..., AccessLog]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    made: list[AccessLog] = []
+
+    def one(path: Path = tmp_path / "log") -> AccessLog:
+        made.append(AccessLog(str(path), "combined"))
+        return made[-1]
+
+    yield one
+    for log in made:
+        log._timer.close()
+
+
+def note(log: AccessLog, name: str, times: int = 1) -> None:
+    for _ in range(times):
+        log.note(record(unreadable(name.encode())))
+
+
+def lines(path: Path) -> int:
+    return path.read_text().count("\n")
+
+
+def test_a_batch_is_written_when_it_is_full(make: Make, tmp_path: Path) -> None:
+    log = make()
+    note(log, "a", BATCH - 1)
+    assert lines(tmp_path / "log") == 0
+    note(log, "a", BATCH)
+    assert lines(tmp_path / "log") == BATCH
+    log.close()
+    assert lines(tmp_path / "log") == 2 * BATCH - 1
+
+
+def test_less_than_a_batch_is_written_within_a_second(make: Make, tmp_path: Path) -> None:
+    log = make()
+    log.start()
+    note(log, "a")
+    until(lambda: lines(tmp_path / "log") == 1, seconds=5)
+    assert access_log.FLUSH_SECONDS < 1
+    log.close()
+
+
+def test_reopening_leaves_what_came_before_in_the_old_file(make: Make, tmp_path: Path) -> None:
+    log = make()
+    note(log, "before")
+    (tmp_path / "log").rename(tmp_path / "log.1")
+    log.reopen()
+    note(log, "after")
+    log.close()
+    assert "before" in (tmp_path / "log.1").read_text()
+    assert "after" in (tmp_path / "log").read_text()
+    assert lines(tmp_path / "log") + lines(tmp_path / "log.1") == 2
+
+
+def test_a_reopening_that_fails_is_told_and_the_old_file_goes_on(
+    make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "logs").mkdir()
+    log = make(tmp_path / "logs" / "log")
+    (tmp_path / "logs").rename(tmp_path / "moved")
+    log.reopen()
+    note(log, "on")
+    log.close()
+    assert lines(tmp_path / "moved" / "log") == 1
+    assert (
+        f"cannot reopen {tmp_path}/logs/log: No such file or directory; the old file goes on" in caplog.text
+    )
+
+
+def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(LBError, match=r"accessLog\.path: cannot open .*/no/log: No such file or directory"):
+        AccessLog(str(tmp_path / "no" / "log"), "combined")
+
+
+def test_lost_lines_are_told_once_in_a_while_with_their_number(
+    make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.WARNING)
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    log = make(path)
+    sent = HELD_BYTES // 100 + BATCH
+    note(log, "x" * 1000, sent)
+    assert [entry.message.split(" (")[1] for entry in caplog.records] == [
+        f"{path}: its reader does not keep up)"
+    ]
+    note(log, "x", sent)
+    assert len(caplog.records) == 1, "within a minute"
+    monkeypatch.setattr(access_log, "_FAREWELL_SECONDS", 0.05)
+    log.close()
+    assert len(caplog.records) == 2
+    told = sum(int(entry.message.split(": ")[2].split(" ")[0]) for entry in caplog.records)
+    taken = 0
+    while data := os.read(reader, 1 << 16):
+        taken += data.count(b"\n")
+    assert told + taken == 2 * sent
+    os.close(reader)
+
+
+def test_at_the_end_a_reader_gets_a_moment(make: Make, tmp_path: Path) -> None:
+
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    log = make(path)
+    note(log, "x" * 1000, 3 * BATCH)
+    os.set_blocking(reader, True)
+    taken: list[bytes] = []
+
+    def read() -> None:
+        with os.fdopen(reader, "rb") as pipe:
+            taken.append(pipe.read())
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    log.close()
+    thread.join()
+    assert taken[0].count(b"\n") == 3 * BATCH
