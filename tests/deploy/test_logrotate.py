@@ -1,0 +1,65 @@
+"""Debian's logrotate turns the access log of a running balancer, and no line is lost."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.deploy.files import DEPLOY, needs, run
+from tests.integration.balancer import Balancer
+from tests.integration.fleet import Fleet, ok
+from tests.integration.servers import servers
+from tests.support import eventually
+
+RULES = (DEPLOY / "logrotate").read_text()
+
+
+def test_the_file_is_renamed_and_the_supervisor_told() -> None:
+    assert "copytruncate" not in RULES
+    assert "systemctl kill --kill-whom=main --signal=USR1 lb.service" in RULES
+    service = (DEPLOY / "lb.service").read_text()
+    folder = re.findall(r"^(/var/log/\w+)/\*\.log {$", RULES, re.MULTILINE)
+    assert [f"LogsDirectory={name.removeprefix('/var/log/')}" in service for name in folder] == [True]
+
+
+@needs("logrotate")
+def test_no_line_is_lost(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir(mode=0o750)
+    config = {"accessLog": {"path": str(logs / "access.log")}}
+    with servers(2) as two:
+        for server in two:
+            server.behaviour = ok
+        config["servers"] = [f"http://localhost:{one.port}" for one in two]
+        with Balancer(config, workers=2) as balancer:
+            fleet = Fleet(balancer, two)
+            with fleet.load(connections=4) as load:
+                for turn in (1, 2):
+                    eventually(lambda: size(logs / "access.log") > 0, what=f"lines before turn {turn}")
+                    rotate(tmp_path, balancer.process.pid)
+                eventually((logs / "access.log").exists, what="a new file")
+            assert load.errors == []
+            answered = len(load.outcomes)
+            written = eventually(lambda: (found := lines(logs)) >= answered and found, what="all the lines")
+            assert written == answered
+    assert sorted(path.name for path in logs.iterdir()) == ["access.log", "access.log.1", "access.log.2.gz"]
+
+
+def rotate(home: Path, supervisor: int) -> None:
+    """Do what the daily job does, but now, and for this balancer."""
+    rules = RULES.replace("/var/log/lb/", f"{home}/logs/")
+    tell = "systemctl kill --kill-whom=main --signal=USR1 lb.service"
+    (home / "rules").write_text(rules.replace(tell, f"kill -USR1 {supervisor}"))
+    (home / "rules").chmod(0o644)
+    done = run("logrotate", "--force", "--state", home / "state", home / "rules")
+    assert done.returncode == 0, done.stderr
+
+
+def size(log: Path) -> int:
+    return log.stat().st_size if log.exists() else 0
+
+
+def lines(logs: Path) -> int:
+    """Count them in all files, the compressed ones among them."""
+    names = [str(path) for path in logs.iterdir()]
+    return run("zcat", "-f", *names).stdout.count("\n")

@@ -1,0 +1,99 @@
+"""The runbook leaves nothing out, and its commands run as they are written."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lb.admin import COMMANDS as ADMIN_COMMANDS
+from lb.model import EVENT_KINDS
+from tests.deploy.files import TOP, anchors, program
+from tests.integration.balancer import Balancer
+from tests.integration.fleet import ok
+from tests.integration.servers import servers
+
+DOCS = TOP / "lb/docs"
+TEXT = (DOCS / "runbook.md").read_text()
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()]
+#: What the first cells of its tables quote.
+_FIRST_CELLS = re.findall(r"^\| (`.*?) \|", TEXT, re.MULTILINE)
+QUOTED = [quote for cell in _FIRST_CELLS for quote in re.findall("`(.*?)`", cell)]
+
+
+def warnings() -> Iterator[str]:
+    """What the program warns of, as it stands in the code: `%s` and the like for what differs."""
+    for path in sorted((TOP / "lb").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=level), args=[first, *_]):
+                    if name in ("log", "_log") and level in ("warning", "error", "exception", "critical"):
+                        yield ast.literal_eval(first)
+
+
+#: Whose words come from elsewhere: the problems of a config, and of the environment.
+ELSEWHERE = {"reload: %s", "%s"}
+
+
+@pytest.mark.parametrize("line", sorted({*warnings()} - ELSEWHERE))
+def test_each_line_is_explained(line: str) -> None:
+    """A quote of the runbook has the same words, with `…` or an example where the line has this or that."""
+    said = re.compile("(?:…|.+?)".join(re.escape(part) for part in re.split(r"%[-.\d]*[a-z]", line)))
+    assert any(map(said.fullmatch, QUOTED)), f"lb/docs/runbook.md does not explain: {line}"
+
+
+def test_each_event_is_explained() -> None:
+    assert {kind for kind in EVENT_KINDS if kind not in QUOTED} == set()
+
+
+def test_links_lead_somewhere() -> None:
+    for name in ("runbook.md", "concepts.md", "changelog.md", "engines.md"):
+        for target in re.findall(r"\]\(([^)\s]+)\)", (DOCS / name).read_text()):
+            path, _, anchor = target.partition("#")
+            if "://" in target:
+                continue
+            file = (DOCS / path).resolve() if path else DOCS / name
+            assert file.exists(), f"{name}: {target}"
+            assert not anchor or anchor in anchors(file), f"{name}: {target}"
+
+
+def test_commands_of_lb_exist() -> None:
+    named = set(re.findall(r"\blb-admin ([a-z]+)", TEXT))
+    assert named
+    assert named <= set(ADMIN_COMMANDS)
+
+
+def test_commands_run() -> None:
+    """Each by itself, where a balancer runs; its ports are those of this balancer."""
+    assert COMMANDS
+    with servers(1) as (server,):
+        server.behaviour = ok
+        with Balancer({"servers": [f"http://localhost:{server.port}"]}) as balancer:
+            places = {
+                "http://localhost:8081": balancer.admin_url,
+                "http://localhost:8080": balancer.url,
+                "localhost:5001": f"localhost:{server.port}",
+            }
+            path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+            for command in COMMANDS:
+                if program(command.split()[0]) is None:
+                    continue
+                placed = command
+                for written, real in places.items():
+                    placed = placed.replace(written, real)
+                done = subprocess.run(
+                    ["bash", "-ec", f"set -o pipefail; {placed}"],
+                    check=False,
+                    cwd=balancer.home,
+                    env={**os.environ, "PATH": path},
+                    capture_output=True,
+                    text=True,
+                    timeout=60,
+                )
+                assert (done.returncode, done.stderr) == (0, ""), f"{command}\n{done.stderr}"
