@@ -213,7 +213,9 @@ def store(inherited: Inherited, load: Load) -> None:
     """Run the embedded store alone."""
     from lb.processes import role, store
 
-    store.run_embedded(role.begin("store", inherited, load).data_dir)
+    config = role.begin("store", inherited, load)
+    role.introduce(inherited, f"keeping data in {config.data_dir.resolve()}", config)
+    store.run_embedded(config.data_dir)
 
 
 @cli.command(hidden=True)
@@ -252,6 +254,7 @@ def worker(inherited: Inherited, load: Load) -> None:
     if not inherited.supervised:
         store.reconcile(config)
     listener = inherited.listener(config.port, sockets.CLIENT_SETTING)
+    role.introduce(inherited, f"listening on {sockets.url_of(listener)}", config)
     worker.run(config, listener, inherited.control(), inherited.scoreboard(), inherited.slot)
 
 
@@ -266,6 +269,7 @@ def health_checker(inherited: Inherited, load: Load) -> None:
     config = role.begin("health-checker", inherited, load)
     if not inherited.supervised:
         store.wait(config)
+    role.introduce(inherited, "checking the servers of the pool", config)
     health_checker.run(config, inherited.control())
 
 
@@ -281,6 +285,7 @@ def api(inherited: Inherited, load: Load) -> None:
     if not inherited.supervised:
         store.wait(config)
     listener = inherited.listener(config.admin.listen, sockets.ADMIN_SETTING)
+    role.introduce(inherited, f"admin API on {sockets.url_of(listener)}", config)
     api.run(config, listener, inherited.control(), inherited.scoreboard())
 
 

@@ -5,7 +5,6 @@ Standard library and greenlets only mix when gevent has patched it first; the co
 
 from __future__ import annotations
 
-import logging
 import signal
 import socket
 from contextlib import suppress
@@ -17,7 +16,7 @@ from gevent.pywsgi import WSGIHandler, WSGIServer
 from lb.api.access import Access
 from lb.api.app import create_app
 from lb.api.counted import Counted
-from lb.config import Config, ListenAddress
+from lb.config import Config
 from lb.config.addresses import is_loopback
 from lb.errors import ConfigError, StoreError
 from lb.metrics.scoreboard import Scoreboard
@@ -32,8 +31,6 @@ _BACKLOG = 128
 _PUBLISH_SECONDS = 1.0
 _LOOK_EACH = 10  # of these
 
-_log = logging.getLogger(__name__)
-
 
 class _Handler(WSGIHandler):
     def handle(self) -> None:
@@ -43,7 +40,7 @@ class _Handler(WSGIHandler):
 
 def run(config: Config, listener: socket.socket, control: Control, board: Scoreboard | None = None) -> None:
     """Serve until told to stop or left alone; ConfigError if other machines could come in without a token."""
-    host, port = listener.getsockname()[:2]
+    host = listener.getsockname()[0]
     if config.admin.token is None and not is_loopback(host):
         raise ConfigError(
             [f"admin.listen: {host} can be reached from other machines, so admin.token must be set"]
@@ -61,8 +58,6 @@ def run(config: Config, listener: socket.socket, control: Control, board: Scoreb
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, server.stop, _STOP_SECONDS)
     control.ready()
-    if control.fileno() is None:  # else the supervisor says so
-        _log.info("admin API on http://%s", ListenAddress(host, port))
     gevent.spawn(_beat, server, control)
     gevent.spawn(_count, counted)
     server.serve_forever(_STOP_SECONDS)

@@ -19,7 +19,7 @@ from lb.errors import StoreError
 from lb.health.dead_workers import SILENCE_SECONDS
 from lb.metrics.meters import Meters, lone
 from lb.model import Admin, Health, Server, ServerId, Snapshot, Source, WorkerId
-from lb.processes.store import fleet_of, keys_of, metrics_of, pool_of, url_of
+from lb.processes.store import fill, fleet_of, keys_of, metrics_of, pool_of, url_of
 from lb.store.client import connect
 from lb.store.fleet import Degraded
 from lb.store.lease_line import LeaseLine
@@ -233,7 +233,7 @@ class Member:
         """Make the pool anew, if nobody who has seen it before puts it back."""
         self._found_empty += 1
         if self._found_empty > _LOOKS_FOR_OTHERS:
-            self._waiting(self._pool.reconcile, self._config.servers, self._config.strategy, "config")
+            self._waiting(fill, self._pool, self._config)
 
 
 def _snapshot_of(config: Config) -> Snapshot:

@@ -13,10 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lb.config import Config, ListenAddress, environment_warnings
+from lb.config.store_url import parse_store_url
 from lb.metrics.scoreboard import Scoreboard
 from lb.processes import log, sockets
 from lb.processes.control import Control
 from lb.processes.handover import read_config
+from lb.store import embedded
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +71,13 @@ def begin(name: str, inherited: Inherited, load: Callable[[], Config]) -> Config
         for warning in environment_warnings(os.environ):
             _log.warning("%s", warning)
     return config
+
+
+def introduce(inherited: Inherited, work: str, config: Config) -> None:
+    """Say what a role that runs without a supervisor does, and with which store."""
+    if not inherited.supervised:
+        place = parse_store_url(config.redis) if config.redis else embedded.socket_url(config.data_dir)
+        _log.info("%s, the store is %s", work, place)
 
 
 def _allow_many_files() -> None:

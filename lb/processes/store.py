@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import socket
 import time
 from pathlib import Path
 
 from lb.config import Config
 from lb.errors import StoreUnavailableError
+from lb.model import ServerId
 from lb.processes import lock
 from lb.store import embedded
 from lb.store.client import open_fleet, open_metrics, open_outbox, open_pool
@@ -16,6 +19,8 @@ from lb.store.keys import Keys
 from lb.store.metrics import Metrics
 from lb.store.outbox import Outbox
 from lb.store.pool import BackendPool
+
+_log = logging.getLogger(__name__)
 
 #: The embedded store may have to read a long file first; and roles started side by side wait for each other.
 PATIENCE_SECONDS = 10.0
@@ -87,4 +92,19 @@ def wait(config: Config, patience_seconds: float = PATIENCE_SECONDS) -> BackendP
 
 def reconcile(config: Config, patience_seconds: float = PATIENCE_SECONDS) -> None:
     """Wait for the store, then make the pool's configured servers and strategy those of the config."""
-    wait(config, patience_seconds).reconcile(config.servers, config.strategy, "config")
+    left = fill(wait(config, patience_seconds), config)
+    others = (
+        {worker.host for worker in fleet_of(config).workers()} - {socket.gethostname()} if left else set()
+    )
+    if others:
+        _log.warning(
+            "%s left the pool, as the config of this host does not name them; if that of %s still does, they "
+            "come back when it is read there again: give all hosts of a pool the same servers",
+            ", ".join(left),
+            ", ".join(sorted(others)),
+        )
+
+
+def fill(pool: BackendPool, config: Config) -> list[ServerId]:
+    """Make the pool's configured servers and strategy those of the config; return the servers that left."""
+    return pool.reconcile(config.servers, config.strategy, f"config@{socket.gethostname()}")

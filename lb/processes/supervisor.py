@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import selectors
 import signal
 import socket
 import time
@@ -20,8 +19,10 @@ from lb.processes import log, renewal, sockets, upgrade
 from lb.processes.announce import announce, facts, where_it_says_why
 from lb.processes.child import Child, how_it_ended
 from lb.processes.crew import Crew, inherit, muster
+from lb.processes.lines import Lines
 from lb.processes.notify import Notifier
 from lb.processes.signals import ALL, STOPS, incoming
+from lb.processes.store_watch import watch_of
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +62,8 @@ class Supervisor:
         self._load = load
         self._arguments = arguments
         self._notifier = Notifier(os.environ)
-        self._selector = selectors.DefaultSelector()
+        self._lines = Lines()
+        self._watch = watch_of(crew)
         self._renewal: Iterator[None] | None = None
         self._stopping = False
         self._status = 0
@@ -70,8 +72,8 @@ class Supervisor:
 
     def run(self) -> int:
         """Start everything, keep it running until it is to stop, stop it; return the exit status."""
-        with self._selector, incoming(ALL) as signals:
-            self._selector.register(signals, selectors.EVENT_READ, partial(self._take_signals, signals))
+        with self._lines, incoming(ALL) as signals:
+            self._lines.add(signals, partial(self._take_signals, signals))
             if self._traffic:
                 self._go_on_with_others()
             else:
@@ -83,7 +85,7 @@ class Supervisor:
     def _go_on_with_others(self) -> None:
         """Take over what runs, start what does not, and renew what the program before this one started."""
         for child in self._crew.children:
-            self._listen_to(child)
+            self._lines.listen_to(child)
         self._reap()  # who ended meanwhile
         crew = self._crew
         self._start(*(c for c in (*crew.foundation, *crew.workers, *crew.helpers) if c.idle))
@@ -93,8 +95,7 @@ class Supervisor:
         """Wait for the next thing to happen, and act on it."""
         wake_at = self._next_deadline()
         timeout = None if wake_at is None else max(0.0, wake_at - time.monotonic())
-        for key, _ in self._selector.select(timeout):
-            key.data()
+        self._lines.wait(timeout)
         now = time.monotonic()
         self._notifier.beat(now)
         if wake_at is not None and now > wake_at + _STOOD_STILL_SECONDS:
@@ -109,11 +110,14 @@ class Supervisor:
 
     def _next_deadline(self) -> float | None:
         watched = (child for child in self._crew.children if child.running or not self._stopping)
-        deadlines = (*(child.deadline() for child in watched), self._notifier.deadline())
+        look_at = self._watch.deadline() if self._watch and not self._stopping else None
+        deadlines = (*(child.deadline() for child in watched), self._notifier.deadline(), look_at)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def _go_on(self, now: float) -> None:
         """Start what is due, and take the next step of the start."""
+        if self._watch is not None:
+            self._watch.look(now)
         self._start(*(child for child in self._crew.children if child.due(now)))
         if not self._traffic and self._founded():
             self._start_traffic()
@@ -144,23 +148,7 @@ class Supervisor:
     def _start(self, *children: Child) -> None:
         for child in children:
             child.start(time.monotonic())
-            self._listen_to(child)
-
-    def _listen_to(self, child: Child) -> None:
-        if child.role.beats and child.control is not None:
-            self._selector.register(child.control, selectors.EVENT_READ, partial(self._hear, child))
-
-    def _hear(self, child: Child) -> None:
-        if not child.hear(time.monotonic()):
-            self._hang_up(child)
-
-    def _hang_up(self, child: Child) -> None:
-        if child.control is None:
-            return
-        if child.role.beats:
-            self._selector.unregister(child.control)
-        child.control.close()
-        child.control = None
+            self._lines.listen_to(child)
 
     def _take_signals(self, signals: socket.socket) -> None:
         for number in map(signal.Signals, signals.recv(4096)):
@@ -210,7 +198,7 @@ class Supervisor:
             name = repr(child)
             if child.reap(now):
                 self._crew.miss(child)
-                self._hang_up(child)
+                self._lines.hang_up(child)
                 if not self._stopping:
                     self._miss(child, name, now)
 

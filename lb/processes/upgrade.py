@@ -12,13 +12,17 @@ import signal
 import socket
 import sys
 from collections.abc import MutableMapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
-from lb.processes import child, handover
+from lb.processes import child, handover, sockets
 from lb.processes.child import Child
 
 #: Only in the environment of a supervisor that goes on with what another has left.
 VARIABLE = "LB_UPGRADE_FD"
+
+#: Beside the estate: what the last of these programs removes at its end.
+_OWN_FILES = "own_files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ def pass_on(estate: Estate, arguments: Sequence[str], signals: Sequence[signal.S
 
     The `signals` that come meanwhile wait until it takes them.
     """
-    fd = handover.write(json.dumps(asdict(estate)))
+    fd = handover.write(json.dumps({**asdict(estate), _OWN_FILES: sockets.own_files()}))
     held = [fd, *estate.fds]
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
@@ -90,7 +94,16 @@ def take_over(environ: MutableMapping[str, str]) -> Estate | None:
         return None
     values = json.loads(handover.read(int(place)))
     os.close(int(place))
-    estate = Estate(**{**values, "heirs": [Heir(**heir) for heir in values["heirs"]]})
+    heirs = [Heir(**_known(Heir, heir)) for heir in values["heirs"]]
+    estate = Estate(**{**_known(Estate, values), "heirs": heirs})
+    for path, inode in values.get(_OWN_FILES, {}).items():
+        sockets.remove_at_end(path, inode)
     for fd in estate.fds:
         os.set_inheritable(fd, False)
     return estate
+
+
+def _known(kind: type[Heir | Estate], values: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what only a later program writes: on the way back to an earlier one that is no hindrance."""
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in values.items() if name in names}

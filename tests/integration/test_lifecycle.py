@@ -161,6 +161,24 @@ def test_a_killed_process_comes_back(config: dict[str, Any], role: str) -> None:
         eventually(lambda: (get_or_none(balancer.url) or "").startswith("200 "), seconds=15, what="an answer")
 
 
+def test_a_store_whose_socket_was_deleted_is_replaced_by_one_with_the_same_data(
+    config: dict[str, Any],
+) -> None:
+    with Balancer(config) as balancer:
+        with redis.Redis.from_url(balancer.store_url) as store:
+            store.set("note", "kept")
+            eventually(lambda: "aof_pending_bio_fsync:0" in _persistence(store))
+        [victim] = balancer.pids("store")
+        balancer.store_socket.unlink()
+        assert get(balancer.url).startswith("200 ")
+        balancer.wait_log(
+            rf"{balancer.store_socket} was deleted, so nobody reaches store {victim}: starting another"
+        )
+        with redis.Redis.from_url(balancer.store_url) as store:
+            eventually(lambda: _read(store, "note") == b"kept", seconds=15)
+        assert get(balancer.url).startswith("200 ")
+
+
 def test_servers_added_by_an_operator_survive_the_death_of_the_store(config: dict[str, Any]) -> None:
     with Balancer(config) as balancer, redis.Redis.from_url(balancer.store_url) as store:
         store.set("note", "kept")

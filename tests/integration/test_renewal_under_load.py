@@ -130,7 +130,19 @@ class Wrk:
 
     def __init__(self, url: str, connections: int, *headers: str) -> None:
         lines = [word for header in headers for word in ("-H", header)]
-        self._command = ["wrk", "-t1", f"-c{connections}", "-d1h", "-s", str(COUNTS), *lines, url, "--", "GET", "0"]
+        self._command = [
+            "wrk",
+            "-t1",
+            f"-c{connections}",
+            "-d1h",
+            "-s",
+            str(COUNTS),
+            *lines,
+            url,
+            "--",
+            "GET",
+            "0",
+        ]
         self.requests = 0
         self.errors: dict[str, int] = {}  # kind → count, of those that happened
 
@@ -193,13 +205,15 @@ class Download:
 
 
 def renew(balancer: Balancer, number: signal.Signals) -> None:
-    """Send the signal, and wait until all workers are others and the old have left, but those still needed."""
+    """Send the signal, and wait until there are other workers, and the old that nobody needs have left."""
     before, done = set(balancer.worker_pids()), balancer.log.count("reload: done")
     balancer.process.send_signal(number)
     eventually(lambda: balancer.log.count("reload: done") > done, seconds=RENEWAL_SECONDS, what="the renewal")
     # the two at most that have the WebSocket and the download
     eventually(
-        lambda: len(before & set(balancer.worker_pids())) <= 2, seconds=RENEWAL_SECONDS, what="the others' end"
+        lambda: len(before & set(balancer.worker_pids())) <= 2,
+        seconds=RENEWAL_SECONDS,
+        what="the others' end",
     )
 
 
@@ -257,7 +271,7 @@ def test_a_killed_worker_cuts_its_own_connections_only(balancer: Balancer) -> No
 
 def served_by(pid: int, balancer: Balancer) -> set[int]:
     """The ports of the clients whose connections a process holds."""
-    held = {os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+    held = {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
     port = f":{int(balancer.url.rpartition(':')[2]):04X}"
     found = set()
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:

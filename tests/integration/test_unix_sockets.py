@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import socketserver
 import stat
 import subprocess
@@ -90,6 +91,33 @@ def test_requests_go_from_one_unix_socket_to_another(home: Path) -> None:
             servers = f"{balancer.admin_url}/servers"
             assert eventually(lambda: _checks(servers), what="health checks") == {"204 No Content"}
         assert not path.exists()
+
+
+def test_the_socket_lives_through_upgrades_and_is_removed_at_the_end(home: Path) -> None:
+    path = home / "lb.sock"
+    with serving(home / "a.sock") as server:
+        config = {"port": f"unix:{path}", "servers": [server], "healthCheck": {"fall": 1000}}
+        with Balancer(config) as balancer:
+            for upgrades in (1, 2):
+                balancer.process.send_signal(signal.SIGUSR2)
+                eventually(lambda: balancer.log.count("reload: done") == upgrades, seconds=30)  # noqa: B023
+                assert "X-Forwarded-Server" in curl(path, "-i", "http://a/")
+            with pytest.raises(AssertionError, match="another process listens there"):
+                Balancer(config).__enter__()
+        assert not path.exists()
+
+
+def test_a_file_that_a_killed_balancer_left_is_replaced(home: Path) -> None:
+    path = home / "lb.sock"
+    with serving(home / "a.sock") as server:
+        config = {"port": f"unix:{path}", "servers": [server]}
+        with Balancer(config) as killed:
+            killed.process.kill()
+            killed.wait()
+            assert path.exists()
+            eventually(lambda: not killed.leftovers(), seconds=15)
+            with Balancer(config):
+                assert "X-Forwarded-Server" in curl(path, "-i", "http://a/")
 
 
 def _checks(url: str) -> set[str]:

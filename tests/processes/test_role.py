@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 import subprocess
@@ -39,6 +40,25 @@ def test_an_inherited_socket_is_used_as_it_is() -> None:
     with socket.create_server(("127.0.0.1", 0)) as ours:
         with Inherited(listen_fd=socket.dup(ours.fileno())).listener(ANYWHERE, "--port") as theirs:
             assert theirs.getsockname() == ours.getsockname()
+
+
+@pytest.mark.parametrize(
+    ("redis", "place"),
+    [
+        ("redis://:secret@h:1/2", "redis://h:1/2"),
+        (None, "unix:///data/store.sock"),
+    ],
+)
+def test_a_single_role_says_what_it_does_with_which_store(
+    caplog: pytest.LogCaptureFixture, redis: str | None, place: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    config = load(None, {}, {"redis": redis, "data_dir": "/data"})
+    role.introduce(Inherited(), "listening on http://127.0.0.1:8080", config)
+    role.introduce(Inherited(control_fd=9), "listening on http://127.0.0.1:8080", config)
+    assert [record.message for record in caplog.records] == [
+        f"listening on http://127.0.0.1:8080, the store is {place}"
+    ]
 
 
 def test_a_role_may_open_many_files() -> None:

@@ -5,10 +5,12 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import redis
 
 from lb.config import Config, load
 from lb.errors import StoreUnavailableError
 from lb.processes import store
+from tests.store.acts import Worker
 from tests.support import Valkey
 
 
@@ -39,3 +41,29 @@ def test_it_waits_for_a_store_only_so_long(nowhere: str) -> None:
 
 def test_a_given_store_is_waited_for_less_than_the_embedded_one(nowhere: str) -> None:
     assert store.start_patience_seconds(config_of(nowhere)) < store.start_patience_seconds(load(None, {}, {}))
+
+
+def test_events_of_the_config_tell_whose_it_is(valkey: Valkey) -> None:
+    config = config_of(valkey.url, "http://a:1")
+    store.reconcile(config)
+    assert {event.by for event in store.pool_of(config).events()} == {f"config@{socket.gethostname()}"}
+
+
+@pytest.mark.parametrize(("host", "warned"), [("elsewhere", True), ("host", False)])
+def test_servers_that_another_hosts_config_may_still_name_leave_with_a_warning(
+    valkey: Valkey,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    host: str,
+    warned: bool,
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: host)
+    config = config_of(valkey.url, "http://a:1", "http://b:2", "http://c:3")
+    store.reconcile(config)
+    with redis.Redis.from_url(valkey.url, decode_responses=True) as connection:
+        Worker(connection, store.keys_of(config), "w1")  # on the host called "host"
+        store.reconcile(config)
+        assert caplog.text == ""
+        store.reconcile(config.model_copy(update={"servers": config.servers[:1]}))
+    said = "b:2, c:3 left the pool, as the config of this host does not name them; if that of host still does"
+    assert (said in caplog.text) == warned

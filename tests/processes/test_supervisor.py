@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ import pytest
 
 from lb.config import load
 from lb.errors import LBError
-from lb.processes import child, sockets, supervisor
+from lb.processes import child, sockets, store_watch, supervisor
 from tests.processes import actor
 from tests.support import eventually
 
@@ -161,6 +162,28 @@ def test_what_dies_is_started_again(stage: Stage, role: str, caplog: pytest.LogC
 
     assert stage.play(scene) == 0
     assert re.search(rf"{role} \d+ ended \(killed by SIGKILL\), starting another in 0\.1 s", caplog.text)
+
+
+def test_a_store_whose_socket_was_deleted_is_started_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(store_watch, "LOOK_SECONDS", 0.05)
+    path = tmp_path / "data" / "store.sock"
+
+    def scene(stage: Stage) -> None:
+        all_ready(stage)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+            eventually(lambda: vanished_and_replaced(stage, path))
+
+    assert stage.play(scene) == 0
+
+
+def vanished_and_replaced(stage: Stage, path: Path) -> bool:
+    """Move the socket away and back: it must be seen both ways."""
+    other = path.with_name("moved")
+    (path.rename(other) if path.exists() else other.rename(path))
+    return len(stage.pids("store")) == 2
 
 
 def test_reconcile_is_not_started_again(stage: Stage) -> None:

@@ -14,7 +14,7 @@ import pytest
 from lb.config import load
 from lb.processes import handover, upgrade
 from lb.processes.crew import Crew, inherit
-from lb.processes.upgrade import Estate
+from lb.processes.upgrade import Estate, Heir
 from tests.support import eventually
 
 ANYWHERE = {"LB_PORT": "127.0.0.1:0", "LB_REDIS": "redis://h", "LB_WORKERS": "1"}
@@ -32,6 +32,15 @@ def test_what_was_left_is_taken_over_once() -> None:
         assert upgrade.take_over(environ) == left
         assert environ == {}
         assert not client.get_inheritable()
+
+
+def test_what_a_later_program_left_is_no_hindrance_on_the_way_back() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as client, socket.create_server(("127.0.0.1", 0)) as admin:
+        heir = Heir("worker", 1, -1, ready=True, retired=False, kill_at=None)
+        left = Estate("{}", client.fileno(), admin.fileno(), None, [heir])
+        values = {**asdict(left), "heirs": [{**asdict(heir), "mood": "good"}], "later": 1}
+        environ = {upgrade.VARIABLE: str(handover.write(json.dumps(values)))}
+        assert upgrade.take_over(environ) == left
 
 
 def test_children_live_on() -> None:
