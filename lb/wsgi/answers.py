@@ -83,13 +83,18 @@ class Pieces:
             self._leases.release(answer.lease)
             # Only an exception keeps the server from ending the response as if it were whole.
             raise CutError(f"the response broke off: {error!r}") from error
+        if not piece or answer.response.length_remaining == 0:
+            self._end(answer)
         if not piece:
-            self._answer = None
-            answer.part()
-            self._meters.answered(answer.lease.server, answer.head.status, monotonic() - self._arrived)
-            self._leases.release(answer.lease)
             raise StopIteration
         return piece
+
+    def _end(self, answer: Answer) -> None:
+        """Be done with it; before its last bytes are sent, if it is known that they are the last."""
+        self._answer = None
+        answer.part()
+        self._meters.answered(answer.lease.server, answer.head.status, monotonic() - self._arrived)
+        self._leases.release(answer.lease)
 
     def close(self) -> None:
         """End it: the server calls this in any case, and before the end when the client has left."""

@@ -50,7 +50,6 @@ class Application:
 
 
 def _forwarder(config: Config) -> Forwarder:
-    from lb.proxy.exchange import Unmetered
     from lb.proxy.http1 import HeadParser
     from lb.proxy.plane import header_settings
     from lb.proxy.servers import Servers
@@ -67,4 +66,5 @@ def _forwarder(config: Config) -> Forwarder:
         head_bytes=config.limits.header_bytes,
     )
     servers = Servers(lambda server: Connections(server, heads, settings))
-    return Forwarder(config, join(config, servers.keep_only), servers, Unmetered())
+    place = join(config, servers.keep_only)
+    return Forwarder(config, place.leases, servers, place.meters)

@@ -1,8 +1,11 @@
-"""The lease line of a process, for requests that run in its hub and for those in threads of their own."""
+"""The lease line and the meters of a process, for requests in their hub and for those in other threads.
+
+Both belong to one hub. A greenlet of that hub uses them directly; a thread hands in what it wants done.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
@@ -10,6 +13,7 @@ from gevent import get_hub, monkey
 from greenlet import greenlet
 
 from lb.model import ServerId
+from lb.proxy.exchange import Meters, Unmetered
 from lb.store.lease import Lease
 from lb.store.lease_line import LeaseLine
 
@@ -19,10 +23,7 @@ _make_lock = monkey.get_original("_thread", "allocate_lock")
 
 
 class Leases:
-    """Leases for all requests of a process. Made in the hub that the line belongs to.
-
-    A greenlet of that hub uses the line directly; a thread hands in what it wants and waits.
-    """
+    """Leases for all requests of a process. Made in the hub that the line belongs to."""
 
     def __init__(self, line: LeaseLine) -> None:
         hub = get_hub()
@@ -56,6 +57,40 @@ class Leases:
             wish.lease = self._line.lease(wish.excluded)
         finally:
             wish.granted.release()
+
+
+class HandedIn(Unmetered):
+    """Meters for the requests of all threads. Made in the hub of the real ones, which have one writer.
+
+    It knows nothing of clients' connections: those are the WSGI server's.
+    """
+
+    def __init__(self, meters: Meters) -> None:
+        self._meters = meters
+        self._thread = _thread_id()
+        self._hand_in = get_hub().loop.run_callback_threadsafe
+
+    def answered(self, server: ServerId, status: int, seconds: float) -> None:
+        """Count an answer."""
+        self._count(self._meters.answered, server, status, seconds)
+
+    def retried(self, server: ServerId) -> None:
+        """Count an attempt that was followed by another."""
+        self._count(self._meters.retried, server)
+
+    def cut(self, server: ServerId) -> None:
+        """Count a response that broke off."""
+        self._count(self._meters.cut, server)
+
+    def client_gone(self, server: ServerId) -> None:
+        """Count a client that left."""
+        self._count(self._meters.client_gone, server)
+
+    def _count(self, count: Callable[..., None], *what: object) -> None:
+        if _thread_id() == self._thread:
+            count(*what)
+        else:
+            self._hand_in(count, *what)
 
 
 class _Wish:

@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 import gevent
@@ -20,7 +21,7 @@ from lb.model import ServerId
 from lb.processes.control import BEAT_SECONDS
 from lb.processes.member import Member, Waiting, cooperatively
 from lb.processes.store import pool_of
-from lb.wsgi.leases import Leases
+from lb.wsgi.leases import HandedIn, Leases
 
 _log = logging.getLogger(__name__)
 
@@ -31,8 +32,16 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-def join(config: Config, keep_only: Callable[[Collection[ServerId]], None]) -> Leases:
-    """Join the fleet until this process ends; return what its requests lease servers from.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What requests use of the member that their process is."""
+
+    leases: Leases
+    meters: HandedIn
+
+
+def join(config: Config, keep_only: Callable[[Collection[ServerId]], None]) -> Place:
+    """Join the fleet until this process ends.
 
     Where sockets are gevent's, as in gunicorn's gevent workers, the member lives in the hub of the caller.
     Elsewhere it would stand still while requests wait, so it gets a thread with a hub of its own.
@@ -42,11 +51,11 @@ def join(config: Config, keep_only: Callable[[Collection[ServerId]], None]) -> L
         membership = _Membership(config, keep_only, cooperatively)
         membership.begin()
         atexit.register(membership.end)
-        return membership.leases
+        return membership.place
     thread = _Thread(config, keep_only)
     thread.start()
     atexit.register(thread.end)
-    return thread.leases()
+    return thread.place()
 
 
 class _Membership:
@@ -61,7 +70,7 @@ class _Membership:
         self._unreconciled = bool(config.servers)  # what names no servers has no say in who is in the pool
         self._member = Member(config, keep_only, waiting)
         self._beating: gevent.Greenlet[[], None] | None = None
-        self.leases = Leases(self._member.line)
+        self.place = Place(Leases(self._member.line), HandedIn(self._member.meters))
 
     def begin(self) -> None:
         """Join; waits for the store, if at all, no longer than its connections do."""
@@ -106,18 +115,18 @@ class _Thread:
         self._thread = threading.Thread(target=self._run, name="lb member", daemon=True)
         self._hub: Hub | None = None
         self._ending: Event | None = None
-        self._leases: Leases | None = None
+        self._place: Place | None = None
         self._failure: Exception | None = None
 
     def start(self) -> None:
         self._thread.start()
 
-    def leases(self) -> Leases:
+    def place(self) -> Place:
         """Wait until it has joined; raises what kept it from that."""
         self._begun.wait()
-        if self._leases is None:
+        if self._place is None:
             raise self._failure or RuntimeError("the thread of the lease line has ended")
-        return self._leases
+        return self._place
 
     def end(self) -> None:
         """Leave, if this is the process that joined."""
@@ -130,7 +139,7 @@ class _Thread:
         try:
             membership = _Membership(self._config, self._keep_only, _elsewhere)
             membership.begin()
-            self._leases = membership.leases
+            self._place = membership.place
         except Exception as error:
             self._failure = error
             raise

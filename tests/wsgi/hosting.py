@@ -63,7 +63,8 @@ waitress.serve(wsgiref.validate.validator(typed), listen="127.0.0.1:0", threads=
 
 def _gunicorn(*options: str) -> list[str]:
     program = str(Path(sys.executable).with_name("gunicorn"))
-    return [program, "-b", "127.0.0.1:0", "-c", "gunicorn.conf.py", *options, "lb.wsgi:application"]
+    fixed = ["-b", "127.0.0.1:0", "-c", "gunicorn.conf.py", "--graceful-timeout", "5"]
+    return [program, *fixed, *options, "lb.wsgi:application"]
 
 
 #: The commands of the servers that are tried. Those of several processes have two.
