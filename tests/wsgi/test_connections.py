@@ -1,0 +1,226 @@
+"""Connections through urllib3 to scripted servers: heads are read strictly, dead ones are not kept."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lb.errors import ExhaustedError, ServerConnectError, ServerError
+from lb.model import ServerId
+from lb.proxy.http1 import HeadParser
+from lb.wsgi import connections as module
+from lb.wsgi.connections import Connections, ConnectionSettings, ServerConnection
+from tests.integration.raw import Connection, RawServer
+from tests.integration.servers import servers
+from tests.support import eventually
+
+SETTINGS = ConnectionSettings(
+    connect_seconds=2.0, response_head_seconds=2.0, idle_seconds=60.0, max_idle=2, head_bytes=300
+)
+
+
+def connections(server: str, settings: ConnectionSettings = SETTINGS) -> Connections:
+    return Connections(ServerId(server), HeadParser(100), settings)
+
+
+def ask(connection: ServerConnection, method: str = "GET") -> bytes:
+    connection.request(method, "/", preload_content=False, decode_content=False)
+    return connection.getresponse().read(decode_content=False)
+
+
+@contextmanager
+def answering(*answers: bytes) -> Iterator[Connections]:
+    """A server that gives one answer to each request of a connection, then ends it."""
+
+    def play(connection: Connection) -> None:
+        for answer in answers:
+            if connection.read_head():
+                connection.send(answer)
+
+    with RawServer(play) as server:
+        yield connections(f"127.0.0.1:{server.port}")
+
+
+def test_a_connection_serves_again_and_again() -> None:
+    with servers(1) as [server]:
+        pool = connections(server.id)
+        connection = pool.connect()
+        for _ in range(3):
+            assert ask(connection).decode() == server.id
+            pool.keep(connection)
+            assert pool.take() is connection
+        connection.close()
+
+
+def test_one_that_the_server_ended_is_not_taken() -> None:
+    with servers(1) as [server]:
+        pool = connections(server.id)
+        connection = pool.connect()
+        ask(connection)
+        server.stop()
+        eventually(lambda: not connection.quiet())
+        pool.keep(connection)
+        assert pool.take() is None
+
+
+def test_one_on_which_the_server_spoke_out_of_turn_is_not_taken() -> None:
+    with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"") as pool:
+        connection = pool.connect()
+        connection.request("HEAD", "/", preload_content=False)
+        connection.getresponse().close()
+        assert connection.quiet()
+        connection.close()
+    with servers(1) as [server]:
+        server.behaviour = lambda _: b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na" + b"x" * 20000
+        pool = connections(server.id)
+        connection = pool.connect()
+        assert ask(connection) == b"a"
+        eventually(lambda: not connection.quiet())
+        connection.close()
+
+
+def test_no_more_are_kept_than_allowed_and_none_for_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    with servers(1) as [server]:
+        pool = connections(server.id)
+        three = [pool.connect() for _ in range(3)]
+        for connection in three:
+            pool.keep(connection)
+        assert three[0].sock is None
+        now = module.time.monotonic()
+        monkeypatch.setattr(module.time, "monotonic", lambda: now + 61)
+        last = pool.connect()
+        taken = pool.take()
+        assert taken is three[2]
+        taken.close()
+        pool.keep(last)
+        assert three[1].sock is None
+        pool.close()
+        assert last.sock is None
+
+
+def test_refused_and_unknown_are_told_with_the_reason() -> None:
+    with pytest.raises(ServerConnectError, match="Connection refused") as caught:
+        connections("127.0.0.1:1").connect()
+    assert caught.value.status == 502
+    with pytest.raises(ServerConnectError, match="no-such-host"):
+        connections("no-such-host.invalid:1").connect()
+
+
+def test_a_connection_that_takes_too_long_is_504(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(*_arguments: Any, **_settings: Any) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr("urllib3.util.connection.create_connection", late)
+    with pytest.raises(ServerConnectError, match="no connection in 2 s") as caught:
+        connections("127.0.0.1:1").connect()
+    assert caught.value.status == 504
+
+
+def test_what_we_lack_is_no_fault_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*_arguments: Any, **_settings: Any) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("urllib3.util.connection.create_connection", exhausted)
+    with pytest.raises(ExhaustedError):
+        connections("127.0.0.1:1").connect()
+
+
+def test_a_server_can_be_a_unix_socket() -> None:
+    with tempfile.TemporaryDirectory(prefix="lb-") as directory:
+        path = str(Path(directory) / "s")
+        with pytest.raises(ServerConnectError):
+            connections(f"unix:{path}").connect()
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen()
+            pool = connections(f"unix:{path}")
+            connection = pool.connect()
+            assert pool.host == "localhost"
+            threading.Thread(target=serve_once, args=(listener,)).start()
+            assert ask(connection) == b"ok"
+            connection.close()
+
+
+def serve_once(listener: socket.socket) -> None:
+    accepted, _ = listener.accept()
+    with accepted:
+        accepted.recv(65536)
+        accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+#: An answer, and what is wrong with it.
+UNSOUND = {
+    "garbage": (b"SSH-2.0\r\n\r\n", "not HTTP/1"),
+    "folded": (b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n", "malformed"),
+    "two lengths": (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "ambiguous"),
+    "two framings": (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "ambiguous",
+    ),
+    "unasked upgrade": (b"HTTP/1.1 101 Yes\r\n\r\n", "without being asked"),
+    "large": (b"HTTP/1.1 200 OK\r\nA: " + b"b" * 300 + b"\r\n\r\n", "larger than 300"),
+    "endless": (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 100, "larger than 300"),
+    "half": (b"HTTP/1.1 200 OK\r\nA: b\r\n", "in the middle"),
+    "interim for ever": (b"HTTP/1.1 103 Hints\r\n\r\n" * 40, "interim"),
+}
+
+
+@pytest.mark.parametrize(("answer", "message"), UNSOUND.values(), ids=UNSOUND)
+def test_heads_that_are_not_sound_are_none(answer: bytes, message: str) -> None:
+    with answering(answer) as pool:
+        connection = pool.connect()
+        with pytest.raises(ServerError, match=message):
+            ask(connection)
+        connection.close()
+
+
+def test_a_server_that_says_nothing_was_not_heard() -> None:
+    with answering() as pool:
+        connection = pool.connect()
+        with pytest.raises(ConnectionError):
+            ask(connection)
+        assert not connection.heard
+        connection.close()
+
+
+@pytest.mark.parametrize("cut", range(1, 60, 7))
+def test_a_head_may_come_in_parts(cut: int) -> None:
+    go_on = threading.Event()
+
+    def play(connection: Connection) -> None:
+        connection.read_head()
+        connection.send(interim_and_ok[:cut])
+        go_on.wait(1)
+        connection.send(interim_and_ok[cut:])
+
+    interim_and_ok = b"HTTP/1.1 100 Continue\r\n\r\n" + OK
+    with RawServer(play) as server:
+        connection = connections(f"127.0.0.1:{server.port}").connect()
+        threading.Timer(0.02, go_on.set).start()
+        assert ask(connection) == b"ok"
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "body"),
+    [
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nT: x\r\n\r\n", b"ok"),
+        (b"HTTP/1.1 200 OK\r\n\r\nuntil the end", b"until the end"),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", b"ok"),
+        (b"HTTP/1.1 204 No\r\n\r\n", b""),
+    ],
+)
+def test_bodies_end_where_they_end(answer: bytes, body: bytes) -> None:
+    with answering(answer) as pool:
+        connection = pool.connect()
+        assert ask(connection) == body
+        connection.close()
