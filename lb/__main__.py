@@ -9,9 +9,8 @@ library before redis and urllib3 are imported.
 from __future__ import annotations
 
 import functools
-import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ import click
 
 from lb import __version__
 from lb.errors import ConfigError, LBError
+from lb.options import FILE, load_from, warn_of_environment, with_inherited, with_settings
 from lb.terminal import output_of
 
 if TYPE_CHECKING:
@@ -27,81 +27,7 @@ if TYPE_CHECKING:
 
     Load = Callable[[], Config]
 
-_Command = Callable[..., Any]
-
-_FILE = click.Path(path_type=Path)
-_SETTINGS = (
-    click.option("--config", type=_FILE, metavar="FILE", help="Default: config.json, if it exists."),
-    click.option("--port", metavar="[HOST]:PORT", help="Where clients connect. Default: :8080."),
-    click.option("--workers", metavar="N", help="Worker processes. Default: one per processor core."),
-    click.option("--redis", metavar="URL", help="The store. Default: an embedded one in the data directory."),
-    click.option("--data-dir", metavar="DIR", help="Directory of the embedded store. Default: .lb."),
-    click.option("--server", "servers", multiple=True, metavar="URL", help="A server; give it for each."),
-    click.option("--strategy", metavar="NAME", help="How servers are picked. Default: round-robin."),
-    click.option("--access-log", metavar="PATH", help="Log requests to a file or stdout. Default: off."),
-    click.option("--access-log-format", metavar="NAME", help="combined or json. Default: combined."),
-    click.option("--log-format", metavar="NAME", help="Of the other messages: text or json. Default: text."),
-)
-_SETTING_NAMES = (
-    "port",
-    "workers",
-    "redis",
-    "data_dir",
-    "servers",
-    "strategy",
-    "access_log",
-    "access_log_format",
-    "log_format",
-)
-_INHERITED_NAMES = ("control_fd", "config_fd", "listen_fd", "scoreboard_fd", "slot")
-_INHERITED = tuple(
-    click.option(f"--{name.replace('_', '-')}", type=int, hidden=True) for name in _INHERITED_NAMES
-)
-
 _DEMO_SERVERS = tuple(f"http://localhost:{port}" for port in range(5001, 5006))
-
-
-def _with_settings(command: _Command) -> _Command:
-    """Give a command the options of all roles; it gets them as one function that loads the configuration."""
-
-    @functools.wraps(command)
-    def with_load(config: Path | None, **others: Any) -> Any:
-        overrides = {name: others.pop(name) for name in _SETTING_NAMES}
-        return command(load=functools.partial(_load, config, overrides), **others)
-
-    return _apply(_SETTINGS, with_load)
-
-
-def _with_inherited(command: _Command) -> _Command:
-    """Give a command the descriptors that a supervisor passes on, as one value."""
-
-    @functools.wraps(command)
-    def with_inherited(**others: Any) -> Any:
-        from lb.processes.role import Inherited
-
-        passed_on = {name: others.pop(name) for name in _INHERITED_NAMES}
-        return command(inherited=Inherited(**passed_on), **others)
-
-    return _apply(_INHERITED, with_inherited)
-
-
-def _apply(decorators: Iterable[Callable[[_Command], _Command]], command: _Command) -> _Command:
-    return functools.reduce(lambda wrapped, decorator: decorator(wrapped), reversed([*decorators]), command)
-
-
-def _load(path: Path | None, overrides: dict[str, Any], read: Callable[..., Any] | None = None) -> Any:
-    """Load the configuration, or `read` from the same places."""
-    from lb.config import load
-
-    return (read or load)(path, os.environ, overrides)
-
-
-def _warn() -> None:
-    """Tell of what in the environment was perhaps meant for us and has no effect."""
-    from lb.config import environment_warnings
-
-    for warning in environment_warnings(os.environ):
-        click.echo(f"lb: warning: {warning}", err=True)
 
 
 def _patch() -> None:
@@ -121,7 +47,7 @@ def cli() -> None:
 
 
 @cli.command()
-@_with_settings
+@with_settings
 def run(load: Load) -> None:
     """Run everything that one host needs.
 
@@ -133,12 +59,12 @@ def run(load: Load) -> None:
     from lb.processes import log, supervisor
 
     log.configure("supervisor")
-    _warn()
+    warn_of_environment()
     sys.exit(supervisor.run(load, sys.argv[1:]))
 
 
 @cli.command()
-@_with_settings
+@with_settings
 def demo(load: Load) -> None:
     """Try it out: demo servers and the whole balancer.
 
@@ -147,7 +73,7 @@ def demo(load: Load) -> None:
     from lb.processes import log, supervisor
 
     log.configure("supervisor")
-    _warn()
+    warn_of_environment()
     sys.exit(supervisor.run(functools.partial(_with_demo_servers, load), sys.argv[1:], demo=True))
 
 
@@ -161,14 +87,14 @@ def _with_demo_servers(load: Load) -> Config:
 
 
 @cli.command()
-@click.argument("file", type=_FILE, default="config.json", envvar="LB_CONFIG")
+@click.argument("file", type=FILE, default="config.json", envvar="LB_CONFIG")
 def check(file: Path) -> None:
     """Check a config FILE and report every problem.
 
     The exit status is 0 if it is valid, else 1 with one line for each problem. Default: config.json.
     """
-    _warn()
-    _load(file, {})
+    warn_of_environment()
+    load_from(file, {})
     click.echo(f"{file}: valid")
 
 
@@ -176,14 +102,14 @@ def check(file: Path) -> None:
 @click.option("--show", "wanted", flag_value="show", default=True, help="The settings in force. The default.")
 @click.option("--schema", "wanted", flag_value="schema", help="A JSON Schema of config.json, for editors.")
 @click.option("--reference", "wanted", flag_value="reference", help="All settings, in Markdown.")
-@_with_settings
+@with_settings
 def config_(load: Callable[..., Any], wanted: str) -> None:
     """Print the settings in force and where each came from, or what can be set."""
     from lb.config import effective, reference
 
     match wanted:
         case "show":
-            _warn()
+            warn_of_environment()
             click.echo(load(effective.show))
         case "schema":
             click.echo(reference.schema_text(), nl=False)
@@ -192,8 +118,8 @@ def config_(load: Callable[..., Any], wanted: str) -> None:
 
 
 @cli.command()
-@click.argument("file", type=_FILE, required=False)
-@_with_inherited
+@click.argument("file", type=FILE, required=False)
+@with_inherited
 def servers(file: Path | None, inherited: Inherited) -> None:
     """Run the demo servers alone.
 
@@ -202,13 +128,13 @@ def servers(file: Path | None, inherited: Inherited) -> None:
     _patch()
     from lb.processes import demo_servers, role
 
-    config = role.begin("servers", inherited, functools.partial(_load, file, {}))
+    config = role.begin("servers", inherited, functools.partial(load_from, file, {}))
     demo_servers.run(config, inherited.control())
 
 
 @cli.command()
-@_with_inherited
-@_with_settings
+@with_inherited
+@with_settings
 def store(inherited: Inherited, load: Load) -> None:
     """Run the embedded store alone."""
     from lb.processes import role, store
@@ -219,8 +145,8 @@ def store(inherited: Inherited, load: Load) -> None:
 
 
 @cli.command(hidden=True)
-@_with_inherited
-@_with_settings
+@with_inherited
+@with_settings
 def reconcile(inherited: Inherited, load: Load) -> None:
     """Put what the config names into the store, then end; `lb run` does this at its start."""
     from lb.processes import role, store
@@ -230,8 +156,8 @@ def reconcile(inherited: Inherited, load: Load) -> None:
 
 
 @cli.command(hidden=True)
-@_with_inherited
-@_with_settings
+@with_inherited
+@with_settings
 def rehearse(inherited: Inherited, load: Load) -> None:
     """Load all that `lb run` needs, then end; a running one tries a new program so before it becomes it."""
     from lb.processes import role, supervisor  # noqa: F401
@@ -240,8 +166,8 @@ def rehearse(inherited: Inherited, load: Load) -> None:
 
 
 @cli.command()
-@_with_inherited
-@_with_settings
+@with_inherited
+@with_settings
 def worker(inherited: Inherited, load: Load) -> None:
     """Run one worker alone; several can share the port.
 
@@ -259,8 +185,8 @@ def worker(inherited: Inherited, load: Load) -> None:
 
 
 @cli.command("health-checker")
-@_with_inherited
-@_with_settings
+@with_inherited
+@with_settings
 def health_checker(inherited: Inherited, load: Load) -> None:
     """Run one health-checker alone; of several, one leads."""
     _patch()
@@ -274,8 +200,8 @@ def health_checker(inherited: Inherited, load: Load) -> None:
 
 
 @cli.command()
-@_with_inherited
-@_with_settings
+@with_inherited
+@with_settings
 def api(inherited: Inherited, load: Load) -> None:
     """Run the admin API alone."""
     _patch()
