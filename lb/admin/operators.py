@@ -14,10 +14,11 @@ import click
 from lb.admin import output
 from lb.admin.failures import REFUSED, Refusal, complain, warn
 from lb.admin.options import common_options
+from lb.admin.rates import Sampler
 from lb.admin.target import Target, find_target
 from lb.api.serialise import Json
 from lb.errors import LBError, StoreError, StoreUnavailableError
-from lb.store.client import open_fleet, open_pool
+from lb.store.client import open_fleet, open_metrics, open_pool
 from lb.store.fleet import Fleet
 from lb.store.pool import BackendPool
 
@@ -48,6 +49,11 @@ class Operator:
     def fleet(self) -> Fleet:
         """The workers that use it."""
         return open_fleet(self.target.url, self.target.keys)
+
+    @cached_property
+    def rates(self) -> Sampler:
+        """What its hosts have counted of late."""
+        return Sampler(open_metrics(self.target.url, self.target.keys))
 
     @cached_property
     def by(self) -> str:

@@ -24,7 +24,9 @@ from lb.errors import StoreUnavailableError
 def command(operator: Operator, interval: float) -> None:
     """Watch the whole balancer, live.
 
-    What `status` and `list` show, again and again, until Ctrl-C. If the store goes away it says so, and goes
+    What `status` and `list` show, and how much each server does: requests per second, the latency of the
+    median (P50) and of the slowest hundredth (P99), and the share of failed requests, over the last ten
+    seconds. Again and again, until Ctrl-C. If the store goes away it says so, and goes
     on when the store is back.
 
     \b
@@ -47,8 +49,9 @@ def command(operator: Operator, interval: float) -> None:
 
 def _screen(operator: Operator) -> RenderableType:
     overview = look(operator.pool, operator.fleet)
-    facts = views.facts(overview, operator.target.url)
-    return Group(facts, Text(), views.servers(overview.servers), Text(), views.hosts(overview))
+    rates = operator.rates.look()
+    facts = views.facts(overview, operator.target.url, rates)
+    return Group(facts, Text(), views.servers(overview.servers, rates), Text(), views.hosts(overview))
 
 
 def _screen_or_reason(operator: Operator) -> RenderableType:

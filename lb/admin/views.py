@@ -9,15 +9,18 @@ from rich.table import Table
 from rich.text import Text
 
 from lb.admin.output import Rows, ago, cell, facts_of
+from lb.admin.rates import latency, per_second, share
 from lb.api.overview import Overview
+from lb.api.rates import Rate, Rates
 from lb.config.store_url import masked
 from lb.model import Admin, Health, RemovedServer, Server, ServerStatus, WorkerStatus
 
 _SERVERS = ("SERVER", "STATE", "WHY", "SINCE", "WEIGHT", "CONNECTIONS", "FAILURES", "LAST CHECK", "SOURCE")
+_RATES = ("REQUESTS/S", "P50", "P99", "ERRORS")
 _REMOVED = ("SERVER", "WHY", "SINCE", "WEIGHT", "SOURCE")
 _HOSTS = ("HOST", "WORKERS", "CONNECTIONS", "OLDEST HEARTBEAT", "BEHIND", "DEGRADED")
 
-_NUMBERS = frozenset({"WEIGHT", "CONNECTIONS", "FAILURES", "WORKERS", "BEHIND"})
+_NUMBERS = frozenset({"WEIGHT", "CONNECTIONS", "FAILURES", "WORKERS", "BEHIND", *_RATES})
 _PROSE = frozenset({"WHY", "LAST CHECK"})
 
 #: What narrow terminals do without, the least important first.
@@ -26,10 +29,14 @@ _EXPENDABLE_OF_REMOVED = ("SOURCE", "WEIGHT")
 _EXPENDABLE_OF_HOSTS = ("OLDEST HEARTBEAT", "BEHIND")
 
 
-def servers(statuses: Iterable[ServerStatus]) -> Rows:
-    """Lay out the pool, a server on a line."""
-    rows = [_row(status) for status in statuses]
-    return Rows(_SERVERS, rows, numbers=_NUMBERS, prose=_PROSE, expendable=_EXPENDABLE)
+def servers(statuses: Iterable[ServerStatus], rates: Rates | None = None) -> Rows:
+    """Lay out the pool, a server on a line, with its rates if they are known."""
+    headings, rows = [*_SERVERS], [_row(status) for status in statuses]
+    if rates is not None:
+        before = headings.index("WEIGHT")
+        headings[before:before] = _RATES
+        rows = [[*row[:before], *_rates(rates.servers.get(row[0].plain)), *row[before:]] for row in rows]
+    return Rows(headings, rows, numbers=_NUMBERS, prose=_PROSE, expendable=_EXPENDABLE)
 
 
 def removed_servers(gone: Iterable[RemovedServer]) -> Rows:
@@ -38,7 +45,7 @@ def removed_servers(gone: Iterable[RemovedServer]) -> Rows:
     return Rows(_REMOVED, rows, numbers=_NUMBERS, prose=_PROSE, expendable=_EXPENDABLE_OF_REMOVED)
 
 
-def facts(overview: Overview, store_url: str) -> Table:
+def facts(overview: Overview, store_url: str, rates: Rates | None = None) -> Table:
     """Lay out the few figures that tell how the balancer is."""
     total = len(overview.servers)
     all_eligible = "green" if overview.eligible == total else "yellow" if overview.eligible else "red"
@@ -49,6 +56,7 @@ def facts(overview: Overview, store_url: str) -> Table:
             "strategy": cell(overview.strategy),
             "pool version": cell(overview.version),
             "servers": cell(f"{overview.eligible} of {total} eligible", all_eligible),
+            **({} if rates is None else {"requests/s": _total(rates.total)}),
             "connections": cell(overview.connections),
             "workers": cell(len(overview.workers), "" if overview.workers else "red"),
             "health-checker": cell(checker or "none", "" if checker else "red"),
@@ -76,6 +84,25 @@ def _row(status: ServerStatus) -> list[Text]:
         _last_check(status),
         cell(server.source),
     ]
+
+
+def _rates(rate: Rate | None) -> list[Text]:
+    """Write what is known of one server; nothing was counted of one that got no request."""
+    if rate is None:
+        return [cell("0"), cell(""), cell(""), cell("")]
+    return [
+        cell(per_second(rate)),
+        cell(latency(rate.p50_seconds)),
+        cell(latency(rate.p99_seconds)),
+        cell(share(rate.error_ratio), "red" if rate.error_ratio else ""),
+    ]
+
+
+def _total(rate: Rate) -> Text:
+    if rate.error_ratio is None:
+        return cell(per_second(rate))
+    words = f"{per_second(rate)}, p50 {latency(rate.p50_seconds)}, p99 {latency(rate.p99_seconds)}"
+    return cell(f"{words}, {share(rate.error_ratio)} errors", "red" if rate.error_ratio else "")
 
 
 def _state(server: Server) -> Text:

@@ -69,6 +69,7 @@ def test_json(run, pool, add, connection, keys):
     [worker] = status.pop("workers")
     assert {"id", "host", "pid", "started", "heartbeat", "version", "connections"} < set(worker)
     assert (worker["degradedSince"], worker["degradedUntil"]) == (None, None)
+    assert status.pop("rates") is None
     assert {
         "strategy": "random",
         "version": pool.version(),

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import itertools
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.admin.test_rates import Host
 from tests.support import Valkey, eventually
 
 
@@ -42,6 +45,23 @@ def test_screen_follows_the_pool_until_it_is_interrupted(add, store_url, keys, t
         process.send_signal(signal.SIGINT)
 
         assert process.wait(10) == 0
+
+
+def test_requests_per_second_and_latency_of_each_server(add, store_url, keys, connection, tmp_path):
+    add("http://localhost:5001")
+    add("http://localhost:5002")
+    host, served = Host(connection, keys), itertools.count(880, 880)
+    environ = {"LB_REDIS": store_url, "LB_KEY_PREFIX": keys.prefix, "COLUMNS": "170"}
+    with terminal(tmp_path, **environ) as (_, screen):
+        eventually(lambda: "localhost:5001" in screen(), seconds=10)
+        assert "REQUESTS/S" not in screen()
+
+        def shown(pattern):
+            host.publish(next(served))
+            return re.search(pattern, re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen()))
+
+        eventually(lambda: shown(r"REQUESTS/S +P50 +P99 +ERRORS"), seconds=10)
+        eventually(lambda: shown(r"[\d,]+ +3.\d\d ms +4.\d\d ms +9.1 %"), seconds=10)
 
 
 def test_store_that_goes_away_is_told_and_waited_for(tmp_path):
