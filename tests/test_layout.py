@@ -35,6 +35,7 @@ TESTED_ELSEWHERE = {
     "lb/config/fields.py": "tests/config/test_model.py",
     "lb/config/sections.py": "tests/config/test_model.py",
     "lb/errors.py": "tests/api/test_app.py",
+    "lb/metrics/layout.py": "tests/metrics/test_meters.py",
     "lb/model.py": "tests/store/test_pool.py",
     "lb/proxy/choice.py": "tests/proxy/test_forward.py",
     "lb/options.py": "tests/test_main.py",

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lb.config import Config, load
 from lb.errors import LBError
-from lb.processes.crew import muster
+from lb.metrics import scoreboard
+from lb.metrics.scoreboard import Scoreboard
+from lb.processes.child import Child
+from lb.processes.crew import Crew, inherit, muster
 
 ANYWHERE = {"LB_PORT": "127.0.0.1:0", "LB_ADMIN_LISTEN": "127.0.0.1:0"}
 
@@ -64,3 +69,54 @@ def test_a_data_directory_too_deep_for_a_socket_is_refused_before_it_is_made(tmp
 def test_workers_get_the_grace_that_is_configured(tmp_path: Path) -> None:
     with muster(config_in(tmp_path, LB_GRACEFUL_TIMEOUT="30s"), {}, demo=False) as crew:
         assert crew.workers[0].role.grace_seconds > 30
+
+
+def test_each_worker_has_a_slot_and_no_two_that_live_the_same(tmp_path: Path) -> None:
+    with muster(config_in(tmp_path, LB_WORKERS="2"), {}, demo=False) as crew:
+        first, second = crew.workers
+        third = crew.hire()
+        assert slots(crew) == [0, 1, 2]
+        assert option(third, "--slot") == "2"
+
+        crew.retire(second, 0.0)  # it never ran
+        assert crew.hire().role.slot == 1
+        crew.retired.append(first)
+        crew.workers.remove(first)
+        assert crew.hire().role.slot == 3
+        crew.adapt(crew.config)
+        assert slots(crew) == [2, 1, 3]
+
+
+def slots(crew: Crew) -> list[int | None]:
+    return [worker.role.slot for worker in crew.workers]
+
+
+def option(child: Child, name: str) -> str:
+    return child.role.options[child.role.options.index(name) + 1]
+
+
+def test_a_slot_is_vacated_when_its_process_has_ended(tmp_path: Path) -> None:
+    with muster(config_in(tmp_path, LB_WORKERS="2"), {}, demo=False) as crew:
+        (api,) = (helper for helper in crew.helpers if helper.role.name == "api")
+        board = Scoreboard(int(option(api, "--scoreboard-fd")))
+        assert option(crew.workers[0], "--scoreboard-fd") == option(api, "--scoreboard-fd")
+        for slot in (0, 1):
+            board.head(slot)[0] = 4711
+        crew.miss(crew.workers[0])
+        crew.miss(api)
+        assert board.live == [1]
+
+
+def test_a_scoreboard_of_another_layout_is_left_to_those_who_use_it(tmp_path: Path) -> None:
+    config = config_in(tmp_path, LB_REDIS="redis://127.0.0.1:1", LB_WORKERS="1")
+    with muster(config, {}, demo=False) as crew:
+        old = scoreboard.create("web1")
+        os.pwrite(old, b"lb scoreboard 0", 0)
+        estate = replace(
+            crew.bequeath(),
+            client_fd=os.dup(crew.client.fileno()),
+            admin_fd=os.dup(crew.admin.fileno()),
+            scoreboard_fd=old,
+        )
+        with inherit(estate, 0.0, demo=False) as heir:
+            assert scoreboard.is_known(int(option(heir.hire(), "--scoreboard-fd")))

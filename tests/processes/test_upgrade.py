@@ -51,11 +51,21 @@ def test_children_live_on() -> None:
         process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
         ours, theirs = socket.socketpair()
         old.workers[0].adopt(process.pid, ours, 0.0, ready=True, kill_at=None)
-        estate = replace(old.bequeath(), client_fd=os.dup(client.fileno()), admin_fd=os.dup(admin.fileno()))
+        estate = old.bequeath()
+        assert estate.scoreboard_fd is not None
+        estate = replace(
+            estate,
+            client_fd=os.dup(client.fileno()),
+            admin_fd=os.dup(admin.fileno()),
+            scoreboard_fd=os.dup(estate.scoreboard_fd),
+        )
         ours.detach()
         old.close()
         with theirs, inherit(estate, time.monotonic(), demo=False) as crew:
             (adopted,) = crew.workers
+            assert adopted.role.slot == 0
+            assert crew.hire().role.slot == 1  # on the same scoreboard
+            crew.workers.pop()
             assert (adopted.pid, adopted.ready, adopted.running) == (process.pid, True, True)
             theirs.send(b".")
             assert adopted.hear(1.0)
