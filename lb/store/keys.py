@@ -134,11 +134,6 @@ class Keys:
         return self._name("cursor")
 
     @property
-    def turn(self) -> str:
-        """String: id of the server that was picked last; only under least-connections."""
-        return self._name("turn")
-
-    @property
     def connections(self) -> str:
         """Hash: server id → requests in flight, the sum over all workers."""
         return self._name("connections")

@@ -34,7 +34,7 @@ class LocalPicks:
         """Pick from this snapshot on; `held` are the worker's requests in flight, shared with the caller."""
         pool = LocalPool.of(snapshot.servers)
         pool.connections = held
-        pool.cursor, pool.turn, pool.seed = self.pool.cursor, self.pool.turn, self.pool.seed
+        pool.cursor, pool.seed = self.pool.cursor, self.pool.seed
         self.pool = pool
         self._strategy = STRATEGIES[snapshot.strategy]
         for server in [server for server, count in held.items() if not count]:

@@ -15,7 +15,7 @@ from hashlib import sha1
 from importlib.resources import files
 
 from lb.store.keys import SCHEMA, Keys
-from lb.strategies import STRATEGIES
+from lb.strategies import STRATEGIES, Strategy
 
 _KEYS_LINE = re.compile(r"^-- KEYS:(.*)$", re.MULTILINE)
 _INCLUDE_LINE = re.compile(r"^--@include (\w+)$", re.MULTILINE)
@@ -52,8 +52,12 @@ def _expand(text: str) -> str:
 def _included(name: str) -> str:
     if name != "strategies":
         return _read(name)
-    rules = (files("lb.strategies").joinpath(f"{rule.stem}.lua").read_text() for rule in STRATEGIES.values())
-    return "\n".join((_read(name), *(f"do\n{rule}\nend" for rule in rules)))
+    return "\n".join((_read(name), *map(_definition, STRATEGIES.values())))
+
+
+def _definition(rule: Strategy) -> str:
+    body = files("lb.strategies").joinpath(f"{rule.stem}.lua").read_text()
+    return f"definitions['{rule.name}'] = function()\n{body}\nend"
 
 
 def _read(name: str) -> str:

@@ -15,13 +15,12 @@ _MODULUS = 2**31 - 1
 
 @dataclass(slots=True)
 class LocalPool:
-    """What a pick needs, in memory: the twin of the keys of these names."""
+    """What a pick needs, in memory: the twin of the keys `cycle`, `cursor`, `connections` and `weights`."""
 
     cycle: list[ServerId]  # eligible servers, each as often as its weight
     weights: dict[ServerId, int]  # eligible servers in pool order
     connections: dict[ServerId, int] = field(default_factory=dict)
     cursor: int = 0
-    turn: str = ""  # the id of who was picked last
     seed: int = 1
 
     @classmethod

@@ -1,59 +1,49 @@
 -- The server with the fewest requests in flight for its weight. The twin of least_connections.py.
 -- `load` orders the eligible servers by connections / weight, equals by name; `counted` keeps it so.
--- KEYS: load turn weights connections
+-- KEYS: load cursor weights connections
 local CHUNK = 1000 -- servers in one call
-local weight = {} -- of the servers met in this batch
-local last = nil -- picked by anyone
 
--- Where in `load` those with the least begin whose turn is next: behind the place that the last one has among them,
--- or would have.
-local function place_of_turn(least)
-  last = last or redis.call('GET', turn) or ''
-  if redis.call('ZSCORE', load, last) == least then return redis.call('ZRANK', load, last) + 1 end
-  local mark = last .. '\0' -- no name comes between
-  redis.call('ZADD', load, least, mark)
-  local place = redis.call('ZRANK', load, mark)
-  redis.call('ZREM', load, mark)
-  return place
+-- The servers at several places among those with the least, if each leaves them when it is picked.
+local function leaving(tied, places)
+  local picked = {}
+  if tied <= 4 * #places then -- one call for all of them takes less than one for each
+    local left = redis.call('ZRANGE', load, 0, tied - 1)
+    for i, place in ipairs(places) do picked[i] = table.remove(left, place + 1) end
+    return picked
+  end
+  local gone = {} -- ascending
+  for i, place in ipairs(places) do
+    local before = 1
+    while gone[before] and gone[before] <= place do
+      place, before = place + 1, before + 1
+    end
+    table.insert(gone, before, place)
+    picked[i] = redis.call('ZRANGE', load, place, place)[1]
+  end
+  return picked
 end
 
 -- As many picks as the servers with the least can have before any other could: one each.
 local function take(wanted)
   local first = redis.call('ZRANGE', load, 0, 0, 'WITHSCORES')
   if not first[1] then return {} end
-  local picked, least = { first[1] }, first[2]
-  local tied = redis.call('ZCOUNT', load, least, least)
-  if tied > 1 then
-    local place = place_of_turn(least) % tied
-    picked = redis.call('ZRANGE', load, place, math.min(place + wanted, tied) - 1)
-    local around = math.min(wanted - #picked, place)
-    if around > 0 then
-      for _, id in ipairs(redis.call('ZRANGE', load, 0, around - 1)) do picked[#picked + 1] = id end
-    end
-  end
-  last = picked[#picked]
-  redis.call('SET', turn, last)
-  return picked
-end
-
-local function learn_weights(ids)
-  local new = {}
-  for _, id in ipairs(ids) do
-    if not weight[id] then new[#new + 1] = id end
-  end
-  for first = 1, #new, CHUNK do
-    local found = redis.call('HMGET', weights, unpack(new, first, math.min(first + CHUNK - 1, #new)))
-    for i, value in ipairs(found) do weight[new[first + i - 1]] = value or 1 end
-  end
+  local tied = redis.call('ZCOUNT', load, first[2], first[2])
+  if tied == 1 then return { first[1] } end
+  local turns = math.min(wanted, tied - 1) -- the last one that is left takes no turn
+  local position = redis.call('INCRBY', cursor, turns) - turns
+  if wanted == 1 then return redis.call('ZRANGE', load, position % tied, position % tied) end
+  local places = {}
+  for i = 1, math.min(wanted, tied) do places[i] = (position + i - 1) % (tied - i + 1) end
+  return leaving(tied, places)
 end
 
 -- Writes the load of servers; with 'XX' of those that are in the order already.
 local function order(ids, totals, condition)
-  learn_weights(ids)
   for first = 1, #ids, CHUNK do
-    local words = { condition }
-    for i = first, math.min(first + CHUNK - 1, #ids) do
-      words[#words + 1] = totals[ids[i]] / weight[ids[i]]
+    local last = math.min(first + CHUNK - 1, #ids)
+    local shares, words = redis.call('HMGET', weights, unpack(ids, first, last)), { condition }
+    for i = first, last do
+      words[#words + 1] = totals[ids[i]] / (shares[i - first + 1] or 1)
       words[#words + 1] = ids[i]
     end
     redis.call('ZADD', load, unpack(words))

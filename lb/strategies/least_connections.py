@@ -9,7 +9,7 @@ from lb.strategies.base import LocalPool, Strategy
 
 
 def pick(pool: LocalPool, excluded: Collection[ServerId]) -> ServerId | None:
-    """Take the least loaded; among equals, the one whose name comes next after the last that was picked."""
+    """Take the least loaded; among equals, the cursor rotates (and moves only then)."""
     loads = {
         server: pool.connections.get(server, 0) / weight
         for server, weight in pool.weights.items()
@@ -19,9 +19,7 @@ def pick(pool: LocalPool, excluded: Collection[ServerId]) -> ServerId | None:
         return None
     least = min(loads.values())
     tied = sorted(server for server, load in loads.items() if load == least)
-    picked = next((server for server in tied if server > pool.turn), tied[0])
-    pool.turn = picked
-    return picked
+    return tied[pool.advance() % len(tied)] if len(tied) > 1 else tied[0]
 
 
 LEAST_CONNECTIONS = Strategy("least-connections", pick)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import time
 from _socket import socket as RawSocket  # noqa: N812 (as the lease line uses it)
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import product
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 
 import click
@@ -24,9 +25,7 @@ from lb.store.pool import BackendPool
 from tests.benchmarks.cpu import cpu_seconds
 from tests.benchmarks.processes import BenchmarkError, running, wait_until
 
-_STRATEGIES = ("round-robin", "least-connections")
-_POOL_SIZES = (5, 1000)
-_BATCHES = (1, 8, 32)
+STRATEGIES = ("round-robin", "least-connections")
 _RECEIVE_BYTES = 65536
 _WARM_UP_SECONDS = 0.2
 
@@ -43,13 +42,16 @@ class SimulatedWorker:
         self._batch = batch
         self._releases: dict[ServerId, list[int]] = {}
         self._seed = 1
+        self.sent_bytes = self.received_bytes = 0
         self._socket.sendall(self._protocol.register({}))
         self._reply()
 
     def send(self) -> None:
         """Ask for a batch of leases, with the releases of the last one."""
         self._seed += 1
-        self._socket.sendall(self._protocol.lease(self._seed, self._releases, self._batch, ()))
+        command = self._protocol.lease(self._seed, self._releases, self._batch, ())
+        self.sent_bytes += len(command)
+        self._socket.sendall(command)
 
     def receive(self) -> int:
         """Wait for the batch; return how many leases it brought."""
@@ -72,10 +74,21 @@ class SimulatedWorker:
             data = self._socket.recv(_RECEIVE_BYTES)
             if not data:
                 raise BenchmarkError("the store closed the connection")
+            self.received_bytes += len(data)
             self._replies.feed(data)
         if isinstance(reply, hiredis.ReplyError):
             raise BenchmarkError(f"the store refused a batch: {reply}")
         return reply
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is measured."""
+
+    strategy: str
+    servers: int
+    workers: int
+    batch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,32 +98,83 @@ class Capacity:
     leases_per_second: float
     cpu_us_per_lease: float
     busy: float  # share of the run in which the store's process ran
+    sent_bytes: float  # by the workers, for each lease
+    received_bytes: float
 
 
 @click.command()
-@click.option("--workers", default=4, show_default=True, type=click.IntRange(1), help="Simulated workers.")
-@click.option("--seconds", default=3, show_default=True, type=click.IntRange(1), help="Length of each run.")
+@click.option(
+    "--strategy", multiple=True, default=STRATEGIES, type=click.Choice(STRATEGIES), help="Repeatable."
+)
+@click.option(
+    "--servers",
+    multiple=True,
+    default=(5, 1000),
+    type=click.IntRange(1),
+    help="Size of the pool; repeatable.",
+)
+@click.option(
+    "--workers", multiple=True, default=(4,), type=click.IntRange(1), help="Simulated workers; repeatable."
+)
+@click.option(
+    "--batch", multiple=True, default=(1, 8, 32), type=click.IntRange(1), help="Leases at once; repeatable."
+)
+@click.option("--seconds", default=3.0, show_default=True, type=click.FloatRange(0.1), help="Of each run.")
+@click.option(
+    "--rounds", default=1, show_default=True, type=click.IntRange(1), help="Rounds; medians are shown."
+)
 @click.option(
     "--cores", nargs=2, type=int, default=(0, 1), show_default=True, help="The workers', the store's."
 )
 @click.option(
     "--append-only/--memory-only", default=True, show_default=True, help="As `lb run` has it, or not."
 )
-def main(workers: int, seconds: int, cores: tuple[int, int], *, append_only: bool) -> None:
+def main(
+    strategy: Sequence[str],
+    servers: Sequence[int],
+    workers: Sequence[int],
+    batch: Sequence[int],
+    seconds: float,
+    rounds: int,
+    cores: tuple[int, int],
+    *,
+    append_only: bool,
+) -> None:
     """Print a Markdown table of the leases that the embedded store carries on one core."""
     os.sched_setaffinity(0, {cores[0]})
-    click.echo("| strategy | servers | batch | leases/s | store's CPU per lease | store busy |")
-    click.echo("|---|---:|---:|---:|---:|---:|")
-    for strategy, servers, batch in product(_STRATEGIES, _POOL_SIZES, _BATCHES):
-        with _store(cores[1], append_only=append_only) as (client, pid):
-            BackendPool(client, Keys()).reconcile(_specs(servers), strategy, "benchmark")
-            lines = [SimulatedWorker(client, number, batch) for number in range(workers)]
-            found = _measure(lines, pid, seconds)
-            for line in lines:
-                line.close()
-        click.echo(
-            f"| {strategy} | {servers:,} | {batch} | {found.leases_per_second:,.0f} "
-            f"| {found.cpu_us_per_lease:.1f} µs | {found.busy:.0%} |"
+    cases = [Case(*case) for case in product(strategy, servers, workers, batch)]
+    found: dict[Case, list[Capacity]] = {case: [] for case in cases}
+    for case in cases * rounds:
+        with store_on(cores[1], append_only=append_only) as (client, pid):
+            found[case].append(measure(client, pid, case, seconds))
+    for line in table(found):
+        click.echo(line)
+
+
+def measure(client: redis.Redis, pid: int, case: Case, seconds: float) -> Capacity:
+    """Make a pool in an empty store, and lease from it for so long."""
+    BackendPool(client, Keys()).reconcile(_specs(case.servers), case.strategy, "benchmark")
+    lines = [SimulatedWorker(client, number, case.batch) for number in range(case.workers)]
+    try:
+        return _measure(lines, pid, seconds)
+    finally:
+        for line in lines:
+            line.close()
+
+
+def table(found: dict[Case, list[Capacity]]) -> Iterator[str]:
+    """Write the medians of what was found as a Markdown table."""
+    yield (
+        "| strategy | servers | workers | batch | leases/s | store's CPU per lease | store busy "
+        "| bytes to the store, and back |"
+    )
+    yield "|---|---:|---:|---:|---:|---:|---:|---:|"
+    for case, runs in found.items():
+        middle = Capacity(*(median(values) for values in zip(*map(astuple, runs), strict=True)))
+        yield (
+            f"| {case.strategy} | {case.servers:,} | {case.workers} | {case.batch} "
+            f"| {middle.leases_per_second:,.0f} | {middle.cpu_us_per_lease:.1f} µs | {middle.busy:.0%} "
+            f"| {middle.sent_bytes:.0f}, {middle.received_bytes:.0f} |"
         )
 
 
@@ -119,12 +183,24 @@ def _specs(count: int) -> list[ServerSpec]:
     return [ServerSpec(ServerId(address), f"http://{address}") for address in addresses]
 
 
-def _measure(lines: list[SimulatedWorker], store: int, seconds: int) -> Capacity:
+def _measure(lines: list[SimulatedWorker], store: int, seconds: float) -> Capacity:
     _lease(lines, _WARM_UP_SECONDS)
+    sent, received = _bytes(lines)
     cpu_before, started = cpu_seconds([store]), time.monotonic()
     leases = _lease(lines, seconds)
     elapsed, used = time.monotonic() - started, cpu_seconds([store]) - cpu_before
-    return Capacity(leases / elapsed, 1e6 * used / leases, used / elapsed)
+    sent_now, received_now = _bytes(lines)
+    return Capacity(
+        leases_per_second=leases / elapsed,
+        cpu_us_per_lease=1e6 * used / leases,
+        busy=used / elapsed,
+        sent_bytes=(sent_now - sent) / leases,
+        received_bytes=(received_now - received) / leases,
+    )
+
+
+def _bytes(lines: list[SimulatedWorker]) -> tuple[int, int]:
+    return sum(line.sent_bytes for line in lines), sum(line.received_bytes for line in lines)
 
 
 def _lease(lines: list[SimulatedWorker], seconds: float) -> int:
@@ -141,7 +217,7 @@ def _lease(lines: list[SimulatedWorker], seconds: float) -> int:
 
 
 @contextmanager
-def _store(core: int, *, append_only: bool) -> Iterator[tuple[redis.Redis, int]]:
+def store_on(core: int, *, append_only: bool) -> Iterator[tuple[redis.Redis, int]]:
     """Run the embedded store in a directory of its own; yield a client and the process id."""
     with TemporaryDirectory(prefix="lb-benchmark-") as name:
         directory, log = Path(name), Path(name) / "log"

@@ -41,7 +41,6 @@ class Case:
     down: set[ServerId]
     held: dict[ServerId, int]  # by another worker, all along
     cursor: int
-    turn: str
     batches: list[Batch]
 
 
@@ -63,7 +62,6 @@ def cases(draw: st.DrawFn) -> Case:
         down=draw(some),
         held=draw(counts),
         cursor=draw(st.integers(0, 1000)),
-        turn=draw(st.sampled_from(["", "s5:1", *IDS])),
         batches=draw(st.lists(batch, max_size=4)),
     )
 
@@ -98,19 +96,17 @@ def test_lua_and_python_pick_the_same(connection: redis.Redis, name: str, case: 
     for server in case.down:
         pool.set_health(server, Health.DOWN, "test", "test")
     connection.set(keys.cursor, case.cursor)
-    connection.set(keys.turn, case.turn)
 
     local = LocalPool.of(pool.snapshot().servers)
     assert connection.lrange(keys.cycle, 0, -1) == local.cycle
     local.connections = Counter(case.held)
-    local.cursor, local.turn = case.cursor, case.turn
+    local.cursor = case.cursor
     worker, own = Worker(connection, keys, "worker"), Counter[ServerId]()
     for batch in case.batches:
         releases = [(server, ended, 0, 0) for server, ended in batch.releases.items()]
         picked = worker.lease(batch.picks, batch.excluding, releases, batch.seed)
         assert picked == oracle(name, local, batch, own)
     assert int(connection.get(keys.cursor) or 0) == local.cursor
-    assert (connection.get(keys.turn) or "") == local.turn
 
 
 @every_strategy

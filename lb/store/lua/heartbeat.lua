@@ -9,8 +9,8 @@
 --       1 if requests were answered since the last heartbeat
 -- Return: {1 or 0 if this worker is unknown (it must register), pool version (0 if there is no pool),
 --          id of each dead worker …}; error SCHEMA
-local refusal = strange()
-if refusal then return refusal end
+local found = redis.call('GET', schema)
+if found and found ~= SCHEMA then return refuse(found) end
 if ARGV[6] == '1' then redis.call('SET', answered, now, 'PX', 1000 * ARGV[3]) end
 local reply = { 0, tonumber(redis.call('GET', version) or 0) }
 if redis.call('ZSCORE', workers, ARGV[1]) then

@@ -3,7 +3,7 @@
 --@include strategies
 --@include count
 --@include schema
--- KEYS: worker version failures
+-- KEYS: worker failures
 -- ARGV: seed, generation: which of the worker's registrations this came after,
 --       number of servers at which one request ended, and well, then their ids,
 --       number of other servers, then for each: id, requests ended, 1 if any succeeded, failures since then,
@@ -15,8 +15,7 @@
 local known = redis.call('HGET', worker, 'generation')
 if not known then return redis.error_reply('UNREGISTERED the counts of this worker are not held here') end
 if known ~= ARGV[2] then return redis.error_reply('OUTDATED this worker has registered anew since') end
-local refusal = absent()
-if refusal then return refusal end
+if found ~= SCHEMA then return refuse(found) end
 if not rule then return redis.error_reply('EMPTY the store holds no strategy') end
 seed = tonumber(ARGV[1])
 
@@ -26,26 +25,14 @@ local function argument()
   return ARGV[position]
 end
 
--- The next arguments, of each group of `size` the first.
-local function arguments(groups, size)
-  local list = {}
-  for i = 1, groups do list[i] = ARGV[position + (i - 1) * size + 1] end
-  return list
-end
-
 local failed = {}
 local any_failures = redis.call('EXISTS', failures) == 1 -- rarely: spares a call for each server
-local usual = arguments(tonumber(argument()), 1)
-meet(usual)
-for _, id in ipairs(usual) do
+for _ = 1, argument() do
+  local id = argument()
   count(id, -1)
   if any_failures then redis.call('HDEL', failures, id) end
 end
-position = position + #usual
-
-local others = tonumber(argument())
-meet(arguments(others, 4))
-for _ = 1, others do
+for _ = 1, argument() do
   local id, ended = argument(), tonumber(argument())
   local succeeded, failures_since = argument() == '1', tonumber(argument())
   count(id, -ended)
@@ -55,38 +42,35 @@ for _ = 1, others do
     failed[#failed + 1] = redis.call('HINCRBY', failures, id, failures_since)
   end
 end
-
-local reply = { tonumber(redis.call('GET', version)), failed }
-local function grant(ids)
-  meet(ids)
-  for _, id in ipairs(ids) do
-    count(id, 1)
-    reply[#reply + 1] = id
-  end
-  settle()
-  return #ids
-end
-
-local none = {}
-local function take(wanted)
-  if rule.take then return rule.take(wanted) end
-  local ids = {}
-  for i = 1, rule.counted and 1 or wanted do ids[i] = rule.pick(none) end
-  return ids
-end
-
 settle()
-local wanted = tonumber(argument())
+
+local reply = { tonumber(at), failed }
+local picked, uncounted = {}, {} -- added up by server where the next pick does not depend on the count
+local function grant(id)
+  reply[#reply + 1] = id
+  if id == '' then return end
+  if rule.counted then
+    count(id, 1)
+  else
+    if not uncounted[id] then picked[#picked + 1] = id end
+    uncounted[id] = (uncounted[id] or 0) + 1
+  end
+end
+
+local none, wanted = {}, tonumber(argument())
 while wanted > 0 do
-  local granted = grant(take(wanted))
-  if granted == 0 then break end
-  wanted = wanted - granted
+  local ids = rule.take and rule.take(wanted) or { rule.pick(none) }
+  if #ids == 0 then break end
+  for _, id in ipairs(ids) do grant(id) end
+  wanted = wanted - #ids
+  settle()
 end
 for _ = 1, wanted do reply[#reply + 1] = '' end
 for _ = 1, argument() do
   local excluded = {}
   for _ = 1, argument() do excluded[argument()] = true end
-  if grant({ rule.pick(excluded) }) == 0 then reply[#reply + 1] = '' end
+  grant(rule.pick(excluded) or '')
+  settle()
 end
-keep()
+for _, id in ipairs(picked) do count(id, uncounted[id]) end
 return reply

@@ -4,8 +4,8 @@
 -- KEYS: urls weights admin health sources reasons since
 -- KEYS: connections failures check_results check_times check_durations unanswered
 -- Return: {version, strategy ('' if none), server ids in pool order, then each hash: {field, value, …}}; error SCHEMA
-local refusal = strange()
-if refusal then return refusal end
+local found = redis.call('GET', schema)
+if found and found ~= SCHEMA then return refuse(found) end
 local reply = {
   tonumber(redis.call('GET', version) or 0),
   redis.call('GET', strategy) or '',

@@ -12,14 +12,12 @@ local heartbeat = redis.call('ZSCORE', workers, ARGV[1])
 if not heartbeat or (silence > 0 and now - heartbeat <= silence) then return -1 end
 
 local taken = 0
-local all = redis.call('HKEYS', worker_connections)
-meet(all)
-for _, id in ipairs(all) do
-  taken = taken + held[id]
-  count(id, -held[id])
+local held = redis.call('HGETALL', worker_connections)
+for i = 1, #held, 2 do
+  count(held[i], -held[i + 1])
+  taken = taken + held[i + 1]
 end
 settle()
-keep()
 redis.call('DEL', worker, worker_connections)
 redis.call('ZREM', workers, ARGV[1])
 durable()

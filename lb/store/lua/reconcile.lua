@@ -14,8 +14,9 @@
 local by, configured = ARGV[1], ARGV[2]
 local FIRST, STEP = 3, 3
 local records_before = #KEYS - (#ARGV - FIRST + 1) / STEP
-local refusal = claim()
-if refusal then return refusal end
+redis.call('SETNX', schema, SCHEMA)
+local found = redis.call('GET', schema)
+if found ~= SCHEMA then return refuse(found) end
 local changed = not redis.call('GET', version)
 
 local function edited(remembered, wanted) return remembered and remembered ~= wanted end

@@ -11,8 +11,9 @@
 -- ARGV: by whom, version, strategy,
 --       then for each server: id, URL, weight, admin, health, source, reason, since
 -- Return: 1, or nil if the store is not behind; error SCHEMA
-local refusal = claim()
-if refusal then return refusal end
+redis.call('SETNX', schema, SCHEMA)
+local found = redis.call('GET', schema)
+if found ~= SCHEMA then return refuse(found) end
 local behind = tonumber(redis.call('GET', version) or 0)
 if behind >= tonumber(ARGV[2]) then return nil end
 

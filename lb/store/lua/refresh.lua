@@ -40,7 +40,8 @@ local function refresh()
     redis.call('RPUSH', cycle, unpack(turns, first, math.min(first + 999, #turns)))
   end
   local current = redis.call('GET', strategy)
-  for name, rule in pairs(strategies) do
+  for name in pairs(definitions) do
+    local rule = strategy_of(name)
     if rule.prepare then rule.prepare(name == current and eligible or {}) end
   end
   return redis.call('INCR', version)

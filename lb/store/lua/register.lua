@@ -6,13 +6,12 @@
 --@include clock
 --@include event
 --@include schema
--- KEYS: workers version worker cycle
+-- KEYS: workers worker cycle
 -- ARGV: worker id, host, pid, unix seconds of its start, generation: which of its registrations this is,
 --       then server id and requests in flight for each server
 -- Return: pool version (0 if there is no pool); error OUTDATED if it came after a later one, SCHEMA
 local FIRST = 6
-local refusal = strange()
-if refusal then return refusal end
+if found and found ~= SCHEMA then return refuse(found) end
 local id, generation = ARGV[1], redis.call('HGET', worker, 'generation')
 if generation and tonumber(generation) > tonumber(ARGV[5]) then
   return redis.error_reply('OUTDATED this worker has registered anew since')
@@ -21,14 +20,14 @@ local new = not redis.call('ZSCORE', workers, id)
 redis.call('ZADD', workers, now, id)
 redis.call('HSET', worker, 'host', ARGV[2], 'pid', ARGV[3], 'started', ARGV[4], 'generation', ARGV[5])
 
-local claimed, met = {}, redis.call('HKEYS', worker_connections)
-for i = FIRST, #ARGV, 2 do
-  claimed[ARGV[i]] = tonumber(ARGV[i + 1])
-  met[#met + 1] = ARGV[i]
+local held = {}
+for i = FIRST, #ARGV, 2 do held[ARGV[i]] = tonumber(ARGV[i + 1]) end
+local before = redis.call('HGETALL', worker_connections)
+for i = 1, #before, 2 do
+  count(before[i], (held[before[i]] or 0) - tonumber(before[i + 1]))
+  held[before[i]] = nil
 end
-meet(met)
-for _, server in ipairs(met) do count(server, (claimed[server] or 0) - held[server]) end
-keep()
+for server, connections_held in pairs(held) do count(server, connections_held) end
 
 -- After a restart or a fail-over the counts may be older than what was made from them.
 if rule and rule.prepare then
@@ -42,7 +41,7 @@ if rule and rule.prepare then
   rule.prepare(eligible)
 end
 
-if removed_in_flight() then -- not any more, if the counts come from before a restart or a fail-over
+if removed_in_flight then -- not any more, if the counts come from before a restart or a fail-over
   local counts = redis.call('HGETALL', connections)
   for i = 1, #counts, 2 do
     if counts[i + 1] == '0' and not redis.call('ZSCORE', servers, counts[i]) then
@@ -55,4 +54,4 @@ if new then
   durable()
   event('worker-joined', '', id, '')
 end
-return tonumber(redis.call('GET', version) or 0)
+return tonumber(at or 0)

@@ -3,10 +3,16 @@
 -- counted(ids, connections by id) after counts changed, before the next pick; prepare(eligible ids) after the pool
 -- changed.
 local strategies = {}
+local definitions = {} -- by name, the functions that register them: a batch needs but one
 local seed = 1
 
 -- MINSTD, as in strategies/base.py: the worker passes the seed, as Lua's own generator restarts in each call.
 local function draw()
   seed = seed * 48271 % 2147483647
   return seed
+end
+
+local function strategy_of(name)
+  if definitions[name] and not strategies[name] then definitions[name]() end
+  return strategies[name]
 end
