@@ -43,6 +43,8 @@ TESTED_ELSEWHERE = {
     "lb/store/keys.py": "tests/store/test_guide.py",
     "lb/store/lease.py": "tests/store/test_lease_line.py",
     "lb/store/views.py": "tests/store/test_pool.py",
+    "lb/wsgi/forward.py": "tests/integration/test_wsgi.py",
+    "lb/wsgi/membership.py": "tests/integration/test_wsgi.py",
 }
 
 #: What only names of the store's keys hold: the hash tag, or the default prefix.
