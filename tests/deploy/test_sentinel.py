@@ -6,7 +6,8 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -92,7 +93,9 @@ def nodes() -> Iterator[dict[str, Node]]:
 
 
 @pytest.mark.slow
-def test_the_primary_is_killed(nodes: dict[str, Node]) -> None:
+def test_the_primary_is_killed(
+    nodes: dict[str, Node], record_property: Callable[[str, object], None]
+) -> None:
     replicas = [nodes["valkey-2"], nodes["valkey-3"]]
     sentinels = [node for name, node in nodes.items() if name.startswith("sentinel")]
     for replica in replicas:
@@ -106,11 +109,14 @@ def test_the_primary_is_killed(nodes: dict[str, Node]) -> None:
             fleet = Fleet(balancer, three)
             fleet.wait_workers(2)
             with fleet.load(connections=2) as load:
+                killed = time.monotonic()
                 nodes["valkey-1"].kill()
                 eventually(lambda: primary(sentinels) != nodes["valkey-1"].port, seconds=30, what="another")
-                balancer.wait_log("the store decides again", seconds=30)
+                eventually(lambda: balancer.log.count("decides again") == 2, seconds=30, what="both workers")
+                recovered = time.monotonic() - killed
             assert load.errors == []
             fleet.wait_workers(2)
+    record_property("fail_over_seconds", recovered)
 
 
 def url(nodes: dict[str, Node]) -> str:
