@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,12 +17,14 @@ import redis
 from lb.config import Config
 from lb.errors import StoreError
 from lb.health.dead_workers import SILENCE_SECONDS
+from lb.metrics.totals import gauges_of, totals_of
 from lb.model import Health, ServerId, Source, WorkerId
 from lb.processes import member
 from lb.processes.member import Member
 from lb.store.client import open_pool
 from lb.store.fleet import Fleet
 from lb.store.keys import Keys
+from lb.store.metrics import Metrics
 from lb.store.pool import BackendPool
 from tests.proxy.rig import until
 from tests.store.acts import Worker as OtherWorker
@@ -245,3 +249,27 @@ CALLED: list[str] = []
 def elsewhere(call: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
     CALLED.append(call.__name__)
     return gevent.get_hub().threadpool.apply(call, arguments, named)
+
+
+def test_a_worker_without_a_supervisor_publishes_what_it_counts(
+    worker: Member, connection: redis.Redis, keys: Keys
+) -> None:
+    worker.meters.answered(A, 200, 0.25)
+    worker.server_failed(B, 3)
+    until(lambda: totals_of(worker.meters.board).get(B))
+    worker.beat()
+    worker.granted(2, time.monotonic() - 0.0002)
+    worker.leave()
+    totals = Metrics(connection, keys).figures().totals
+    assert totals[A] == {"2xx/0.25": 1, "seconds": 0.25}
+    assert totals[B] == {"ejections": 1}
+    assert totals[f"@{socket.gethostname()}"]["picks"] == 2
+
+
+def test_the_time_without_the_store_is_counted(worker: Member) -> None:
+    assert not gauges_of(worker.meters.board)["degraded"]
+    worker.store_lost("for a test")
+    assert gauges_of(worker.meters.board)["degraded"]
+    worker.store_back()
+    assert not gauges_of(worker.meters.board)["degraded"]
+    assert totals_of(worker.meters.board)[f"@{socket.gethostname()}"]["degraded_seconds"] > 0
