@@ -20,7 +20,7 @@ from lb.errors import StoreError
 from lb.model import ServerId
 from lb.processes.control import BEAT_SECONDS
 from lb.processes.member import Member, Waiting, cooperatively
-from lb.processes.store import pool_of
+from lb.processes.store import fill, pool_of
 from lb.wsgi.leases import HandedIn, Leases
 
 _log = logging.getLogger(__name__)
@@ -95,9 +95,7 @@ class _Membership:
         if not self._unreconciled:
             return
         try:
-            self._waiting(
-                pool_of(self._config).reconcile, self._config.servers, self._config.strategy, "config"
-            )
+            self._waiting(fill, pool_of(self._config), self._config)
         except StoreError as error:
             _log.debug("the pool does not have the servers of the config yet: %s", error)
         else:
