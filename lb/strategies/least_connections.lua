@@ -68,7 +68,11 @@ strategies['least-connections'] = {
     return id
   end,
 
-  counted = function(ids, totals) order(ids, totals, 'XX') end,
+  counted = function(ids, totals)
+    if #ids > 1 then return order(ids, totals, 'XX') end
+    local id = ids[1] -- the usual case of a quiet worker
+    redis.call('ZADD', load, 'XX', totals[id] / (redis.call('HGET', weights, id) or 1), id)
+  end,
 
   prepare = function(eligible)
     redis.call('DEL', load)
