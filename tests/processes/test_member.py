@@ -134,7 +134,7 @@ def test_a_worker_tells_that_it_was_degraded(worker: Member, fleet: Fleet) -> No
 def test_the_events_tell_once_of_a_worker_that_was_degraded_for_long(
     worker: Member, pool: BackendPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(member, "TOLD_SECONDS", 0.0)
+    monkeypatch.setattr(member, "TOLD_SECONDS", 1e-9)
     worker.store_lost("for a test")
     worker.beat()
     assert "store-back" not in kinds(pool)
