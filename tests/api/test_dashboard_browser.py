@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,6 +18,10 @@ import pytest
 from lb.model import Admin, Check, Server
 from lb.store.keys import Keys
 from lb.store.pool import BackendPool
+from tests.integration.balancer import Balancer
+from tests.integration.load import Load
+from tests.integration.servers import servers
+from tests.support import eventually
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 if CHROMIUM is None:
@@ -68,7 +74,7 @@ def api(store_url: str, keys: Keys, directory: Path, **environ: str) -> Iterator
         stack.callback(process.kill)
         assert process.stderr
         line = process.stderr.readline()
-        found = re.search(r"admin API on (http://\S+)", line)
+        found = re.search(r"admin API on (http://[^\s,]+)", line)
         assert found, line + process.stderr.read()
         yield found[1]
 
@@ -132,6 +138,67 @@ def test_adds_a_server_drains_it_and_sees_the_numbers_move(visit, url, pool: Bac
     events = page.get_by_role("log").get_by_role("listitem")
     expect(events.first).to_contain_text("drain")
     expect(events.first).to_contain_text("by api (127.0.0.1)")
+
+
+def figure(place, name: str):
+    """What stands in a column of a server's row, or in one of the totals."""
+    return place.locator(f".{name} .value")
+
+
+def moving(page, place, name: str, what: Callable[[float], bool]) -> None:
+    """Wait until a figure is such a number."""
+    eventually(lambda: what(number(figure(place, name).inner_text())), seconds=30, what=f"{name} so")
+
+
+def number(text: str) -> float:
+    return float(re.sub(r"[^\d.]", "", text) or "nan")
+
+
+def test_the_rates_move_under_load(visit):
+    """Real workers: a server that is added takes its share, one that is drained has none any more."""
+    with servers(3) as three, Balancer({"servers": [one.url for one in three[:2]]}) as balancer:
+        page = visit(balancer.admin_url)
+        expect(page.get_by_role("status")).to_have_text("live")
+        with Load(balancer.url, connections=4):
+            totals = page.locator("#total-rate")
+            expect(totals).to_be_visible()
+            eventually(lambda: number(totals.locator(".value").inner_text()) > 0, seconds=30, what="requests")
+            first, second = (row(page, one.id) for one in three[:2])
+            for name in ("rate", "p50", "p99"):
+                moving(page, first, name, lambda found: found > 0)
+            expect(figure(first, "errors")).to_have_text("0\u00a0%")
+
+            page.get_by_label("URL of the new server").fill(three[2].url)
+            page.get_by_role("button", name="Add server").click()
+            moving(page, row(page, three[2].id), "rate", lambda found: found > 0)
+            second.get_by_role("button", name="Drain").click()
+            agree(page, "Drain")
+            expect(second.locator(".badge")).to_have_text("drain, up")
+            moving(page, second, "rate", lambda found: found == 0)
+            expect(figure(second, "p99")).to_have_text("\N{EN DASH}")
+            moving(page, first, "rate", lambda found: found > 0)
+
+            line = first.get_by_role("img", name="Requests per second, last two minutes")
+            assert re.search(r": [\d.,]+ to [\d.,]+$", line.get_attribute("aria-label"))
+            assert line.locator(".course").get_attribute("d").count("L") > 3
+        worker = page.get_by_role("row").filter(has_text="at work")
+        expect(worker.first).to_contain_text(re.compile(r"process \d+"))
+
+
+def test_without_rates_nothing_stands_for_them(visit, url, add):
+    """An API that has only begun to look, or knows none: no zero, for nobody has counted."""
+    add()
+    page = visit(url)
+    seen = {name: page.request.get(f"{url}/{name}").json() for name in ("status", "servers", "removed")}
+    for rates in (None, {"windowSeconds": 0.0, "total": {"requestsPerSecond": 0.0}, "servers": {}}):
+        told = {**seen, "at": time.time(), "strategies": [], "rates": rates}
+        body = f"event: pool\ndata: {json.dumps(told)}\n\n"
+        page.route("**/live", lambda route, *, body=body: route.fulfill(body=body))
+        page.reload()
+        expect(row(page, "localhost:5001")).to_be_visible()
+        expect(page.get_by_text("Requests in flight")).to_be_visible()
+        for name in ("Requests/s", "p50", "p99", "Errors"):
+            expect(page.get_by_role("columnheader", name=name, exact=True)).to_have_count(0)
 
 
 def test_every_other_act(visit, url, pool: BackendPool, add: Callable[..., Server]):
