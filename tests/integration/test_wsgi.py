@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from lb.model import Admin, ServerId, ServerSpec, Source
+from lb.model import Admin, Health, ServerId, ServerSpec, Source
 from lb.store.client import connect, open_fleet, open_pool
 from lb.store.keys import Keys
 from lb.store.metrics import Metrics
@@ -461,6 +461,32 @@ def test_a_drained_server_gets_nothing_from_then_on(valkey: Valkey, keys: Keys, 
         load.stop()
         assert load.errors == []
         assert three[0].id not in shares(load.since(drained))
+
+
+@pytest.mark.parametrize("command", [GEVENT, THREADS], ids=["gevent", "gthread"])
+def test_a_server_that_fails_is_down_for_all(valkey: Valkey, keys: Keys, command: list[str]) -> None:
+    with servers(2) as two, hosted(command, valkey, keys, two) as site:
+        site.wait_workers(2)
+        two[0].behaviour = reset
+        answers = [site.ask() for _ in range(20)]
+        assert {answer.status for answer in answers} == {200}
+        eventually(lambda: [one.server.health for one in site.pool.list()] == [Health.DOWN, Health.UP])
+        asked = len(two[0].requests)
+        assert {site.ask("POST", body=b"x").status for _ in range(6)} == {200}
+        assert len(two[0].requests) == asked
+
+
+def test_a_pool_that_the_store_lost_is_put_back(valkey: Valkey, keys: Keys) -> None:
+    with servers(2) as two, hosted(THREADS, valkey, keys, two[:1]) as site:
+        site.wait_workers(2)
+        site.add(two[1])
+        newest = site.pool.version()
+        eventually(lambda: all(one.version == newest for one in site.fleet.workers()), seconds=10)
+        with connect(valkey.url, keys) as store:
+            store.delete(*store.scan_iter(f"{keys.prefix}:*"))
+        eventually(lambda: {one.server.id for one in site.pool.list()} == {server_id(one) for one in two})
+        site.wait_workers(2)
+        assert {site.ask().server for _ in range(4)} == {server.id for server in two}
 
 
 def test_what_a_killed_process_held_is_taken_back(valkey: Valkey, keys: Keys) -> None:
