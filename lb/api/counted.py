@@ -43,6 +43,9 @@ class Counted:
                 if self._publisher is not None:
                     self._publisher.publish()
                 figures = self._metrics.figures()
+                if self._last.since not in ("", figures.since):
+                    self._metrics.put_back(self._last)
+                    figures = self._metrics.figures()
             except StoreError:
                 self._silent.clear()  # nobody could publish meanwhile
                 raise

@@ -7,6 +7,7 @@ into the base: the sum over all stays the same, and what is read does not grow w
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +29,7 @@ FRESH_SECONDS = 5.0
 _KNOWN_AS_FOLDED_SECONDS = 30 * 86400
 _DISK_SECONDS = 60.0
 _LOOKS = 5
-_ABOUT = ("host", "number", "now")
+_ABOUT = ("host", "number", "now", "since")
 
 _DONE, _FOLDED = 1, -1
 
@@ -49,6 +50,7 @@ class Figures:
 
     runs: Mapping[str, Run] = field(default_factory=dict)
     base: Totals = field(default_factory=dict)  # of runs that were folded
+    since: str = ""  # unix seconds: when the counting began
 
     @property
     def totals(self) -> Totals:
@@ -90,9 +92,23 @@ class Metrics:
                 columns = [dict(zip(flat[::2], flat[1::2], strict=True)) for flat in (base, *hashes)]
                 rows = zip(names, columns[1:], strict=True)
                 runs = {run: _run_of(columns, heard[run], float(now)) for run, columns in rows}
-                return Figures(runs, _totals_in(columns[0]))
+                return Figures(runs, _totals_in(columns[0]), columns[0].get("since", ""))
             names = list(heard)
         raise StoreUnavailableError("the hosts of the fleet come and go too fast to add up what they count")
+
+    def put_back(self, figures: Figures) -> bool:
+        """Give a store that was emptied what it held; False if another did. Who lives says the rest."""
+        words: list[str | float] = []
+        for name, run in figures.runs.items():
+            words += (name, run.heard, json.dumps({"host": run.host, **_texts(run.totals)}))
+        done = self._session.run(
+            "put_back",
+            figures.since,
+            json.dumps(_texts(figures.base)),
+            *words,
+            further_keys=[self._keys.metrics_run(name) for name in figures.runs],
+        )
+        return bool(done)
 
     def fold(self, run: str, silence_seconds: float = ENDED_SECONDS) -> bool:
         """Add a run to the base if it was silent for so long; False if it was not, or another was faster."""
@@ -132,8 +148,7 @@ class Publisher:
     def publish(self) -> None:
         """Publish; raises what `Metrics` raises, and then the next time says everything."""
         own = self.own()
-        fields = {row: text_of(counts) for row, counts in own.totals.items()}
-        fields |= {"host": own.host, "now": text_of(own.now or {})}
+        fields = {**_texts(own.totals), "host": own.host, "now": text_of(own.now or {})}
         done = self._say(fields)
         if done != _DONE:
             if done == _FOLDED:
@@ -165,6 +180,10 @@ def _run_of(columns: Mapping[str, str], heard: float, now: float) -> Run:
     fresh = now - heard <= FRESH_SECONDS
     gauges = counts_of(columns.get("now", "")) if fresh else None
     return Run(columns.get("host", ""), heard, _totals_in(columns), gauges)
+
+
+def _texts(totals: Totals) -> dict[str, str]:
+    return {row: text_of(counts) for row, counts in totals.items()}
 
 
 def _totals_in(columns: Mapping[str, str]) -> Totals:

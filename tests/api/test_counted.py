@@ -90,6 +90,19 @@ def test_what_others_counted_is_remembered_while_the_store_is_away(
     assert [run.host for run in remembered.runs.values() if run.now is not None] == ["web1"]
 
 
+def test_a_store_that_was_emptied_is_told_what_others_had_counted(
+    connection: redis.Redis, keys: Keys, hosts: list[Host]
+):
+    one, two = hosts
+    one.count(3)
+    two.count(4)
+    two.counted.publish()
+    assert one.sees() == 7
+    connection.delete(*connection.scan_iter(f"{keys.prefix}:*"))
+    one.count()
+    assert one.sees() == two.sees() == 8
+
+
 def away() -> None:
     raise StoreUnavailableError("away")
 

@@ -106,6 +106,35 @@ def test_a_store_that_lost_everything_has_it_back(
     assert requests(metrics) == 2
 
 
+def test_a_store_that_was_emptied_has_back_what_nobody_counts_any_more(
+    connection: redis.Redis, metrics: Metrics, keys: Keys, host: Host, other: Host
+):
+    gone, ended = Host(metrics, "web3"), Host(metrics, "web4")
+    for each in (host, other, gone, ended):
+        each.count(requests=3)
+        each.publisher.publish()
+    metrics.fold(ended.publisher.run, silence_seconds=-1)
+    host.count()
+    host.publisher.publish()
+    known = metrics.figures()
+    connection.delete(*connection.scan_iter(f"{keys.prefix}:*"))
+    host.count()
+    host.publisher.publish()
+    lost = metrics.figures()
+    assert lost.since != known.since
+    assert metrics.put_back(known)
+    assert not metrics.put_back(known)
+    assert metrics.figures().since == known.since
+    assert requests(metrics) == 14
+    other.count()
+    for each in (host, other):
+        each.publisher.publish()
+    assert requests(metrics) == 15
+    assert sorted(run.host for run in metrics.figures().runs.values()) == ["web1", "web2", "web3"]
+    for each in (gone, ended):
+        os.close(each.fd)
+
+
 def test_a_store_that_came_back_with_old_figures_gets_the_new(
     connection: redis.Redis, metrics: Metrics, keys: Keys, host: Host
 ):
