@@ -82,7 +82,7 @@ class _Unwaiting(io.TextIOBase):
         self._file = file
 
     def write(self, text: str) -> int:
-        self._file.append([text])
+        self._file.append(text.encode())
         return len(text)
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from json.encoder import encode_basestring_ascii
-from typing import Final, TypeVar
+from typing import ClassVar, Final, TypeVar
 
 from lb.proxy.http1 import NO_VERSION, Request
 
@@ -24,36 +24,31 @@ NEVER: Final = -1.0
 #: status, 0 if there was none; the server, if one was asked; attempts; how long it waited for picks, for
 #: connections, for the response's head, and all in all; bytes sent to the client and received from it; a word
 #: on why it failed. A plain tuple: making an object takes 0.2 µs more.
-Record = tuple[float, str, Request, int, str, int, float, float, float, float, int, int, str]
+Record = tuple[float, bytes, Request, int, str, int, float, float, float, float, int, int, str]
 
 _Key = TypeVar("_Key", bytes, str, int)
 
 #: So many texts of a kind are remembered, and none of more bytes.
 _REMEMBERED_TEXTS, _REMEMBERED_BYTES = 4096, 4096
 
-#: Characters that parts of a line may have; together they leave room for the rest of the line.
+#: Bytes that parts of a line may have; together they leave room for the rest of the line.
 _METHOD, _TARGET, _FIELD, _WORD = 32, 2048, 512, 128
 
-_PROTOCOLS = {0: " HTTP/1.0", 1: " HTTP/1.1", NO_VERSION: ""}
-_JSON_PROTOCOLS = {0: '"HTTP/1.0"', 1: '"HTTP/1.1"', NO_VERSION: "null"}
 _ID_STARTS = len("\r\nX-Request-Id: ")
-
-_MILLIS = [f"{millis:03d}" for millis in range(1000)]
-
-_UNSAFE = re.compile(r"[^ !#-\[\]-~]")
+_UNSAFE = re.compile(rb"[^ !#-\[\]-~]")
 _REFERER = re.compile(rb"\r\n(?i:referer):[\t ]*+([^\r]*+)")
 _AGENT = re.compile(rb"\r\n(?i:user-agent):[\t ]*+([^\r]*+)")
 
 
-class _Memory(dict[_Key, str]):
+class _Memory(dict[_Key, bytes]):
     """Texts made before, as most come again: 20 ns in place of 300. Forgets everything when it is full."""
 
-    def __init__(self, make: Callable[[_Key], str]) -> None:
+    def __init__(self, make: Callable[[_Key], bytes]) -> None:
         super().__init__()
-        self._make: Callable[[_Key], str] = make
+        self._make: Callable[[_Key], bytes] = make
 
-    def __missing__(self, key: _Key) -> str:
-        text: str = self._make(key)
+    def __missing__(self, key: _Key) -> bytes:
+        text: bytes = self._make(key)
         if len(self) >= _REMEMBERED_TEXTS:
             self.clear()
         if isinstance(key, int) or len(key) <= _REMEMBERED_BYTES:
@@ -61,143 +56,196 @@ class _Memory(dict[_Key, str]):
         return text
 
 
-class Combined:
+class Lines:
+    """A format of lines, as subclasses say. All parts are bytes: as strings they take 0.3 µs more."""
+
+    template: bytes
+    nothing: bytes
+    protocols: ClassVar[dict[int, bytes]]
+    stamp_seconds: float  # how long one time stamp is right
+
+    def __init__(self) -> None:
+        self._methods = _Memory[bytes](self.method)
+        self._targets = _Memory[bytes](lambda raw: self.text(raw, _TARGET))
+        self._headers = _Memory[bytes](self.headers)
+        self._names = _Memory[str](lambda name: self.name(name.encode()))
+        self._numbers = _Memory[int](lambda number: b"%d" % number)
+        self._statuses = _Memory[int](lambda status: b"%d" % status if status else self.nothing)
+        self._seconds = _Memory[int](lambda micros: self.nothing if micros < 0 else b"%.6f" % (micros / 1e6))
+
+    def __call__(self, records: Sequence[Record], clock: float) -> bytes:
+        """Write a line for each; `clock` is what monotonic seconds lack to those of the wall clock.
+
+        All are one template, repeated, filled in at once: 0.9 µs per line, and 1.2 with one for each.
+        """
+        methods, targets, headers, protocols = self._methods, self._targets, self._headers, self.protocols
+        names, numbers, statuses, seconds = self._names, self._numbers, self._statuses, self._seconds
+        parts: list[bytes] = []
+        until, stamp, zero = 0.0, b"", seconds[0]
+        for (
+            when,
+            client,
+            asked,
+            status,
+            server,
+            attempts,
+            queue,
+            link,
+            head,
+            total,
+            out,
+            came,
+            why,
+        ) in records:
+            if when >= until:
+                step = (when + clock) // self.stamp_seconds
+                stamp, until = self.stamp(when + clock), (step + 1) * self.stamp_seconds - clock
+            word = asked.id_line[_ID_STARTS:]
+            parts += (
+                client or b"unix:",
+                stamp,
+                methods[asked.method],
+                targets[asked.target],
+                protocols[asked.minor],
+                statuses[status],
+                numbers[out],
+                headers[asked.fields.forward],
+                word if word.isalnum() and len(word) <= _WORD else self.word(word),
+                names[server],
+                numbers[attempts],
+                seconds[int(queue * 1e6)],
+                seconds[int(link * 1e6)] if link else zero,
+                seconds[int(head * 1e6)],
+                seconds[int(total * 1e6)],
+                numbers[came],
+                names[why],
+            )
+        return (self.template * len(records)) % tuple(parts)
+
+    def stamp(self, at: float) -> bytes:
+        """Write a time."""
+        raise NotImplementedError
+
+    def text(self, raw: bytes, longest: int) -> bytes:
+        """Write any text."""
+        raise NotImplementedError
+
+    def method(self, raw: bytes) -> bytes:
+        """Write a method, or that there is none."""
+        raise NotImplementedError
+
+    def headers(self, block: bytes) -> bytes:
+        """Write the fields of a request that are of interest."""
+        raise NotImplementedError
+
+    def word(self, raw: bytes) -> bytes:
+        """Write a request's id."""
+        raise NotImplementedError
+
+    def name(self, raw: bytes) -> bytes:
+        """Write a server or a reason, or that there is none."""
+        raise NotImplementedError
+
+
+class Combined(Lines):
     """The combined format of Apache and nginx, followed by what is ours as `name=value`."""
 
-    def __init__(self) -> None:
-        self._methods = _Memory[bytes](lambda raw: f"{_clipped(_quotable, raw, _METHOD)} " if raw else "")
-        self._targets = _Memory[bytes](lambda raw: _clipped(_quotable, raw, _TARGET))
-        self._headers = _Memory[bytes](
-            lambda block: " ".join(f'"{_quoted_field(block, name)}"' for name in (_REFERER, _AGENT))
-        )
-        self._names = _Memory[str](lambda name: _word(name.encode()))
-        self._seconds = _Memory[int](lambda micros: "-" if micros < 0 else f"{micros / 1e6:.6f}")
+    template = (
+        b'%b - - [%b] "%b%b%b" %b %b %b id=%b server=%b attempts=%b '
+        b"queue=%b connect=%b first_byte=%b total=%b received=%b reason=%b\n"
+    )
+    nothing = b"-"
+    protocols: ClassVar = {0: b" HTTP/1.0", 1: b" HTTP/1.1", NO_VERSION: b""}
+    stamp_seconds = 1.0
 
-    def __call__(self, records: Iterable[Record], clock: float) -> list[str]:
-        """Write a line for each; `clock` is what monotonic seconds lack to those of the wall clock."""
-        methods, targets, headers = self._methods, self._targets, self._headers
-        names, seconds = self._names, self._seconds
-        lines: list[str] = []
-        second, stamp = -1, ""
-        for (
-            when,
-            client,
-            asked,
-            status,
-            server,
-            attempts,
-            queue,
-            link,
-            head,
-            total,
-            out,
-            came,
-            why,
-        ) in records:
-            if int(when + clock) != second:
-                second = int(when + clock)
-                stamp = time.strftime("%d/%b/%Y:%H:%M:%S %z", time.localtime(second))
-            word = asked.id_line[_ID_STARTS:]
-            ident = word.decode() if word.isalnum() and len(word) <= _WORD else _word(word)
-            lines.append(
-                f'{client or "unix:"} - - [{stamp}] "{methods[asked.method]}{targets[asked.target]}'
-                f'{_PROTOCOLS[asked.minor]}" {status or "-"} {out} {headers[asked.fields.forward]} '
-                f"id={ident} "
-                f"server={names[server]} attempts={attempts} queue={seconds[int(queue * 1e6)]} "
-                f"connect={seconds[int(link * 1e6)]} first_byte={seconds[int(head * 1e6)]} "
-                f"total={seconds[int(total * 1e6)]} received={came} reason={names[why]}\n"
-            )
-        return lines
+    def stamp(self, at: float) -> bytes:
+        """Write a time to the second, in the local zone."""
+        return time.strftime("%d/%b/%Y:%H:%M:%S %z", time.localtime(at)).encode()
+
+    def text(self, raw: bytes, longest: int) -> bytes:
+        r"""Escape as nginx does: what is not safe between quotes is \xhh."""
+        return _clipped(_between_quotes, raw, longest)
+
+    def method(self, raw: bytes) -> bytes:
+        """Write a method and a blank; nothing if there is none."""
+        return self.text(raw, _METHOD) + b" " if raw else b""
+
+    def headers(self, block: bytes) -> bytes:
+        """Write referer and user agent."""
+        values = (self.text(_field(block, name), _FIELD) or b"-" for name in (_REFERER, _AGENT))
+        return b'"%b" "%b"' % tuple(values)
+
+    def word(self, raw: bytes) -> bytes:
+        """Write it without blanks."""
+        return self.text(raw, _WORD).replace(b" ", rb"\x20") or b"-"
+
+    name = word
 
 
-class Json:
+class Json(Lines):
     """An object per line; names are camelCase as in the API, and what there is not is null."""
 
-    def __init__(self) -> None:
-        self._methods = _Memory[bytes](lambda raw: _json_text(raw, _METHOD))
-        self._targets = _Memory[bytes](lambda raw: _json_text(raw, _TARGET))
-        self._headers = _Memory[bytes](
-            lambda block: (
-                f'"referer":{_json_text(_field(block, _REFERER), _FIELD)},'
-                f'"userAgent":{_json_text(_field(block, _AGENT), _FIELD)}'
-            )
-        )
-        self._names = _Memory[str](lambda name: _json_text(name.encode(), _WORD))
-        self._seconds = _Memory[int](lambda micros: "null" if micros < 0 else f"{micros / 1e6:.6f}")
+    template = (
+        b'{"client":"%b","time":"%b","method":%b,"target":%b,"protocol":%b,"status":%b,"bytesSent":%b,%b,'
+        b'"requestId":"%b","server":%b,"attempts":%b,"queueSeconds":%b,"connectSeconds":%b,'
+        b'"firstByteSeconds":%b,"totalSeconds":%b,"bytesReceived":%b,"reason":%b}\n'
+    )
+    nothing = b"null"
+    protocols: ClassVar = {0: b'"HTTP/1.0"', 1: b'"HTTP/1.1"', NO_VERSION: b"null"}
+    stamp_seconds = 0.001
 
-    def __call__(self, records: Iterable[Record], clock: float) -> list[str]:
-        """Write a line for each; `clock` is what monotonic seconds lack to those of the wall clock."""
-        methods, targets, headers = self._methods, self._targets, self._headers
-        names, seconds = self._names, self._seconds
-        lines: list[str] = []
-        second, stamp = -1, ""
-        for (
-            when,
-            client,
-            asked,
-            status,
-            server,
-            attempts,
-            queue,
-            link,
-            head,
-            total,
-            out,
-            came,
-            why,
-        ) in records:
-            at = when + clock
-            if int(at) != second:
-                second = int(at)
-                stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-            word = asked.id_line[_ID_STARTS:]
-            ident = f'"{word.decode()}"' if word.isalnum() and len(word) <= _WORD else _json_text(word, _WORD)
-            lines.append(
-                f'{{"time":"{stamp}.{_MILLIS[int((at - second) * 1000)]}Z","client":"{client or "unix:"}",'
-                f'"method":{methods[asked.method]},"target":{targets[asked.target]},'
-                f'"protocol":{_JSON_PROTOCOLS[asked.minor]},"status":{status or "null"},"bytesSent":{out},'
-                f'"bytesReceived":{came},{headers[asked.fields.forward]},'
-                f'"requestId":{ident},"server":{names[server]},"attempts":{attempts},'
-                f'"queueSeconds":{seconds[int(queue * 1e6)]},"connectSeconds":{seconds[int(link * 1e6)]},'
-                f'"firstByteSeconds":{seconds[int(head * 1e6)]},"totalSeconds":{seconds[int(total * 1e6)]},'
-                f'"reason":{names[why]}}}\n'
-            )
-        return lines
+    def __call__(self, records: Sequence[Record], clock: float) -> bytes:
+        """Write a line for each."""
+        # Within a string no quote stands without a backslash, so this meets only what the template wrote.
+        return super().__call__(records, clock).replace(b'"requestId":""', b'"requestId":null')
+
+    def stamp(self, at: float) -> bytes:
+        """Write a time to the millisecond (RFC 3339)."""
+        second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at))
+        return f"{second}.{int(at % 1 * 1000):03d}Z".encode()
+
+    def text(self, raw: bytes, longest: int) -> bytes:
+        """Write a string; null if there is nothing."""
+        return b'"%b"' % _clipped(_in_json, raw, longest) if raw else b"null"
+
+    def method(self, raw: bytes) -> bytes:
+        """Write a string or null."""
+        return self.text(raw, _METHOD)
+
+    def headers(self, block: bytes) -> bytes:
+        """Write referer and user agent."""
+        values = (self.text(_field(block, name), _FIELD) for name in (_REFERER, _AGENT))
+        return b'"referer":%b,"userAgent":%b' % tuple(values)
+
+    def word(self, raw: bytes) -> bytes:
+        """Write it without its quotes."""
+        return _clipped(_in_json, raw, _WORD)
+
+    def name(self, raw: bytes) -> bytes:
+        """Write a string or null."""
+        return self.text(raw, _WORD)
 
 
 #: By what the configuration calls them.
-FORMATS: dict[str, type[Combined] | type[Json]] = {"combined": Combined, "json": Json}
+FORMATS: dict[str, type[Lines]] = {"combined": Combined, "json": Json}
 
 
-def _quotable(raw: bytes) -> str:
-    r"""Escape as nginx does: what is not safe between quotes is \xhh."""
-    return _UNSAFE.sub(lambda match: f"\\x{ord(match[0]):02x}", raw.decode("latin-1"))
+def _between_quotes(raw: bytes) -> bytes:
+    return _UNSAFE.sub(lambda match: b"\\x%02x" % ord(match[0]), raw)
 
 
-def _word(raw: bytes) -> str:
-    return _clipped(_quotable, raw, _WORD).replace(" ", r"\x20") or "-"
-
-
-def _quoted_field(block: bytes, name: re.Pattern[bytes]) -> str:
-    return _clipped(_quotable, _field(block, name), _FIELD) or "-"
-
-
-def _json_text(raw: bytes, longest: int) -> str:
-    return f'"{_clipped(_in_json, raw, longest)}"' if raw else "null"
-
-
-def _in_json(raw: bytes) -> str:
+def _in_json(raw: bytes) -> bytes:
     r"""Escape as JSON does; bytes that are not UTF-8 can be read as \xhh."""
-    return encode_basestring_ascii(raw.decode("utf-8", "backslashreplace"))[1:-1]
+    return encode_basestring_ascii(raw.decode("utf-8", "backslashreplace"))[1:-1].encode()
 
 
-def _clipped(escape: Callable[[bytes], str], raw: bytes, longest: int) -> str:
-    """Escape at most so many characters; what was left out is three dots."""
+def _clipped(escape: Callable[[bytes], bytes], raw: bytes, longest: int) -> bytes:
+    """Escape; at most so many bytes of it, and three dots for what was left out."""
     for size in (longest, longest // 6):  # no byte takes more than six
         text = escape(raw[:size])
         if len(text) <= longest:
             break
-    return text if len(raw) <= size else f"{text}..."
+    return text if len(raw) <= size else text + b"..."
 
 
 def _field(block: bytes, name: re.Pattern[bytes]) -> bytes:

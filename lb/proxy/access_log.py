@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
 from time import monotonic
 
 import gevent
@@ -39,8 +38,8 @@ class AccessLog:
         except OSError as error:
             raise LBError(f"accessLog.path: cannot open {path}: {error.strerror}; is it writable?") from None
         self._path = path
-        self._lines: Callable[[Iterable[Record], float], list[str]] = FORMATS[line_format]()
-        self._records: list[Record] = []
+        self._lines = FORMATS[line_format]()
+        self.records: list[Record] = []  # those that are not written yet; `flush` when there is a BATCH
         self._told_lost = 0
         self._may_warn_at = 0.0
         self._closed = False  # what is still noted then is lost
@@ -50,19 +49,15 @@ class AccessLog:
         """Begin to write what waits too long for its batch."""
         self._timer.start(self.flush)
 
-    def note(self, record: Record) -> None:
-        """Take a finished request."""
-        self._records.append(record)
-        if len(self._records) >= BATCH:
-            self.flush()
-
     def flush(self) -> None:
         """Write what was collected."""
-        records, self._records = self._records, []
+        records = self.records
         if self._closed:
+            records.clear()
             return
         if records:
             self._file.append(self._lines(records, time.time() - monotonic()))
+            records.clear()
         else:
             self._file.push()
         if self._file.lost > self._told_lost and monotonic() >= self._may_warn_at:

@@ -9,7 +9,7 @@ import socket
 import stat
 from _socket import socket as RawSocket  # noqa: N812 (unpatched, and a class to us)
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -34,7 +34,7 @@ class _Place:
 
 
 class LineFile:
-    """Takes whole lines of ASCII; counts in `lost` those that could not be written, `fault` says why.
+    """Takes whole lines; counts in `lost` those that could not be written, `fault` says why.
 
     What others write to the same place does not tear them: a file takes all that comes at once, anything else
     takes pieces of whole lines no longer than PIPE_BUF.
@@ -50,10 +50,10 @@ class LineFile:
         self.lost = 0
         self.fault = ""
 
-    def append(self, lines: Sequence[str]) -> None:
-        """Write lines, each with its end, after those that are still held."""
-        for text in ["".join(lines)] if self._place.whole else _pieces(lines):
-            piece = b"%b%b" % (b"\n" if self._torn and not self._held else b"", text.encode())
+    def append(self, lines: bytes) -> None:
+        """Write whole lines, after those that are still held."""
+        for whole in [lines] if self._place.whole else _pieces(lines):
+            piece = b"\n" + whole if self._torn and not self._held else whole
             if self._held and self._held_bytes + len(piece) > HELD_BYTES:
                 self._lose([piece], "its reader does not keep up")
             else:
@@ -103,15 +103,16 @@ class LineFile:
         self.fault = why
 
 
-def _pieces(lines: Iterable[str]) -> Iterator[str]:
-    """Join lines as far as a pipe takes them in one piece."""
-    piece = ""
-    for line in lines:
-        if len(piece) + len(line) >= select.PIPE_BUF:  # one may come before it
-            yield piece
-            piece = ""
-        piece += line
-    yield piece
+def _pieces(lines: bytes) -> Iterator[bytes]:
+    """Cut at ends of lines, into what a pipe takes in one piece."""
+    start = 0
+    while len(lines) - start >= select.PIPE_BUF:  # an end of line may come before it
+        end = lines.rfind(b"\n", start, start + select.PIPE_BUF - 1) + 1
+        if not end:  # a longer line
+            break
+        yield lines[start:end]
+        start = end
+    yield lines[start:]
 
 
 def _open(path: str) -> _Place:

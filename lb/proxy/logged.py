@@ -24,7 +24,7 @@ from lb.errors import (
     ServerTimeoutError,
 )
 from lb.proxy.access_lines import NEVER
-from lb.proxy.access_log import AccessLog
+from lb.proxy.access_log import BATCH, AccessLog
 from lb.proxy.additions import Additions
 from lb.proxy.attempt import Answer, Attempts, ResetError
 from lb.proxy.client import Client, CutError
@@ -68,80 +68,96 @@ class Parts:
 
 
 class CountedStream(Stream):
-    """A stream that counts what the request at hand has brought and got: bytes received and sent."""
+    """A stream that counts what the request at hand has brought and got, in bytes."""
 
-    __slots__ = ("counts",)
+    __slots__ = ("counts", "sent")
 
     def __init__(self, sock: RawSocket, deadlines: Deadlines) -> None:
         super().__init__(sock, deadlines)
-        self.counts = counts = [0, 0]
-        receive, send = self._recv, self.send
+        self.sent = 0
+        self.counts = counts = [0]  # received; a list, as the closure must not hold the stream
+        receive = self._recv
 
-        def counting_receive(size: int, flags: int = 0) -> bytes:
+        def counting(size: int, flags: int = 0) -> bytes:
             data = receive(size, flags)
             if not flags:  # else it is only looked at
                 counts[0] += len(data)
             return data
 
-        def counting_send(data: bytes | memoryview) -> int:
-            sent = send(data)
-            counts[1] += sent
-            return sent
+        self._recv = counting
 
-        self._recv, self.send = counting_receive, counting_send  # type: ignore[assignment]
+    def send_all(self, data: bytes) -> None:
+        """Send everything."""
+        try:
+            sent = self.send(data)
+        except BlockingIOError:
+            sent = 0
+        self.sent += sent
+        if sent < len(data):
+            self._send_rest(memoryview(data)[sent:])
+
+    def _send_rest(self, rest: memoryview) -> None:
+        while rest:
+            self.wait_writable()
+            try:
+                sent = self.send(rest)
+            except BlockingIOError:
+                continue
+            self.sent += sent
+            rest = rest[sent:]
 
 
 class LoggedClient(Client):
     """A client with what is known so far of its request at hand; times are monotonic seconds."""
 
-    __slots__ = ("asked", "attempts", "connecting", "counts", "headed", "noted", "peer", "queued", "status")
+    __slots__ = ("asked", "attempts", "connecting", "counts", "failed", "noted", "queued", "status")
+
+    stream: CountedStream
 
     def __init__(self, stream: CountedStream, address: str, additions: Additions, *, trusted: bool) -> None:
         super().__init__(stream, address, additions, trusted=trusted)
-        self.peer = address
         self.counts = stream.counts
         self.noted: Request | None = None  # the last one that is in the log
-        self.headed = 0.0  # when the last attempt ended, with an answer's head or without
-        self.forget()
-
-    def forget(self) -> None:
-        """Be ready for the next request."""
         self.attempts = self.status = 0
         self.asked = NO_SERVER  # the server of the last attempt
-        self.queued = self.connecting = 0.0  # how long it waited so far
+        self.queued = self.connecting = 0.0  # how long it waited, if there was an attempt
+        self.failed = 0.0  # when the last attempt failed, if there was another before
 
 
 class Journal:
     """Notes what requests came to in the access log."""
 
     def __init__(self, log: AccessLog) -> None:
-        self._note = log.note
+        self._flush = log.flush
+        self._records = log.records
 
     def note(self, client: LoggedClient, request: Request, head: float, reason: str = "") -> None:
-        """Note that a request is done; its response's head had come at `head`, or NEVER."""
+        """Note that a request is done; its response's head came `head` seconds after its own, or NEVER."""
         now = monotonic()
-        counts = client.counts
-        ahead = len(client.stream.buffer)  # of its next request
-        self._note(
+        stream, counts, attempts = client.stream, client.counts, client.attempts
+        ahead = len(stream.buffer)  # of its next request
+        self._records.append(
             (
                 now,
-                client.peer,
+                client.address,
                 request,
                 client.status,
-                client.asked,
-                client.attempts,
-                client.queued,
-                client.connecting,
+                client.asked if attempts else NO_SERVER,
+                attempts,
+                client.queued if attempts else 0.0,
+                client.connecting if attempts else 0.0,
                 head,
                 now - client.arrived,
-                counts[1],
+                stream.sent,
                 counts[0] - ahead,
                 reason,
             )
         )
-        counts[0], counts[1] = ahead, 0
+        counts[0] = ahead
+        stream.sent = client.attempts = client.status = 0
         client.noted = request
-        client.forget()
+        if len(self._records) >= BATCH:
+            self._flush()
 
 
 class LoggedAttempts(Attempts):
@@ -151,11 +167,16 @@ class LoggedAttempts(Attempts):
         self, client: LoggedClient, request: Request, lease: Lease
     ) -> Answer | ServerError:
         """Ask the leased server."""
-        client.queued += monotonic() - (client.headed if client.attempts else client.arrived)
+        if client.attempts:
+            client.queued += monotonic() - client.failed
+        else:
+            client.queued = monotonic() - client.arrived
+            client.connecting = 0.0
         client.attempts += 1
         client.asked = lease.server
         outcome = Attempts.attempt(self, client, request, lease)
-        client.headed = monotonic()
+        if lease.failed:
+            client.failed = monotonic()
         return outcome
 
     def _connect(self, client: LoggedClient, request: Request, server: ServerConnections) -> Stream:  # type: ignore[override]
@@ -169,14 +190,14 @@ class LoggedAttempts(Attempts):
 class LoggedRelay(Relay):
     """A relay that tells what became of each answer."""
 
-    def __init__(self, log: Journal, *args: Any, **settings: Any) -> None:
+    def __init__(self, journal: Journal, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        self._note = log.note
+        self._note = journal.note
 
     def relay(self, client: LoggedClient, request: Request, answer: Answer) -> bool:  # type: ignore[override]
         """Relay, and note the request unless the client loop will."""
         client.status = answer.head.status
-        head = client.headed - client.arrived
+        head = monotonic() - client.arrived
         try:
             keep_alive = Relay.relay(self, client, request, answer)
         except LBError:
@@ -191,9 +212,9 @@ class LoggedRelay(Relay):
 class LoggedLoop(ClientLoop):
     """A client loop that tells what it answered itself, and what it left unfinished."""
 
-    def __init__(self, log: Journal, *args: Any) -> None:
+    def __init__(self, journal: Journal, *args: Any) -> None:
         super().__init__(*args)
-        self._note = log.note
+        self._note = journal.note
         self._clients: set[LoggedClient] = set()
 
     def serve(self, client: LoggedClient) -> None:  # type: ignore[override]
@@ -215,8 +236,7 @@ class LoggedLoop(ClientLoop):
         """Note the requests that are not done and will not be, as their time is over."""
         for client in self._clients:
             if client.request is not None and client.request is not client.noted:
-                head = client.headed - client.arrived if client.status else NEVER
-                self._note(client, client.request, head, "stopped")
+                self._note(client, client.request, NEVER, "stopped")
 
 
 def parts(log: AccessLog | None) -> Parts:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lb.errors import ClientError
-from lb.proxy.access_lines import FORMATS, LONGEST_LINE, NEVER, Combined, Json, Record
+from lb.proxy.access_lines import FORMATS, LONGEST_LINE, NEVER, Combined, Json, Lines, Record
 from lb.proxy.headers import Fields
 from lb.proxy.http1 import HeadParser, Request, unreadable
 
@@ -34,7 +34,7 @@ LINE = re.compile(
 def record(request: Request, **changes: object) -> Record:
     values = {
         "when": 5.25,
-        "client": "192.0.2.1",
+        "client": b"192.0.2.1",
         "request": request,
         "status": 200,
         "server": "s:80",
@@ -56,8 +56,30 @@ def request(head: bytes = HEAD) -> Request:
     return parsed
 
 
+def lines(log: Lines, records: list[Record]) -> list[str]:
+    return [f"{line}\n" for line in log(records, SECOND).decode("ascii").split("\n")[:-1]]
+
+
+def write(log: Lines, asked: Request, **changes: object) -> str:
+    (line,) = lines(log, [record(asked, **changes)])
+    return line
+
+
+def test_each_line_has_its_own_time() -> None:
+    asked = [record(request(), when=when) for when in (5.25, 5.2504, 5.2512, 6.0, 6.9998, 7.0)]
+    assert [json.loads(line)["time"][17:] for line in lines(Json(), asked)] == [
+        "45.250Z",
+        "45.250Z",
+        "45.251Z",
+        "46.000Z",
+        "46.999Z",
+        "47.000Z",
+    ]
+    assert [line.split(" ")[3][-2:] for line in lines(Combined(), asked)] == ["45"] * 3 + ["46"] * 2 + ["47"]
+
+
 def test_combined() -> None:
-    (line,) = Combined()([record(request())], SECOND)
+    line = write(Combined(), request())
     stamp = time.strftime("%d/%b/%Y:%H:%M:%S %z", time.localtime(SECOND + 5))
     assert line == (
         f'192.0.2.1 - - [{stamp}] "GET /a?b=c HTTP/1.1" 200 345 "http://b/" "curl/8" id=a-1 server=s:80 '
@@ -67,7 +89,7 @@ def test_combined() -> None:
 
 
 def test_json() -> None:
-    (line,) = Json()([record(request())], SECOND)
+    line = write(Json(), request())
     assert json.loads(line) == {
         "time": "2020-09-13T12:26:45.250Z",
         "client": "192.0.2.1",
@@ -92,16 +114,16 @@ def test_json() -> None:
 
 def test_what_there_is_not() -> None:
     bare = record(
-        unreadable(b"\r\nnonsense\r\nX: y\r\n\r\n"), client="", status=0, server="", head=NEVER, reason="cut"
+        unreadable(b"\r\nnonsense\r\nX: y\r\n\r\n"), client=b"", status=0, server="", head=NEVER, reason="cut"
     )
-    (line,) = Combined()([bare], SECOND)
+    line = Combined()([bare], SECOND).decode()
     found = LINE.fullmatch(line)
     assert found is not None
     assert (
         found.groupdict() | {"request": "nonsense", "client": "unix:", "reason": "cut"} == found.groupdict()
     )
     assert [found[name] for name in ("status", "referer", "agent", "id", "server", "first")] == ["-"] * 6
-    (line,) = Json()([bare], SECOND)
+    line = Json()([bare], SECOND).decode()
     said = json.loads(line)
     assert {name for name, value in said.items() if value is None} == (
         NONE - {"reason"} | {"status", "firstByteSeconds"}
@@ -111,10 +133,10 @@ def test_what_there_is_not() -> None:
 
 def test_unsafe_bytes_are_escaped() -> None:
     odd = request(b'GET /"\\\xc3\xa4\xff HTTP/1.1\r\nHost: a\r\nUser-Agent: \t"\xc3\xa4 b\r\n\r\n')
-    (line,) = Combined()([record(odd)], SECOND)
+    line = write(Combined(), odd)
     assert r'"GET /\x22\x5c\xc3\xa4\xff HTTP/1.1"' in line
     assert r'"\x22\xc3\xa4 b"' in line
-    said = json.loads(Json()([record(odd)], SECOND)[0])
+    said = json.loads(write(Json(), odd))
     assert said["target"] == '/"\\ä\\xff'
     assert said["userAgent"] == '"ä b'
 
@@ -125,7 +147,7 @@ def test_long_parts_are_clipped(line_format: str) -> None:
         b"%b /%b HTTP/1.1\r\nHost: a\r\nReferer: %b\r\nUser-Agent: %b\r\nX-Request-Id: %b\r\n\r\n"
         % (b"M" * 999, b"t" * 9999, b"\xff" * 9999, b'"' * 9999, b"1" * 9999)
     )
-    (line,) = FORMATS[line_format]()([record(long, server="s" * 999)], SECOND)
+    line = write(FORMATS[line_format](), long, server="s" * 999)
     assert len(line) <= LONGEST_LINE
     assert "/" + "t" * 2000 in line
     assert "t..." in line
@@ -133,15 +155,14 @@ def test_long_parts_are_clipped(line_format: str) -> None:
 
 
 def test_many_texts_are_forgotten_again() -> None:
-    write = Combined()
+    log = Combined()
     for number in range(9000):
-        (line,) = write(
-            [record(request(HEAD.replace(b"/a", b"/%d" % number)), queue=(number + 0.5) / 1e6)], SECOND
-        )
+        asked = request(HEAD.replace(b"/a", b"/%d" % number))
+        line = write(log, asked, queue=(number + 0.5) / 1e6)
         assert f"GET /{number}?b=c " in line
         assert f" queue={number / 1e6:.6f} " in line
-    assert len(write._targets) < 5000
-    assert len(write._seconds) < 5000
+    assert len(log._targets) < 5000
+    assert len(log._seconds) < 5000
 
 
 ANY = st.binary(max_size=300)
@@ -160,7 +181,7 @@ def test_nothing_that_a_client_sends_makes_a_line_of_its_own(requests: list[Requ
         )
         asked.id_line = b"\r\nX-Request-Id: " + asked.method
     records = [record(asked) for asked in requests]
-    for line, asked in zip(Combined()(records, SECOND), requests, strict=True):
+    for line, asked in zip(lines(Combined(), records), requests, strict=True):
         assert line.isascii()
         assert line[:-1].isprintable()
         found = LINE.fullmatch(line)
@@ -169,7 +190,7 @@ def test_nothing_that_a_client_sends_makes_a_line_of_its_own(requests: list[Requ
             unescaped = re.sub(r"\\x(..)", lambda match: chr(int(match[1], 16)), found["request"])
             assert unescaped.encode("latin-1").endswith(b" HTTP/1.%d" % asked.minor)
             assert asked.target in unescaped.encode("latin-1")
-    for line, asked in zip(Json()(records, SECOND), requests, strict=True):
+    for line, asked in zip(lines(Json(), records), requests, strict=True):
         assert line.isascii()
         assert line[:-1].isprintable()
         assert len(line) <= LONGEST_LINE
@@ -183,6 +204,6 @@ def test_heads_that_are_none_are_one_line_too(head: bytes) -> None:
     with suppress(ClientError):
         asked = HeadParser(100).request(head + b"\r\n\r\n")
     for make in FORMATS.values():
-        (line,) = make()([record(asked)], SECOND)
+        line = write(make(), asked)
         assert line.count("\n") == 1
         assert len(line) <= LONGEST_LINE

@@ -36,7 +36,9 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
 def note(log: AccessLog, name: str, times: int = 1) -> None:
     for _ in range(times):
-        log.note(record(unreadable(name.encode())))
+        log.records.append(record(unreadable(name.encode())))
+        if len(log.records) >= BATCH:
+            log.flush()
 
 
 def lines(path: Path) -> int:

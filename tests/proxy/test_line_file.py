@@ -47,8 +47,8 @@ def test_lines_are_appended(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_text("before\n")
     file = LineFile(str(path))
-    file.append(["one\n", "two\n"])
-    file.append(["three\n"])
+    file.append(b"one\ntwo\n")
+    file.append(b"three\n")
     file.close()
     assert path.read_text() == "before\none\ntwo\nthree\n"
     assert file.lost == 0
@@ -62,11 +62,11 @@ def test_a_new_file_is_for_its_owner_and_group(tmp_path: Path) -> None:
 def test_after_a_rename_lines_go_to_the_new_file(tmp_path: Path) -> None:
     path = tmp_path / "log"
     file = LineFile(str(path))
-    file.append(["one\n"])
+    file.append(b"one\n")
     path.rename(tmp_path / "log.1")
-    file.append(["two\n"])
+    file.append(b"two\n")
     file.reopen()
-    file.append(["three\n"])
+    file.append(b"three\n")
     file.close()
     assert (tmp_path / "log.1").read_text() == "one\ntwo\n"
     assert path.read_text() == "three\n"
@@ -79,7 +79,7 @@ def test_a_file_that_cannot_be_reopened_goes_on(tmp_path: Path) -> None:
     directory.rename(tmp_path / "old")
     with pytest.raises(FileNotFoundError):
         file.reopen()
-    file.append(["on\n"])
+    file.append(b"on\n")
     file.close()
     assert (tmp_path / "old" / "log").read_text() == "on\n"
 
@@ -91,7 +91,7 @@ def test_several_writers_do_not_tear_lines(tmp_path: Path) -> None:
         "files = [LineFile(path) for path in sys.argv[2:]]\n"
         "for number in range(300):\n"
         "  for file in files:\n"
-        "    file.append([f'{sys.argv[1] * (1 + 37 * number % 900)}\\n'] * 5)\n"
+        "    file.append((sys.argv[1] * (1 + 37 * number % 900) + '\\n').encode() * 5)\n"
         "    while file.behind: file.push()\n"
         "assert not any(file.lost for file in files)\n"
     )
@@ -114,10 +114,10 @@ def test_several_writers_do_not_tear_lines(tmp_path: Path) -> None:
 
 def test_a_stalled_pipe_is_held_for_a_while_then_lines_are_lost(pipe: tuple[LineFile, int]) -> None:
     file, reader = pipe
-    line = "x" * 999 + "\n"
+    line = b"x" * 999 + b"\n"
     total = 3 * HELD_BYTES // 1000
     for _ in range(total // 100):
-        file.append([line] * 100)
+        file.append(line * 100)
     assert file.behind
     assert file.lost > 0
     assert file.fault == "its reader does not keep up"
@@ -127,7 +127,7 @@ def test_a_stalled_pipe_is_held_for_a_while_then_lines_are_lost(pipe: tuple[Line
         data += read(reader)
         file.push()
     data += read(reader)
-    assert set(data.split(b"\n")) == {line[:-1].encode(), b""}
+    assert set(data.split(b"\n")) == {line[:-1], b""}
     assert data.count(b"\n") + file.lost == total // 100 * 100
     assert len(data) > HELD_BYTES - select.PIPE_BUF
 
@@ -135,7 +135,7 @@ def test_a_stalled_pipe_is_held_for_a_while_then_lines_are_lost(pipe: tuple[Line
 def test_what_is_held_at_the_end_is_lost(pipe: tuple[LineFile, int]) -> None:
     file, reader = pipe
     for _ in range(100):
-        file.append(["x" * 999 + "\n"])
+        file.append(b"x" * 999 + b"\n")
     assert file.behind
     written = read(reader).count(b"\n")
     file.close()
@@ -149,10 +149,10 @@ def test_a_reader_that_left_costs_the_lines(tmp_path: Path) -> None:
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     file = LineFile(str(path))
     os.close(reader)
-    file.append(["one\n", "two\n"])
+    file.append(b"one\ntwo\n")
     assert (file.lost, file.fault, file.behind) == (2, "Broken pipe", False)
     again = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    file.append(["three\n"])
+    file.append(b"three\n")
     assert read(again) == b"three\n"
     os.close(again)
     file.close()
@@ -166,14 +166,14 @@ def test_a_full_disk_costs_lines_and_the_next_begin_at_a_new_one(tmp_path: Path)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
-        file.append(["first\n", "second\n", "third\n"])
-        file.append(["fourth\n"])
+        file.append(b"first\nsecond\nthird\n")
+        file.append(b"fourth\n")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, ignored)
     assert (file.lost, file.fault) == (3, "File too large")
-    file.append(["fifth\n"])
-    file.append(["sixth\n"])
+    file.append(b"fifth\n")
+    file.append(b"sixth\n")
     file.close()
     assert path.read_text() == "first\nseco\nfifth\nsixth\n"
 
@@ -183,7 +183,7 @@ def test_standard_output_can_be_anything(tmp_path: Path, kind: str) -> None:
     program = (
         "from lb.proxy.line_file import LineFile\n"
         "import os\n"
-        "file = LineFile('stdout'); file.append(['one\\n']); file.reopen(); file.append(['two\\n'])\n"
+        "file = LineFile('stdout'); file.append(b'one\\n'); file.reopen(); file.append(b'two\\n')\n"
         "assert os.get_blocking(1)\n"  # others have it too
         "file.close(); assert not file.lost\n"
         "print('three')"
@@ -209,7 +209,7 @@ def test_a_stalled_socket_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setitem(line_file.STANDARD, STDOUT, theirs.fileno())
         file = LineFile(STDOUT)
         for _ in range(3000):
-            file.append(["x" * 999 + "\n"])
+            file.append(b"x" * 999 + b"\n")
         assert file.lost
         taken = threading.Thread(target=lambda: drained.append(read_all(ours)))
         drained: list[bytes] = []
