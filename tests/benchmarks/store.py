@@ -153,7 +153,7 @@ def main(
 
 def measure(client: redis.Redis, pid: int, case: Case, seconds: float) -> Capacity:
     """Make a pool in an empty store, and lease from it for so long."""
-    BackendPool(client, Keys()).reconcile(_specs(case.servers), case.strategy, "benchmark")
+    BackendPool(client, Keys()).reconcile(specs(case.servers), case.strategy, "benchmark")
     lines = [SimulatedWorker(client, number, case.batch) for number in range(case.workers)]
     try:
         return _measure(lines, pid, seconds)
@@ -178,7 +178,7 @@ def table(found: dict[Case, list[Capacity]]) -> Iterator[str]:
         )
 
 
-def _specs(count: int) -> list[ServerSpec]:
+def specs(count: int) -> list[ServerSpec]:
     addresses = (f"10.0.0.1:{port}" for port in range(1, count + 1))
     return [ServerSpec(ServerId(address), f"http://{address}") for address in addresses]
 
