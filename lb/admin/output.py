@@ -14,6 +14,7 @@ from itertools import repeat
 import click
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -42,7 +43,7 @@ class Rows:
     """Rows under headings; a terminal that is too narrow for all columns gets the important ones.
 
     Columns in `numbers` align to the right, those in `prose` may wrap. `expendable` are left out one after
-    the other until the rest fits, and then named below the table.
+    the other until the rest fits, and then named below; if nothing helps, each row is a paragraph.
     """
 
     def __init__(
@@ -65,41 +66,51 @@ class Rows:
         yield self.fitted(options.max_width)
 
     def fitted(self, width: int) -> RenderableType:
-        """Return what fits into so many columns, or no more than the important ones."""
+        """Return what fits into so many columns."""
         left_out = self._left_out(width)
-        if not left_out:
-            return self._table(())
-        return Group(self._table(left_out), cell(f"a wider terminal also shows {', '.join(left_out)}", "dim"))
+        important = [heading for heading in self._columns if heading not in left_out]
+        least = sum(self._width(heading, _LEAST_PROSE) + _GAP for heading in important) - _GAP
+        fitted = [self._table(important)] if least <= width else self._paragraphs(important)
+        if left_out:
+            fitted.append(cell(f"a wider terminal also shows {', '.join(left_out)}", "dim"))
+        return Group(*fitted)
 
     def _left_out(self, width: int) -> Sequence[str]:
-        needed = {heading: self._readable_width(heading) + _GAP for heading in self._columns}
+        needed = {heading: self._width(heading, _READABLE_PROSE) + _GAP for heading in self._columns}
         for count in range(len(self._expendable)):
             if sum(needed.values()) - _GAP <= width:
                 return self._expendable[:count]
             del needed[self._expendable[count]]
         return self._expendable
 
-    def _table(self, left_out: Collection[str]) -> Table:
+    def _table(self, headings: Sequence[str]) -> RenderableType:
         table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
-        shown = {heading: column for heading, column in self._columns.items() if heading not in left_out}
-        for heading in shown:
-            wraps = heading in self._prose
+        for heading in headings:
             table.add_column(
                 heading,
                 justify="right" if heading in self._numbers else "left",
-                min_width=min(self._width(heading), _LEAST_PROSE) if wraps else self._width(heading),
-                no_wrap=not wraps,
+                min_width=self._width(heading, _LEAST_PROSE),
+                no_wrap=heading not in self._prose,
             )
-        for row in zip(*shown.values(), strict=True):
+        for row in zip(*(self._columns[heading] for heading in headings), strict=True):
             table.add_row(*row)
         return table
 
-    def _width(self, heading: str) -> int:
-        return max([len(heading), *(each.cell_len for each in self._columns[heading])])
+    def _paragraphs(self, headings: Sequence[str]) -> list[RenderableType]:
+        lines: list[RenderableType] = []
+        for first, *others in zip(*(self._columns[heading] for heading in headings), strict=True):
+            name = first.copy()
+            name.no_wrap, name.overflow = True, "ignore"  # to be copied whole
+            said = (
+                Text.assemble(f"{heading.lower()} ", value)
+                for heading, value in zip(headings[1:], others, strict=True)
+            )
+            lines += [name, Padding(Text(", ").join(said), (0, 0, 0, _GAP))]
+        return lines
 
-    def _readable_width(self, heading: str) -> int:
-        width = self._width(heading)
-        return min(width, _READABLE_PROSE) if heading in self._prose else width
+    def _width(self, heading: str, prose_width: int) -> int:
+        width = max([len(heading), *(each.cell_len for each in self._columns[heading])])
+        return min(width, prose_width) if heading in self._prose else width
 
 
 def facts_of(facts: Mapping[str, Text]) -> Table:
@@ -114,12 +125,12 @@ def print_table(table: Table | Rows) -> None:
     """Print it, in colours on a terminal and plainly elsewhere."""
     console = Console(file=sys.stdout)
     unlimited = console.options.update(width=_UNLIMITED)
-    width = console.width if console.is_terminal else _UNLIMITED
-    fitted = table.fitted(width) if isinstance(table, Rows) else table
-    # A terminal that is too narrow breaks lines by itself; that reads better than columns of single letters.
-    console.width = max(width, Measurement.get(console, unlimited, fitted).minimum)
+    if not console.is_terminal:
+        console.width = _UNLIMITED
+    elif isinstance(table, Table):  # one that is too wide is broken by the terminal, not within its columns
+        console.width = max(console.width, Measurement.get(console, unlimited, table).minimum)
     with console.capture() as captured:
-        console.print(fitted)
+        console.print(table, crop=False)
     for line in captured.get().splitlines():
         click.echo(line.rstrip(), color=console.is_terminal)  # rich fills lines up with spaces
 
