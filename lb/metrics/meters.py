@@ -14,8 +14,11 @@ from lb.metrics import layout, scoreboard
 from lb.metrics.scoreboard import Scoreboard, names_of
 from lb.model import ServerId
 
-_CELLS = layout.ROW_CELLS
-_LATENCY_BOUNDS = layout.LATENCY_BOUNDS
+# Reading them through the module costs 20 ns more each time.
+_CELLS, _LATENCY_BOUNDS = layout.ROW_CELLS, layout.LATENCY_BOUNDS
+_BATCHES, _BATCH_BOUNDS, _PICKS = layout.BATCHES, layout.BATCH_BOUNDS, layout.PICKS
+_TRIPS, _TRIP_BOUNDS, _TRIP_SECONDS = layout.TRIPS, layout.TRIP_BOUNDS, layout.TRIP_SECONDS
+
 _OWN = ServerId("")  # in place of a server where the balancer itself answered
 
 
@@ -96,13 +99,13 @@ class Meters:
 
     # --- the lease line
 
-    def batch(self, picks: int, seconds: float) -> None:
-        """Count a batch that the store has answered: how many requests it picked for, how long it took."""
-        counts, sums = self._counts, self._sums
-        counts[layout.BATCHES + bisect_left(layout.BATCH_BOUNDS, picks)] += 1
-        counts[layout.PICKS] += picks
-        counts[layout.TRIPS + bisect_left(layout.TRIP_BOUNDS, seconds)] += 1
-        sums[layout.TRIP_SECONDS] += seconds
+    def batch(self, picks: int, since: float) -> None:
+        """Count a batch that the store has just answered: for how many requests, sent when (monotonic)."""
+        seconds, counts = monotonic() - since, self._counts
+        counts[_BATCHES + bisect_left(_BATCH_BOUNDS, picks)] += 1
+        counts[_PICKS] += picks
+        counts[_TRIPS + bisect_left(_TRIP_BOUNDS, seconds)] += 1
+        self._sums[_TRIP_SECONDS] += seconds
 
     def degraded(self, now: bool) -> None:  # noqa: FBT001
         """Tell whether servers are picked without the store, also while that goes on: its time is counted."""

@@ -69,6 +69,7 @@ class Member:
         self._keep_only = keep_only
         self._waiting = waiting
         self.meters = meters or lone(socket.gethostname())
+        self.granted = self.meters.batch  # as the lease line tells it
         self._publisher = None if meters else Publisher(metrics_of(config), self.meters.board)
         self._pool = pool_of(config)
         self._fleet = fleet_of(config)
@@ -152,10 +153,6 @@ class Member:
         if limit and failures >= limit and server not in self._marking:
             self._marking.add(server)
             gevent.spawn(self._mark_failed, server, failures)
-
-    def granted(self, picks: int, since: float) -> None:
-        """Count a batch."""
-        self.meters.batch(picks, time.monotonic() - since)
 
     def store_lost(self, reason: str) -> None:
         """Tell people that this worker is degraded."""

@@ -13,16 +13,17 @@ from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
 _SERVER = r"""
-import socket, threading
+import contextlib, socket, threading
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 def serve(peer):
     peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     data = b""
-    while more := peer.recv(65536):
-        data += more
-        while b"\r\n\r\n" in data:
-            data = data.partition(b"\r\n\r\n")[2]
-            peer.sendall(OK)
+    with contextlib.suppress(ConnectionError):
+        while more := peer.recv(65536):
+            data += more
+            while b"\r\n\r\n" in data:
+                data = data.partition(b"\r\n\r\n")[2]
+                peer.sendall(OK)
 with socket.create_server(("127.0.0.1", 0)) as listener:
     print(listener.getsockname()[1], flush=True)
     while True:
