@@ -32,9 +32,9 @@ def warnings() -> Iterator[str]:
     for path in sorted((TOP / "lb").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
-                case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=level), args=[first, *_]):
+                case ast.Call(ast.Attribute(ast.Name(name), level), [ast.Constant(line), *_]):
                     if name in ("log", "_log") and level in ("warning", "error", "exception", "critical"):
-                        yield ast.literal_eval(first)
+                        yield line
 
 
 #: Whose words come from elsewhere: the problems of a config, and of the environment.
