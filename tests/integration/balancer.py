@@ -57,6 +57,10 @@ class Balancer:
         }
         self._process: subprocess.Popen[bytes] | None = None
 
+    def run_with(self, *prefix: str) -> None:
+        """Have another program execute the command: `prefix` and then the command."""
+        self._command = [*prefix, *self._command]
+
     def __enter__(self) -> Balancer:
         try:
             self.start()
@@ -72,7 +76,7 @@ class Balancer:
         try:
             if kind is None and self.process.returncode is None:
                 status = self.stop()
-                assert status == 0, f"lb {self._command[3]} ended with {status}:\n{self.log}"
+                assert status == 0, f"{' '.join(self._command)} ended with {status}:\n{self.log}"
             if kind is None:
                 assert self.leftovers() == [], self.log
                 assert "Traceback" not in self.log, self.log

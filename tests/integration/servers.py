@@ -51,7 +51,8 @@ def response(status: int = 200, body: bytes = b"", *headers: tuple[str, str]) ->
 class HttpServer:
     """One server, from entry to exit; `stop` and `start` in between keep its port."""
 
-    def __init__(self, behaviour: Behaviour | None = None) -> None:
+    def __init__(self, behaviour: Behaviour | None = None, address: str = "127.0.0.1") -> None:
+        self.address = address
         self.behaviour: Behaviour = behaviour or self._say_id
         self.requests: list[Request] = []
         self.connections = 0  # accepted so far
@@ -71,7 +72,7 @@ class HttpServer:
 
     @property
     def id(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.address}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -79,7 +80,7 @@ class HttpServer:
 
     def start(self) -> None:
         """Listen and answer."""
-        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
+        self._listener = socket.create_server((self.address, self.port), backlog=128)
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
