@@ -67,6 +67,7 @@ class Metrics:
     def __init__(self, connection: redis.Redis, keys: Keys) -> None:
         self._session = Session(connection, keys)
         self._keys = keys
+        self._runs: Sequence[str] = ()  # that there were at the last look
 
     def publish(
         self, run: str, after: str, number: str, fields: Mapping[str, str], *, to_disk: bool = False
@@ -83,8 +84,8 @@ class Metrics:
 
     def figures(self) -> Figures:
         """Read what all have counted, at one instant."""
-        names: Sequence[str] = ()
         for _ in range(_LOOKS):
+            names = self._runs
             asked = [self._keys.metrics_run(run) for run in names]
             now, found, (base, *hashes) = self._session.run("totals", further_keys=asked)
             heard = dict(zip(found[::2], map(float, found[1::2]), strict=True))
@@ -93,7 +94,7 @@ class Metrics:
                 rows = zip(names, columns[1:], strict=True)
                 runs = {run: _run_of(columns, heard[run], float(now)) for run, columns in rows}
                 return Figures(runs, _totals_in(columns[0]), columns[0].get("since", ""))
-            names = list(heard)
+            self._runs = [*heard]
         raise StoreUnavailableError("the hosts of the fleet come and go too fast to add up what they count")
 
     def put_back(self, figures: Figures) -> bool:

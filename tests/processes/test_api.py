@@ -16,9 +16,16 @@ import urllib3
 
 from lb.config import load
 from lb.errors import ConfigError
+from lb.metrics import scoreboard
+from lb.metrics.meters import Meters
+from lb.metrics.scoreboard import Scoreboard
+from lb.model import ServerId
 from lb.processes.api import run
 from lb.processes.control import READY, Control
+from lb.store.metrics import Metrics
+from tests.support import eventually
 
+SERVER = ServerId("localhost:5001")
 TOKEN = "correct-horse-battery"
 
 
@@ -40,16 +47,19 @@ class Api:
 
 
 @contextmanager
-def started(store_url: str, prefix: str, **environ: str) -> Iterator[Api]:
+def started(store_url: str, prefix: str, board: int | None = None, **environ: str) -> Iterator[Api]:
     """Run `lb api` as the supervisor does: on a socket and a control line that it inherits."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         ours, theirs = socket.socketpair()
         stack.enter_context(ours)
-        fds = (listener.fileno(), theirs.fileno())
+        passed_on = {"--listen-fd": listener.fileno(), "--control-fd": theirs.fileno()}
+        if board is not None:
+            passed_on["--scoreboard-fd"] = board
+        options = [word for name, fd in passed_on.items() for word in (name, str(fd))]
         process = subprocess.Popen(
-            [sys.executable, "-m", "lb", "api", "--listen-fd", str(fds[0]), "--control-fd", str(fds[1])],
-            pass_fds=fds,
+            [sys.executable, "-m", "lb", "api", *options],
+            pass_fds=(*passed_on.values(),),
             env={**os.environ, "LB_REDIS": store_url, "LB_KEY_PREFIX": prefix, **environ},
             stderr=subprocess.PIPE,
             text=True,
@@ -85,6 +95,23 @@ def test_it_stops_when_its_supervisor_is_gone(api):
     api.control.close()
 
     assert api.process.wait(10) == 0
+
+
+def test_it_publishes_what_its_host_counts_until_its_end(store_url, connection, keys):
+    def published() -> float:
+        return Metrics(connection, keys).figures().totals.get(SERVER, {}).get("2xx/0.25", 0)
+
+    board = scoreboard.create("web1")
+    Scoreboard(board).grant(0)
+    meters = Meters(Scoreboard(board), 0)
+    with started(store_url, keys.prefix, board) as api:
+        meters.answered(SERVER, 200, 0.25)
+        eventually(lambda: published() == 1, seconds=10)
+        meters.answered(SERVER, 200, 0.25)
+        api.process.terminate()
+        assert api.process.wait(10) == 0
+    assert published() == 2
+    os.close(board)
 
 
 def test_what_is_not_http_is_refused_and_the_next_is_served(api):
