@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,8 @@ class Application:
     """Forwards what it is called with (PEP 3333).
 
     Each process joins the fleet for itself, at its first request or with `start`. Nothing that cannot be
-    shared is made before, so a server may load the application and then fork; and urllib3 and redis are
-    imported only then, so gevent may patch the standard library in between.
+    shared is made before, so a server may load the application and then fork. Nor is urllib3 or redis imported
+    before, unless gevent has patched the standard library already: it may do so after the fork.
     """
 
     def __init__(self, config: Config) -> None:
@@ -28,6 +29,7 @@ class Application:
         self._pid = 0
         self._forwarder: Forwarder | None = None
         self._locks: dict[int, threading.Lock] = {}
+        _import_early()
 
     def __call__(
         self, environ: Mapping[str, Any], start_response: Callable[[str, list[tuple[str, str]]], object]
@@ -44,27 +46,19 @@ class Application:
         # A lock that was made before the fork may be held for ever, and one before patching blocks the hub.
         with self._locks.setdefault(pid, threading.Lock()):
             if self._forwarder is None or self._pid != pid:
-                self._forwarder = _forwarder(self._config)
+                self._forwarder = _join(self._config)
                 self._pid = pid
             return self._forwarder
 
 
-def _forwarder(config: Config) -> Forwarder:
-    from lb.proxy.http1 import HeadParser
-    from lb.proxy.plane import header_settings
-    from lb.proxy.servers import Servers
-    from lb.wsgi.connections import Connections, ConnectionSettings
-    from lb.wsgi.forward import Forwarder
-    from lb.wsgi.membership import join
+def _join(config: Config) -> Forwarder:
+    from lb.wsgi.forward import join
 
-    heads = HeadParser(config.limits.header_count, header_settings(config))
-    settings = ConnectionSettings(
-        connect_seconds=config.timeouts.connect_seconds,
-        response_head_seconds=config.timeouts.response_head_seconds,
-        idle_seconds=config.timeouts.idle_seconds,
-        max_idle=config.limits.idle_connections_per_server,
-        head_bytes=config.limits.header_bytes,
-    )
-    servers = Servers(lambda server: Connections(server, heads, settings))
-    place = join(config, servers.keep_only)
-    return Forwarder(config, place.leases, servers, place.meters)
+    return join(config)
+
+
+def _import_early() -> None:
+    """Load now, and not at the first request, what forwarding takes, if gevent has patched already."""
+    gevent = sys.modules.get("gevent.monkey")
+    if gevent is not None and gevent.is_module_patched("socket"):
+        import lb.wsgi.forward  # noqa: F401

@@ -10,12 +10,14 @@ from lb.config import Config
 from lb.errors import LBError
 from lb.proxy.choice import Chooser, Leases
 from lb.proxy.exchange import NO_SERVER, Meters
+from lb.proxy.http1 import HeadParser
 from lb.proxy.plane import header_settings
 from lb.proxy.servers import Servers
+from lb.wsgi import membership
 from lb.wsgi.answers import Pieces, StartResponse, head_of, own_answer
 from lb.wsgi.attempt import Answer, Attempts
 from lb.wsgi.call import Call, Calls
-from lb.wsgi.connections import Connections
+from lb.wsgi.connections import Connections, ConnectionSettings
 from lb.wsgi.environ import Environ
 
 
@@ -71,3 +73,18 @@ class Forwarder(Chooser[object, Call, Answer]):
         answer.part()
         self._leases.release(answer.lease)
         return [answer.body] if answer.body else []
+
+
+def join(config: Config) -> Forwarder:
+    """Make this process a member of the fleet, which forwards."""
+    heads = HeadParser(config.limits.header_count, header_settings(config))
+    settings = ConnectionSettings(
+        connect_seconds=config.timeouts.connect_seconds,
+        response_head_seconds=config.timeouts.response_head_seconds,
+        idle_seconds=config.timeouts.idle_seconds,
+        max_idle=config.limits.idle_connections_per_server,
+        head_bytes=config.limits.header_bytes,
+    )
+    servers = Servers(lambda server: Connections(server, heads, settings))
+    place = membership.join(config, servers.keep_only)
+    return Forwarder(config, place.leases, servers, place.meters)

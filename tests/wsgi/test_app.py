@@ -24,7 +24,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[object]:
         made.append(object())
         return made[-1]
 
-    monkeypatch.setattr(app, "_forwarder", make)
+    monkeypatch.setattr(app, "_join", make)
     return made
 
 
@@ -33,6 +33,17 @@ def test_the_import_makes_nothing_that_gevent_would_have_to_patch_first() -> Non
 import sys
 from lb.wsgi import application
 assert not {"gevent", "urllib3", "redis", "ssl", "lb.wsgi.forward"} & set(sys.modules), sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, cwd="/")
+
+
+def test_what_takes_a_while_is_imported_at_once_where_gevent_has_patched() -> None:
+    code = """
+from gevent import monkey
+monkey.patch_all()
+import sys
+from lb.wsgi import application
+assert "lb.wsgi.forward" in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60, cwd="/")
 
