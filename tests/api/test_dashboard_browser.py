@@ -27,6 +27,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 if CHROMIUM is None:
     pytest.skip("no chromium on the PATH (Debian's package is `chromium`)", allow_module_level=True)
 playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
+Axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe
 expect = playwright.expect
 expect.set_options(timeout=20_000)
 
@@ -331,6 +332,17 @@ def test_says_when_it_is_not_live_and_comes_back(visit, store_url, keys, tmp_pat
     expect(row(page, "localhost:5001")).to_be_visible()
     with api(store_url, keys, tmp_path, LB_ADMIN_LISTEN=address.removeprefix("http://")):
         expect(page.get_by_role("status")).to_have_text("live")
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_nothing_stands_in_the_way_of_a_screen_reader(visit, url, pool: BackendPool, add, viewport):
+    """As far as the rules of axe tell."""
+    add()
+    pool.remove(add("http://localhost:5002").id, "test")
+    page = visit(url, viewport)
+    expect(page.get_by_role("log").get_by_role("listitem").first).to_be_visible()
+
+    assert [found["id"] for found in Axe().run(page).response["violations"]] == []
 
 
 CONTRASTS = """() => {

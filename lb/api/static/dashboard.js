@@ -287,7 +287,7 @@ function showEvents(events) {
     feed.prepend(item);
   }
   while (feed.children.length > EVENTS) feed.lastChild.remove();
-  feed.setAttribute("aria-live", "polite"); // from now on: what was there at first is not read out
+  $("log").setAttribute("aria-live", "polite"); // from now on: what was there at first is not read out
 }
 
 // --- rows: made once, changed in place, so that focus and reading position stay
