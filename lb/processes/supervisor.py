@@ -23,6 +23,7 @@ from lb.processes.lines import Lines
 from lb.processes.notify import Notifier
 from lb.processes.signals import ALL, STOPS, incoming
 from lb.processes.store_watch import watch_of
+from lb.proxy.line_file import try_to_open
 
 _log = logging.getLogger(__name__)
 
@@ -39,12 +40,21 @@ def run(load: Callable[[], Config], arguments: Sequence[str] = (), *, demo: bool
     for that, and `arguments` are those of the command, for a new program to start with. LBError if a port or
     the data directory is taken.
     """
+    load = partial(_usable, load)
     estate = upgrade.take_over(os.environ)
     if estate is None:
         with muster(load(), os.environ, demo=demo) as crew:
             return Supervisor(crew, load, arguments).run()
     with inherit(estate, time.monotonic(), demo=demo) as crew:
         return Supervisor(crew, load, arguments, taken_over=True).run()
+
+
+def _usable(load: Callable[[], Config]) -> Config:
+    """Load the configuration, and try what only this machine can tell; ConfigError."""
+    config = load()
+    if config.access_log.path is not None:
+        try_to_open(config.access_log.path, "accessLog.path")
+    return config
 
 
 class Supervisor:

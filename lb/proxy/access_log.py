@@ -12,9 +12,8 @@ from time import monotonic
 import gevent
 from gevent import get_hub
 
-from lb.errors import LBError
 from lb.proxy.access_lines import FORMATS, Record
-from lb.proxy.line_file import LineFile
+from lb.proxy.line_file import LineFile, try_to_open
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +31,9 @@ class AccessLog:
     """Collects what requests came to. Belongs to one gevent hub."""
 
     def __init__(self, path: str, line_format: str) -> None:
-        """Open the log; LBError if that cannot be."""
-        try:
-            self._file = LineFile(path)
-        except OSError as error:
-            raise LBError(f"accessLog.path: cannot open {path}: {error.strerror}; is it writable?") from None
+        """Open the log; ConfigError if that cannot be."""
+        try_to_open(path, "accessLog.path")
+        self._file = LineFile(path)
         self._path = path
         self._lines = FORMATS[line_format]()
         self.records: list[Record] = []  # those that are not written yet; `flush` when there is a BATCH

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from lb.errors import ConfigError
+
 #: What stands for the standard streams in place of a path, and their descriptors.
 STDOUT, STDERR = "stdout", "stderr"
 STANDARD: Final = {STDOUT: 1, STDERR: 2}
@@ -31,6 +33,14 @@ class _Place:
     write: Callable[[bytes], int]
     close: Callable[[], object]
     whole: bool
+
+
+def try_to_open(path: str, setting: str) -> None:
+    """Raise ConfigError, in the words of a setting, if a path cannot be written to."""
+    try:
+        LineFile(path).close()
+    except OSError as error:
+        raise ConfigError([f"{setting}: cannot write to {path}: {error.strerror}"]) from None
 
 
 class LineFile:

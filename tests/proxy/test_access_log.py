@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lb.errors import LBError
+from lb.errors import ConfigError
 from lb.proxy import access_log
 from lb.proxy.access_log import BATCH, AccessLog
 from lb.proxy.http1 import unreadable
@@ -92,7 +92,7 @@ def test_a_reopening_that_fails_is_told_and_the_old_file_goes_on(
 
 
 def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(LBError, match=r"accessLog\.path: cannot open .*/no/log: No such file or directory"):
+    with pytest.raises(ConfigError, match=r"accessLog\.path: cannot write to .*/no/log: No such file"):
         AccessLog(str(tmp_path / "no" / "log"), "combined")
 
 
