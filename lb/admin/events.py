@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import click
 
 from lb.admin.operators import Operator, operator_command
+from lb.admin.parameters import EVENT_COUNT
 from lb.api import serialise
 from lb.model import Event
 
@@ -18,7 +19,7 @@ _BEGINNING = "0-0"  # before every id of a stream
 @click.command("events")
 @click.option(
     "--count",
-    type=click.IntRange(0, 1000),
+    type=EVENT_COUNT,
     default=20,
     show_default=True,
     help="How many of the newest to show.",

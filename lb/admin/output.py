@@ -104,6 +104,7 @@ class Rows:
             said = (
                 Text.assemble(f"{heading.lower()} ", value)
                 for heading, value in zip(headings[1:], others, strict=True)
+                if value.plain != NOTHING
             )
             lines += [name, Padding(Text(", ").join(said), (0, 0, 0, _GAP))]
         return lines

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lb import config
-from lb.config.values import parse_positive_duration
+from lb.config.values import one_of, parse_positive_duration, whole_number
 from lb.errors import UsageError
 from lb.model import MAX_WEIGHT
+from lb.strategies import STRATEGIES
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -64,4 +66,23 @@ REMOVED_SERVER = _Known(removed=True)
 DURATION = _Parsed("duration", config.parse_duration)
 #: The same, and more than nothing.
 INTERVAL = _Parsed("duration", parse_positive_duration)
-WEIGHT = click.IntRange(1, MAX_WEIGHT)
+WEIGHT = _Parsed("number", whole_number(1, MAX_WEIGHT))
+#: So many events → int.
+EVENT_COUNT = _Parsed("number", whole_number(0, 1000))
+
+
+class _Word(click.Choice):  # type: ignore[type-arg]
+    """One of some words; a wrong one is told which is near."""
+
+    def __init__(self, words: Collection[str]) -> None:
+        super().__init__(words)
+        self._parse = one_of(words)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+STRATEGY = _Word(list(STRATEGIES))

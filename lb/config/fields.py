@@ -32,6 +32,7 @@ from lb.config.values import (
 from lb.model import EVENT_KINDS, MAX_WEIGHT
 
 _MIN_TOKEN_LENGTH = 16
+_MOST_WORKERS = 512  # of one host; a reload doubles them for a while
 
 
 def strategy_names() -> list[str]:
@@ -74,10 +75,12 @@ def _webhook_url(text: str) -> str:
     return text
 
 
-def _directory(path: Path) -> Path:
-    if not str(path).isprintable():
-        raise ValueError(f"expected a path of printable characters; got {shown(str(path))}")
-    return path
+def _directory(value: object) -> object:
+    if isinstance(value, str | Path) and not (str(value).isprintable() and value):
+        raise ValueError(
+            f"expected the path of a directory, in printable characters; got {shown(str(value))}"
+        )
+    return value
 
 
 def _log_path(text: str) -> str:
@@ -121,6 +124,7 @@ def _one_of(*words: str) -> WithJsonSchema:
 
 CountOrZero = Annotated[int, BeforeValidator(whole_number(0)), _integer(0)]
 Count = Annotated[int, BeforeValidator(whole_number(1)), _integer(1)]
+WorkerCount = Annotated[int, BeforeValidator(whole_number(1, _MOST_WORKERS)), _integer(1, _MOST_WORKERS)]
 Weight = Annotated[int, BeforeValidator(parse_weight), _integer(1, MAX_WEIGHT)]
 FailureStatus = Annotated[int, BeforeValidator(whole_number(400, 599)), _integer(400, 599)]
 Statuses = Annotated[
@@ -157,6 +161,6 @@ CheckPath = Annotated[str, AfterValidator(_check_path)]
 LogPath = Annotated[str, AfterValidator(_log_path)]
 AccessLogFormat = Annotated[str, BeforeValidator(one_of(["combined", "json"])), _one_of("combined", "json")]
 LogFormat = Annotated[str, BeforeValidator(one_of(["text", "json"])), _one_of("text", "json")]
-Directory = Annotated[Path, AfterValidator(_directory)]
+Directory = Annotated[Path, BeforeValidator(_directory)]
 KeyName = Annotated[str, AfterValidator(_key_name)]
 Token = Annotated[str, AfterValidator(_token)]

@@ -105,7 +105,7 @@ class Config(Section):
         description="Our name in a `Via` header on requests and responses (RFC 9110), such as `lb`; "
         "absent: no such header.",
     )
-    workers: fields.Count | None = Field(
+    workers: fields.WorkerCount | None = Field(
         default=None, description="Worker processes; absent: one per processor core."
     )
     redis: fields.StoreUrl | None = Field(

@@ -14,6 +14,7 @@ def test_unknown_strategy_is_wrong_usage_and_the_known_are_listed(run):
 
     assert outcome.status == 2
     assert all(name in outcome.err for name in STRATEGIES)
+    assert 'did you mean "round-robin"?' in run("strategy", "roundrobin").err
 
 
 def test_store_without_a_pool(run):
