@@ -1,4 +1,4 @@
-"""Outbox: the events that the webhook has not been told. Its cursor is in the store: any leader goes on there."""
+"""Outbox: the events that the webhook has not been told; any leader goes on where the last one stopped."""
 
 from __future__ import annotations
 
