@@ -67,11 +67,12 @@ class Counted:
 
     def fold_ended(self) -> None:
         """Have runs folded that were silent all the while that this process could hear them; StoreError."""
-        now, before = self._clock(), self._silent
+        now, before, runs = self._clock(), self._silent, self.look().runs
         self._silent = {
-            run: before[run] if before.get(run, (0.0, 0.0))[0] == found.heard else (found.heard, now)
-            for run, found in self.look().runs.items()
+            name: before[name] if before.get(name, (0.0, 0.0))[0] == run.heard else (run.heard, now)
+            for name, run in runs.items()
         }
-        for run, (_, since) in self._silent.items():
-            if now - since > ENDED_SECONDS:
-                self._metrics.fold(run)
+        ended = {name for name, (_, since) in self._silent.items() if now - since > ENDED_SECONDS}
+        hosts = {run.host for name, run in runs.items() if name not in ended}
+        for name in ended:
+            self._metrics.fold(name, host_lives=runs[name].host in hosts)

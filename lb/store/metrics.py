@@ -111,14 +111,18 @@ class Metrics:
         )
         return bool(done)
 
-    def fold(self, run: str, silence_seconds: float = ENDED_SECONDS) -> bool:
-        """Add a run to the base if it was silent for so long; False if it was not, or another was faster."""
+    def fold(self, run: str, silence_seconds: float = ENDED_SECONDS, *, host_lives: bool = False) -> bool:
+        """Add a run to the base if it was silent for so long; False if it was not, or another was faster.
+
+        `host_lives`: whether there is another run on its host, which goes on from its figures.
+        """
         return bool(
             self._session.run(
                 "fold",
                 run,
                 silence_seconds,
                 _KNOWN_AS_FOLDED_SECONDS,
+                int(host_lives),
                 metrics_run=self._keys.metrics_run(run),
             )
         )

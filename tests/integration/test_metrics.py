@@ -166,14 +166,17 @@ def ask(balancer: Balancer, requests: int) -> None:
 
 @pytest.mark.slow
 def test_a_store_that_was_emptied_has_it_all_back(origin: str, store: Valkey) -> None:
-    with Balancer({"servers": [origin], "redis": store.url}, workers=2) as balancer:
+    config = {"servers": [origin], "redis": store.url}
+    with Balancer(config, workers=1) as gone:
+        ask(gone, 50)
+    with Balancer(config, workers=2) as balancer:
         ask(balancer, 200)
-        assert answered(balancer) == 200
+        assert answered(balancer) == 250
         with connect(store.url) as connection:
             connection.flushall()
-        assert eventually(lambda: answered(balancer) == 200, seconds=30)
+        assert eventually(lambda: answered(balancer) == 250, seconds=30)
         ask(balancer, 100)
-        assert answered(balancer) == 300
+        assert answered(balancer) == 350
 
 
 @pytest.mark.slow

@@ -193,11 +193,19 @@ def test_what_was_counted_stays_when_its_run_is_folded(
     other.publisher.publish()
     before = metrics.figures().totals
     for each in (host, other):
-        assert metrics.fold(each.publisher.run, silence_seconds=-1)
+        assert metrics.fold(each.publisher.run, silence_seconds=-1, host_lives=True)
         assert not metrics.fold(each.publisher.run, silence_seconds=-1)
         assert metrics.figures().totals == before
     assert metrics.figures().runs == {}
     assert not connection.exists(keys.metrics_run(host.publisher.run))
+
+
+def test_hosts_that_are_gone_for_good_are_counted_together(metrics: Metrics, host: Host, other: Host):
+    for each in (host, other):
+        each.meters.accepted()
+        each.publisher.publish()
+        metrics.fold(each.publisher.run, silence_seconds=-1)
+    assert metrics.figures().totals == {"@": {"accepted": 2}}
 
 
 def test_a_run_that_was_heard_of_is_not_folded(metrics: Metrics, host: Host):

@@ -1,7 +1,8 @@
 -- Adds what a run has counted that will count no more to the base, so that sums over runs stay the same.
 --@include clock
 -- KEYS: metrics metrics_base metrics_folded metrics_run
--- ARGV: run, seconds of silence after which a run has ended, seconds for which it is known as folded
+-- ARGV: run, seconds of silence after which a run has ended, seconds for which it is known as folded,
+--       1 if its host lives on: then what belongs to that stays apart
 -- Return: 1, or 0 if the run was heard of since, or is folded already
 local heard = redis.call('ZSCORE', metrics, ARGV[1])
 if not heard or now - heard <= tonumber(ARGV[2]) then return 0 end
@@ -19,9 +20,10 @@ end
 local about = { host = true, number = true, now = true }
 local fields = redis.call('HGETALL', metrics_run)
 for i = 1, #fields, 2 do
-  if not about[fields[i]] then
-    local base = redis.call('HGET', metrics_base, fields[i]) or ''
-    redis.call('HSET', metrics_base, fields[i], sum(base, fields[i + 1]))
+  local row = fields[i]
+  if ARGV[4] ~= '1' and row:sub(1, 1) == '@' then row = '@' end -- hosts come and go under ever new names
+  if not about[row] then
+    redis.call('HSET', metrics_base, row, sum(redis.call('HGET', metrics_base, row) or '', fields[i + 1]))
   end
 end
 redis.call('DEL', metrics_run)
