@@ -69,11 +69,14 @@ def home() -> Iterator[Path]:
         yield Path(directory)
 
 
-def test_what_the_service_takes_away_is_not_needed(home: Path) -> None:
-    """The balancer starts and answers without rights, where it can write nothing but its data."""
+@pytest.mark.parametrize("store", ["embedded", "given"])
+def test_what_the_service_takes_away_is_not_needed(home: Path, store: str, store_url: str) -> None:
+    """The balancer starts and answers without rights, where it can write nothing but the embedded store."""
     sandbox = _sandbox(home)
     config, log = home / "config.json", home / "log"
-    config.write_text(json.dumps(CONFIG))
+    given = {"redis": store_url, "keyPrefix": home.name} if store == "given" else {}
+    data_dir = home / ("nowhere" if given else "data")
+    config.write_text(json.dumps({**CONFIG, **given}))
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*sandbox, sys.executable, "-m", "lb", "run", "--config", str(config)],
@@ -81,7 +84,7 @@ def test_what_the_service_takes_away_is_not_needed(home: Path) -> None:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env={**os.environ, "LB_DATA_DIR": str(home / "data"), "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**os.environ, "LB_DATA_DIR": str(data_dir), "PYTHONDONTWRITEBYTECODE": "1"},
         )
     try:
         ready = eventually(lambda: READY.search(log.read_text()), seconds=30, what="the ready line")
