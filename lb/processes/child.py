@@ -63,6 +63,7 @@ class Child:
         self._restart_at: float | None = None
         self._grace = 0.0  # how long after it was asked that is
         self._stopped = self._retired = self._killed = False
+        self._untold: set[signal.Signals] = set()
         self._again = False  # start the next at once: this one ends because it was asked to
 
     @property
@@ -86,6 +87,7 @@ class Child:
     def start(self, now: float) -> None:
         """Execute the process; if the system cannot, the next try is due after the usual delay."""
         self.ready, self.exit_code = False, None
+        self._untold.clear()
         self._started = self._beat = now
         self._restart_at = self.kill_at = None
         self._stopped = self._retired = self._killed = self._again = False
@@ -133,6 +135,8 @@ class Child:
             self._beat = now
         if READY in signs:
             self.ready, self.failed_starts, self._start_seconds = True, 0, START_SECONDS
+            while self._untold:
+                self.tell(self._untold.pop())
         return bool(signs)
 
     def stop(self, now: float) -> None:
@@ -156,9 +160,11 @@ class Child:
             self._grace, self.kill_at = seconds, now + seconds
 
     def tell(self, number: signal.Signals) -> None:
-        """Send a signal, if the process is there to take it."""
+        """Send a signal to the process; one that has just started gets it once it is ready to take it."""
         if self._process is not None and self.ready:
             self._process.send_signal(number)
+        elif self._process is not None:
+            self._untold.add(number)
 
     def kill(self) -> None:
         """End the process at once."""

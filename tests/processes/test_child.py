@@ -103,6 +103,17 @@ def test_a_child_that_falls_silent_is_killed(child: Child, caplog: pytest.LogCap
     assert child.due(110.2)
 
 
+def test_a_signal_for_a_child_that_starts_waits_until_it_can_take_it(child: Child) -> None:
+    child.start(0.0)
+    child.tell(signal.SIGUSR1)  # it would end the process now
+    assert child.control
+    select.select([child.control], [], [], 10)
+    assert child.hear(0.0)
+    assert child.ready
+    eventually(lambda: child.reap(0.0), seconds=10)
+    assert child.exit_code == -signal.SIGUSR1
+
+
 def test_silence_is_excused_while_the_supervisor_could_not_hear(child: Child) -> None:
     become_ready(child, 100.0)
     child.excuse(500.0)
