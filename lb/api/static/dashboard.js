@@ -31,7 +31,16 @@ const figuresOf = (rates, connections) => ({
 
 const $ = (id) => document.getElementById(id);
 const rows = new Map(); // table's id + server's id → the row
+const tops = new Map(); // figure → where the scale of its column ends
+const inSight = new Set(); // rows of servers: a pool may have thousands, a window shows a few
 let now = 0; // the API's clock, unix seconds
+
+const sight = new IntersectionObserver((changes) => {
+  for (const { target, isIntersecting } of changes) {
+    inSight[isIntersecting ? "add" : "delete"](target);
+    if (isIntersecting) drawFigures(target);
+  }
+});
 
 // --- the API
 
@@ -203,24 +212,29 @@ function showFigures({ status, servers, rates }) {
   }
   for (const figure of Object.keys(FIGURES)) {
     forget(figure, seen);
-    for (const [id, figures] of seen) note(figure, id, now, figures[figure]);
-    showFigure(figure, TOTAL, seen.get(TOTAL)[figure], $(`total-${figure}`), highestOfTotal(figure));
-    const top = highestOfServers(figure);
-    for (const { id } of servers) {
-      const row = rows.get(`server-rows ${id}`);
-      showFigure(figure, id, seen.get(id)[figure], row.querySelector(`.${figure}`), top);
+    for (const [id, figures] of seen) {
+      note(figure, id, now, figures[figure]);
+      const place = id === TOTAL ? $(`total-${figure}`) : rows.get(`server-rows ${id}`).querySelector(`.${figure}`);
+      showFigure(figure, figures[figure], place.querySelector(".value"));
     }
+    tops.set(figure, highest(figure, FIGURES[figure].least, (name) => name !== TOTAL));
+    const topOfTotal = highest(figure, FIGURES[figure].least, (name) => name === TOTAL);
+    drawFigure(figure, TOTAL, $(`total-${figure}`), topOfTotal);
   }
+  inSight.forEach(drawFigures);
 }
 
-const highestOfTotal = (figure) => highest(figure, FIGURES[figure].least, (name) => name === TOTAL);
-const highestOfServers = (figure) => highest(figure, FIGURES[figure].least, (name) => name !== TOTAL);
-
-function showFigure(figure, name, value, place, top) {
-  const { title, text } = FIGURES[figure];
-  const shown = place.querySelector(".value");
-  put(shown, value === null ? NOTHING : text(value));
+function showFigure(figure, value, shown) {
+  put(shown, value === null ? NOTHING : FIGURES[figure].text(value));
   if (figure === "errors") shown.classList.toggle("failed", value >= 0.001);
+}
+
+function drawFigures(row) {
+  for (const [figure, top] of tops) drawFigure(figure, row.dataset.id, row.querySelector(`.${figure}`), top);
+}
+
+function drawFigure(figure, name, place, top) {
+  const { title, text } = FIGURES[figure];
   draw(place.querySelector("svg"), { figure, name, now, top, text, title });
 }
 
@@ -316,7 +330,7 @@ function newServerRow({ id, url, source }) {
     const kind = `number figure ${figure}${figure === "flight" ? "" : " rate-only"}`;
     return cell(label, kind, make("span", "", "value"), newLine());
   });
-  return newRow(id, [
+  const row = newRow(id, [
     head(id, `${url === `http://${id}` ? "" : `${url}, `}${source === "config" ? "from the config" : "by an operator"}`),
     cell("", "state", make("span", "", "badge"), make("span", "", "small why")),
     cell("Weight", "number weight"),
@@ -324,6 +338,8 @@ function newServerRow({ id, url, source }) {
     cell("Last check", "wide check", make("span", "", "verdict"), make("span", "", "small took")),
     cell("", "acts writes", ...Object.keys(acts).map((name) => button(name, id))),
   ]);
+  sight.observe(row);
+  return row;
 }
 
 function newRemovedRow({ id, url }) {
