@@ -4,6 +4,8 @@ import io
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from urllib3.util import SKIP_HEADER
 
 from lb.config import Config
@@ -13,8 +15,8 @@ from lb.wsgi.call import Call, Calls
 from tests.wsgi.test_environ import environ
 
 
-def read(settings: dict[str, Any] | None = None, **more: Any) -> Call:
-    config = Config.model_validate(settings or {})
+def read(own: dict[str, Any] | None = None, **more: Any) -> Call:
+    config = Config.model_validate(own or {})
     wsgi = {"wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(), "REMOTE_ADDR": "10.0.0.1"}
     return Calls(config, header_settings(config)).read({**environ(), **wsgi, **more})
 
@@ -98,6 +100,29 @@ def test_what_is_not_sound_is_refused(status: int, more: dict[str, str]) -> None
     with pytest.raises(ClientError) as caught:
         read({"limits": {"bodyBytes": 1000}}, **more)
     assert caught.value.status == status
+
+
+SPECIAL = ("CONNECTION", "TRANSFER_ENCODING", "UPGRADE", "HOST", "X_FORWARDED_FOR")
+KEYS = st.from_regex(r"HTTP_[A-Z0-9_]{1,12}", fullmatch=True) | st.sampled_from(
+    ["CONTENT_LENGTH", "CONTENT_TYPE", *(f"HTTP_{name}" for name in SPECIAL)]
+)
+WORDS = st.text(st.characters(max_codepoint=255), max_size=20)
+VALUES = WORDS | st.sampled_from(["chunked", "1", "upgrade", "b"])
+
+
+@settings(max_examples=300)
+@given(more=st.dictionaries(KEYS, VALUES, max_size=6), path=WORDS, query=WORDS, method=WORDS)
+def test_whatever_a_server_hands_on_is_refused_or_sound(
+    more: dict[str, str], path: str, query: str, method: str
+) -> None:
+    try:
+        call = read(**{**more, "PATH_INFO": f"/{path}", "QUERY_STRING": query, "REQUEST_METHOD": method})
+    except ClientError:
+        return
+    values = [value for _, value in call.headers("s:1").items() if value != SKIP_HEADER]
+    assert not any(set(word) & set(b"\r\n\0") for word in [call.request.target, *values])
+    assert call.request.target.isascii()
+    assert b" " not in call.request.target
 
 
 def test_a_wish_for_http_2_is_overlooked() -> None:
