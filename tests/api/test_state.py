@@ -17,7 +17,7 @@ def worker(connection, keys):
     """A worker with two requests in flight to localhost:5001."""
     worker = WorkerId("host-1-abc")
     own = {"worker": keys.worker(worker), "worker_connections": keys.worker_connections(worker)}
-    Session(connection, keys).run("register", worker, "host", 1, time.time(), "localhost:5001", 2, **own)
+    Session(connection, keys).run("register", worker, "host", 1, time.time(), 1, "localhost:5001", 2, **own)
 
 
 @pytest.fixture
