@@ -6,7 +6,7 @@ Importing this costs pydantic's import (a tenth of a second): commands import it
 from __future__ import annotations
 
 from lb.config.addresses import ListenAddress, normalise_server_id, parse_server_url
-from lb.config.load import Setting, environment_warnings, from_json, load, settings, to_json
+from lb.config.load import Setting, environment_warnings, from_json, load, pin_file, settings, to_json
 from lb.config.model import Config
 from lb.config.sections import AdminApi, HealthCheck, Limits, PassiveHealth, Timeouts, Webhook
 from lb.config.values import StatusRange, format_duration, parse_duration
@@ -29,6 +29,7 @@ __all__ = [
     "normalise_server_id",
     "parse_duration",
     "parse_server_url",
+    "pin_file",
     "settings",
     "to_json",
 ]

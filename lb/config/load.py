@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_origin
@@ -19,6 +19,8 @@ from lb.config.sections import Section, is_section
 from lb.errors import ConfigError
 
 DEFAULT_FILE = Path("config.json")
+#: Names the file where no flag does.
+FILE_VARIABLE = "LB_CONFIG"
 
 #: Flags whose name is not the setting's: they are given once per entry.
 _FLAGS = {"servers": "server"}
@@ -91,7 +93,7 @@ def collect(
     """
     if unknown := overrides.keys() - {setting.name for setting in settings()}:
         raise TypeError(f"no such settings: {', '.join(sorted(unknown))}")
-    path = path or (Path(environ["LB_CONFIG"]) if environ.get("LB_CONFIG") else None)
+    path = path or (Path(environ[FILE_VARIABLE]) if environ.get(FILE_VARIABLE) else None)
     if path is None and DEFAULT_FILE.exists():
         path = DEFAULT_FILE
     values = _read(path) if path else {}
@@ -105,6 +107,15 @@ def collect(
             _put(values, setting.keys, setting.from_text(text))
             origins[setting.keys] = f"environment {setting.variable}"
     return values, origins, str(path) if path else "configuration"
+
+
+def pin_file(environ: MutableMapping[str, str]) -> None:
+    """Have later loads read `config.json` because it is here now: if it is gone then, that is a mistake.
+
+    Else a reload at the moment in which somebody replaces the file would find no servers, and remove all.
+    """
+    if not environ.get(FILE_VARIABLE) and DEFAULT_FILE.exists():
+        environ[FILE_VARIABLE] = str(DEFAULT_FILE)
 
 
 def environment_warnings(environ: Mapping[str, str]) -> list[str]:

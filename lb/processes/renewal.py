@@ -22,6 +22,39 @@ Start = Callable[[Child], None]
 FAILED_STARTS = 3
 
 
+class Renewals:
+    """At most one renewal at a time: a later one takes the place of one that is not done.
+
+    Only a reload does not end an upgrade: that reads the configuration too, so it waits and is needed only if
+    there is no upgrade after all.
+    """
+
+    def __init__(self, reload: Callable[[], Iterator[None]], upgrade: Callable[[], Iterator[None]]) -> None:
+        self._make_reload = reload
+        self._make_upgrade = upgrade
+        self._steps: Iterator[None] | None = None
+        self._upgrading = self._reload_next = False
+
+    def reload(self) -> None:
+        """Have the configuration read again."""
+        if self._upgrading:
+            self._reload_next = True
+        else:
+            self._steps = self._make_reload()
+
+    def upgrade(self) -> None:
+        """Have the program replaced."""
+        self._steps, self._upgrading = self._make_upgrade(), True
+
+    def go_on(self) -> bool:
+        """Take the steps that can be taken now; whether that was the last one of all."""
+        if self._steps is None or next(self._steps, self) is not self:
+            return False
+        next_one = self._make_reload() if self._reload_next else None
+        self._steps, self._upgrading, self._reload_next = next_one, False, False
+        return next_one is None
+
+
 def reload(crew: Crew, load: Callable[[], Config], start: Start) -> Iterator[None]:
     """Read the configuration again and put it to use; one that does not work changes nothing."""
     before = crew.config

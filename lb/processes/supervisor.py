@@ -10,10 +10,10 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
-from lb.config import Config
+from lb.config import Config, pin_file
 from lb.errors import LBError
 from lb.processes import log, renewal, sockets, upgrade
 from lb.processes.announce import announce, facts, where_it_says_why
@@ -21,6 +21,7 @@ from lb.processes.child import Child, how_it_ended
 from lb.processes.crew import Crew, inherit, muster
 from lb.processes.lines import Lines
 from lb.processes.notify import Notifier
+from lb.processes.renewal import Renewals
 from lb.processes.signals import ALL, STOPS, incoming
 from lb.processes.store_watch import watch_of
 from lb.proxy.line_file import try_to_open
@@ -41,6 +42,7 @@ def run(load: Callable[[], Config], arguments: Sequence[str] = (), *, demo: bool
     the data directory is taken.
     """
     load = partial(_usable, load)
+    pin_file(os.environ)
     estate = upgrade.take_over(os.environ)
     if estate is None:
         with muster(load(), os.environ, demo=demo) as crew:
@@ -69,12 +71,14 @@ class Supervisor:
         taken_over: bool = False,
     ) -> None:
         self._crew = crew
-        self._load = load
         self._arguments = arguments
         self._notifier = Notifier(os.environ)
         self._lines = Lines()
         self._watch = watch_of(crew)
-        self._renewal: Iterator[None] | None = None
+        self._renewals = Renewals(
+            lambda: renewal.reload(crew, load, self._start),
+            lambda: renewal.rehearse(crew, arguments[1:], self._start, self._pass_on),
+        )
         self._stopping = False
         self._status = 0
         self._traffic = taken_over  # whether workers and helpers have been started
@@ -99,7 +103,8 @@ class Supervisor:
         self._reap()  # who ended meanwhile
         crew = self._crew
         self._start(*(c for c in (*crew.foundation, *crew.workers, *crew.helpers) if c.idle))
-        self._renew(renewal.reload(crew, self._load, self._start))
+        self._notifier.reloading()
+        self._renewals.reload()
 
     def _turn(self) -> None:
         """Wait for the next thing to happen, and act on it."""
@@ -135,8 +140,7 @@ class Supervisor:
             self._announced = True
             announce(self._crew)
             self._notifier.ready(facts(self._crew))
-        if self._renewal is not None and next(self._renewal, self) is self:  # it is done
-            self._renewal = None
+        if self._renewals.go_on():
             self._notifier.ready(facts(self._crew))
 
     def _founded(self) -> bool:
@@ -175,9 +179,11 @@ class Supervisor:
         crew = self._crew
         match number:
             case signal.SIGHUP:
-                self._renew(renewal.reload(crew, self._load, self._start))
+                self._notifier.reloading()
+                self._renewals.reload()
             case signal.SIGUSR2:
-                self._renew(renewal.rehearse(crew, self._arguments[1:], self._start, self._pass_on))
+                self._notifier.reloading()
+                self._renewals.upgrade()
             case signal.SIGTTIN:
                 self._start(crew.hire())
             case signal.SIGTTOU if len(crew.workers) > 1:
@@ -188,11 +194,6 @@ class Supervisor:
                     child.tell(number)
         if number in (signal.SIGTTIN, signal.SIGTTOU):
             _log.info("%s, workers now: %d", number.name, len(crew.workers))
-
-    def _renew(self, steps: Iterator[None]) -> None:
-        """Begin a renewal; it takes the place of one that is not done."""
-        self._notifier.reloading()
-        self._renewal = steps
 
     def _pass_on(self) -> None:
         """Become the new program; if that cannot be, go on as this one."""

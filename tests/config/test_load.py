@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lb.config import Config, ListenAddress, from_json, load, parse_server_url, settings, to_json
+from lb.config import Config, ListenAddress, from_json, load, parse_server_url, pin_file, settings, to_json
 from lb.config.values import format_duration
 from lb.errors import ConfigError
 
@@ -29,6 +29,24 @@ def problems_of(path: Path | None, environ: dict[str, str], overrides: dict[str,
     with pytest.raises(ConfigError) as caught:
         load(path, environ, overrides)
     return caught.value.problems
+
+
+def test_a_file_that_was_there_must_be_there_later(file: Path):
+    environ: dict[str, str] = {}
+    pin_file(environ)
+    assert environ == {}  # there was none
+    file.write_text(ORIGINAL)
+    pin_file(environ)
+    assert load(None, environ, {}).servers
+    file.unlink()
+    assert problems_of(None, environ, {}) == ["config.json: no such file"]
+
+
+def test_another_file_that_is_named_stays_named(file: Path):
+    file.write_text(ORIGINAL)
+    environ = {"LB_CONFIG": "other.json"}
+    pin_file(environ)
+    assert environ == {"LB_CONFIG": "other.json"}
 
 
 def test_the_originals_file_loads_unchanged(file: Path):

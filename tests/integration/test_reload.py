@@ -178,6 +178,26 @@ def test_a_bad_configuration_changes_nothing_and_all_of_it_is_said(balancer: Bal
     assert sorted(balancer.pids()) == sorted(before)
 
 
+def test_a_file_that_is_gone_is_no_empty_configuration(balancer: Balancer, server: LongServer) -> None:
+    """As in the moment in which an editor or a deployment replaces it."""
+    balancer.config_path.rename(balancer.home / "moved")
+    send(balancer, signal.SIGHUP)
+    balancer.wait_log(
+        "reload: config.json: no such file\n.*reload: the configuration is not valid, all stays"
+    )
+    send(balancer, signal.SIGUSR2)
+    balancer.wait_log("upgrade: the new program cannot start")
+    with Client(balancer.url) as client:
+        assert client.ask().server == server.id
+
+
+def test_a_reload_does_not_end_an_upgrade_that_is_under_way(balancer: Balancer) -> None:
+    send(balancer, signal.SIGUSR2)
+    eventually(lambda: balancer.pids("rehearse"), seconds=20)
+    send(balancer, signal.SIGHUP)
+    balancer.wait_log("upgrade: the new program takes over\n(.*\n)*.*reload: done", 30)
+
+
 def test_what_cannot_change_stays_and_that_is_said(balancer: Balancer, tmp_path: Path) -> None:
     configure(balancer, port="127.0.0.1:1")
     reload(balancer)

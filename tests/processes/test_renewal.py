@@ -13,6 +13,7 @@ from lb.config import Config, load
 from lb.errors import ConfigError
 from lb.processes import child, renewal
 from lb.processes.crew import Crew, muster
+from lb.processes.renewal import Renewals
 from tests.processes import actor
 from tests.support import eventually
 
@@ -52,6 +53,26 @@ def look_after(crew: Crew) -> bool:
         if one.due(now):
             one.start(now)
     return True
+
+
+def test_a_reload_waits_for_an_upgrade_that_may_make_it_needless() -> None:
+    renewals = Renewals(lambda: iter([None]), lambda: iter([None, None]))
+    assert not renewals.go_on()
+    renewals.upgrade()
+    assert not renewals.go_on()
+    renewals.reload()
+    renewals.reload()
+    assert [renewals.go_on() for _ in range(5)] == [False, False, False, True, False]
+
+
+def test_else_a_later_renewal_takes_the_place_of_an_earlier_one() -> None:
+    for later in ("reload", "upgrade"):
+        begun = []
+        renewals = Renewals(lambda: iter([begun.append("reload")]), lambda: iter([begun.append("upgrade")]))  # noqa: B023
+        renewals.reload()
+        getattr(renewals, later)()
+        assert begun == ["reload", later]
+        assert [renewals.go_on() for _ in range(3)] == [False, True, False]
 
 
 def play(crew: Crew, steps: Iterator[None]) -> None:
