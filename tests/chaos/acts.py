@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from lb.errors import StoreError
+from lb.errors import StoreError, UnknownServerError
 from lb.model import Admin, Health, ServerId
 from tests.chaos.schedule import Step
 from tests.chaos.subject import Host, Subject, added, send_signal, spare
@@ -205,8 +205,19 @@ class Acts:
         time.sleep(max(0.0, self._changed + _SEEN_SECONDS - time.monotonic()))
         self.subject.lose_store()
         self.subject.flush_store()
+        done = self._weigh_at_once(step)
         self.subject.regain_store()
-        return "all"
+        return f"all, and {done} at once"
+
+    def _weigh_at_once(self, step: Step) -> str:
+        """Act on a store that has just lost its pool: that holds, or is refused."""
+        server, weight = self._one(list(self.wishes), step), 1 + int(3 * step.chance)
+        try:
+            self.subject.pool.set_weight(server, weight, "chaos")
+        except UnknownServerError:  # no worker had the time to put the pool back
+            return "nothing"
+        self.wishes[server].weight = weight
+        return self._did(f"{server} {weight}")
 
     # --- servers
 
