@@ -19,7 +19,7 @@ def hold(connection, keys):
     def act(**held: int) -> None:
         flat = [part for server, count in held.items() for part in (server.replace("_", ":"), count)]
         own = {"worker": keys.worker(WORKER), "worker_connections": keys.worker_connections(WORKER)}
-        Session(connection, keys).run("register", WORKER, "host", 1, 0, *flat, **own)
+        Session(connection, keys).run("register", WORKER, "host", 1, 0, 1, *flat, **own)
 
     return act
 

@@ -16,7 +16,7 @@ def facts(out: str) -> dict[str, str]:
 def join(connection, keys, worker: str, host: str, **held: int) -> None:
     flat = [part for server, count in held.items() for part in (server.replace("_", ":"), count)]
     own = {"worker": keys.worker(WorkerId(worker)), "worker_connections": keys.worker_connections(worker)}
-    Session(connection, keys).run("register", worker, host, 1, time.time(), *flat, **own)
+    Session(connection, keys).run("register", worker, host, 1, time.time(), 1, *flat, **own)
 
 
 def test_the_balancer_in_a_few_facts(run, pool, add, store_url):
