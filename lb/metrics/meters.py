@@ -15,7 +15,7 @@ from lb.metrics.scoreboard import Scoreboard, names_of
 from lb.model import ServerId
 
 # Reading them through the module costs 20 ns more each time.
-_CELLS, _LATENCY_BOUNDS = layout.ROW_CELLS, layout.LATENCY_BOUNDS
+_CELLS, _BUCKETS, _LATENCY_BOUNDS = layout.ROW_CELLS, layout.BUCKETS, layout.LATENCY_BOUNDS
 _BATCHES, _BATCH_BOUNDS, _PICKS = layout.BATCHES, layout.BATCH_BOUNDS, layout.PICKS
 _TRIPS, _TRIP_BOUNDS, _TRIP_SECONDS = layout.TRIPS, layout.TRIP_BOUNDS, layout.TRIP_SECONDS
 
@@ -43,11 +43,12 @@ class Meters:
     # --- requests: each ends in exactly one of `answered`, `cut` and `client_gone`
 
     def answered(self, server: ServerId, status: int, seconds: float) -> None:
-        """Count a response sent to its end, `seconds` after its request; server "" for one of our own."""
-        row = self._rows.get(server)
-        if row is None:
+        """Count a response that is sent to its end, `seconds` after its request; server "" for our own."""
+        try:
+            row = self._rows[server]
+        except KeyError:
             row = self._row(server)
-        self._counts[row + status // 100 * 16 + bisect_left(_LATENCY_BOUNDS, seconds)] += 1
+        self._counts[row + status // 100 * _BUCKETS + bisect_left(_LATENCY_BOUNDS, seconds)] += 1
         self._sums[row] += seconds
 
     def cut(self, server: ServerId) -> None:
