@@ -229,6 +229,21 @@ class Cluster(Engine):
             f"redis+cluster://{_CREDENTIALS}@127.0.0.1:{self.nodes[0].port},127.0.0.1:{self.nodes[4].port}"
         )
 
+    def reshard(self, seconds: float) -> None:
+        """Move the pool to another primary, key by key, within so many seconds."""
+        slot = key_slot(Keys().servers.encode())
+        source = self.primary()
+        target = next(node for node in self.nodes[:3] if node is not source)
+        here, there = (node.client.execute_command("CLUSTER", "MYID") for node in (source, target))
+        target.client.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", here)
+        source.client.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", there)
+        keys = source.client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 1000)
+        for key in keys:
+            source.client.execute_command("MIGRATE", "127.0.0.1", target.port, key, 0, 5000)
+            time.sleep(seconds / len(keys))
+        for node in (target, source, *self.nodes[1:3]):
+            node.client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", there)
+
     def _primary_ports(self) -> set[int]:
         slot = key_slot(Keys().servers.encode())
         ports = set()
@@ -262,10 +277,16 @@ class SingleTls(Engine):
 
 
 class Single(Engine):
-    """One server, which the test talks into refusing."""
+    """One server, which the test talks into refusing, or into reading its file slowly."""
 
     def start(self) -> None:
-        server = self._add("server", f'user lb on ">{PASSWORD}" {ACL_RULE}')
+        server = self._add(
+            "server",
+            f'user lb on ">{PASSWORD}" {ACL_RULE}',
+            "rdbcompression no",
+            "loading-process-events-interval-bytes 1024",
+            "key-load-delay 10000",  # microseconds
+        )
         self.url = f"redis://{_CREDENTIALS}@127.0.0.1:{server.port}"
 
     @property

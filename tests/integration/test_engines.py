@@ -112,6 +112,47 @@ def test_a_change_that_no_replica_got_is_put_back_by_the_workers() -> None:
 
 
 @pytest.mark.slow
+def test_a_pool_moves_to_another_node_of_the_cluster_under_load() -> None:
+    """Workers pick locally while its keys are at two places, and go on together at the new one."""
+    with Cluster() as engine, balancing(engine) as fleet:
+        before = engine.primary()
+        fleet.behave(unhurriedly)
+        with fleet.load(connections=8) as load:
+            eventually(lambda: len(load.outcomes) > 50, what="requests that flow")
+            engine.reshard(seconds=2)
+            eventually(lambda: all_registered(fleet), seconds=20, what="workers that registered")
+            eventually(lambda: backs(fleet.balancer.log) >= WORKERS, seconds=20, what="recovery")
+        assert load.errors == []
+        assert engine.primary() is not before
+        fleet.behave(ok)
+        fleet.wait_idle()
+        fleet.reset()
+        rotates_exactly(fleet)
+
+
+@pytest.mark.slow
+def test_a_store_that_reads_its_file_for_long_costs_no_request() -> None:
+    with Single() as engine, balancing(engine) as fleet:
+        for number in range(200):
+            engine.server.client.set(f"other:{number}", "x" * 2000)
+        fleet.pool.set_weight(fleet.ids[0], 2, "test")
+        engine.server.client.save()
+        fleet.behave(unhurriedly)
+        with fleet.load(connections=8) as load:
+            eventually(lambda: len(load.outcomes) > 50, what="requests that flow")
+            engine.server.kill()
+            engine.server.start()
+            eventually(lambda: backs(fleet.balancer.log) == WORKERS, seconds=20, what="recovery")
+        assert load.errors == []
+        assert "is still loading its data" in fleet.balancer.log
+        assert {one.server.id: one.server.weight for one in fleet.pool.list()}[fleet.ids[0]] == 2
+        fleet.behave(ok)
+        fleet.wait_idle()
+        fleet.reset()
+        rotates_exactly(fleet)
+
+
+@pytest.mark.slow
 def test_a_store_that_refuses_costs_no_request_and_is_told_why() -> None:
     """Each time all workers pick locally, and go on together when it is over."""
     with Single() as engine, balancing(engine) as fleet:
