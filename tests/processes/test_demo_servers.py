@@ -8,8 +8,9 @@ import sys
 from io import BytesIO
 from pathlib import Path
 
+from lb.model import ServerId, ServerSpec
 from lb.processes.control import BEAT, READY
-from lb.processes.demo_servers import application
+from lb.processes.demo_servers import _listen, application
 
 
 def ask(body: bytes = b"", *, ends: bool = True) -> tuple[str, dict[str, str], str]:
@@ -36,6 +37,12 @@ def test_it_tells_what_became_of_a_body() -> None:
 
 def test_it_does_not_wait_for_the_end_of_an_upgrade_request() -> None:
     assert ask(b"not a body", ends=False)[2] == "server localhost:5001\n"
+
+
+def test_a_body_does_not_wait_for_its_head_to_be_acknowledged() -> None:
+    for listener in _listen(ServerSpec(ServerId("127.0.0.1:0"), "http://127.0.0.1:0")):
+        with listener:
+            assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_it_gives_signs_of_life_until_its_supervisor_is_gone(tmp_path: Path) -> None:
