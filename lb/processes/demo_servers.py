@@ -71,7 +71,7 @@ def _listen(spec: ServerSpec) -> list[socket.socket]:
     listeners = bind_each(ListenAddress.parse(spec.id), SERVERS_SETTING)
     for listener in listeners:
         if listener.family != socket.AF_UNIX:
-            # Head and body go out apart: on a kept connection the body would wait 40 ms for an acknowledgement.
+            # Head and body go out apart: on a kept connection the body would wait 40 ms for an ACK.
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listen(listener, SERVERS_SETTING)
     if not listeners:
