@@ -438,6 +438,7 @@ def counted(site: Site) -> float:
     return sum(count for one in totals.values() for name, count in one.items() if name.startswith("2xx/"))
 
 
+@pytest.mark.slow
 def test_they_share_the_pool_with_ordinary_workers(valkey: Valkey, keys: Keys) -> None:
     with servers(4) as four, hosted(GEVENT, valkey, keys, four) as site:
         config = settings(valkey, keys, servers=[server.url for server in four])
@@ -506,6 +507,7 @@ def test_what_a_killed_process_held_is_taken_back(valkey: Valkey, keys: Keys) ->
         site.wait_workers(2)
 
 
+@pytest.mark.slow
 def test_the_next_start_takes_back_what_the_last_left(valkey: Valkey, keys: Keys) -> None:
     """There is no other worker and no health-checker."""
     with servers(2) as two, ExitStack() as stack:
@@ -524,6 +526,7 @@ def test_the_next_start_takes_back_what_the_last_left(valkey: Valkey, keys: Keys
             site.wait_workers(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [GEVENT, THREADS], ids=["gevent", "gthread"])
 def test_no_request_fails_because_the_store_stands_still(keys: Keys, command: list[str]) -> None:
     with ExitStack() as stack:
