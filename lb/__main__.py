@@ -19,7 +19,7 @@ import click
 from lb import __version__
 from lb.errors import ConfigError, LBError
 from lb.options import FILE, load_from, warn_of_environment, with_inherited, with_settings
-from lb.terminal import output_of
+from lb.terminal import open_streams, output_of
 
 if TYPE_CHECKING:
     from lb.config import Config
@@ -217,6 +217,7 @@ def api(inherited: Inherited, load: Load) -> None:
 
 def main() -> None:
     """Run the command line; an expected error is one line per problem and exit status 1."""
+    open_streams()
     try:
         with output_of("lb"):
             cli(prog_name="lb")

@@ -1,4 +1,4 @@
-"""How a command ends whose standard output takes no more: one line and a status, no traceback."""
+"""Standard streams that are not as usual: closed from the start, or with no room for what is written."""
 
 from __future__ import annotations
 
@@ -7,8 +7,22 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+_LAST = 2  # of the standard descriptors
 _UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+
+
+def open_streams() -> None:
+    """Open what is closed of standard input, output and error, as nothing.
+
+    Else the next socket would have that descriptor, and processes started here would write to it.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _LAST:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 (to the end)
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
 
 
 @contextmanager

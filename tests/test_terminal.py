@@ -29,3 +29,19 @@ def test_output_that_cannot_be_written_is_one_line(arguments: list[str], tmp_pat
 def test_other_errors_are_left_to_others(number: int) -> None:
     with pytest.raises(OSError, match="boom"), output_of("lb"):
         raise OSError(number, "boom")
+
+
+def test_closed_streams_are_no_place_for_sockets(tmp_path: Path) -> None:
+    """As where a script closes them to detach a process: `lb run <&- >&- 2>&-`."""
+    program = (
+        "import os, sys\n"
+        "for descriptor in (0, 1, 2): os.close(descriptor)\n"
+        "sys.stdout = sys.stderr = None\n"  # as the interpreter has them when it begins so
+        "from lb.terminal import open_streams\n"
+        "open_streams()\n"
+        "print('nobody reads this', file=sys.stderr)\n"
+        "ends = [os.readlink(f'/proc/self/fd/{descriptor}') for descriptor in (0, 1, 2)]\n"
+        "open('ends', 'w').write(' '.join(ends))"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+    assert (tmp_path / "ends").read_text() == "/dev/null /dev/null /dev/null"
