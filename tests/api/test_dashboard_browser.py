@@ -334,6 +334,49 @@ def test_says_when_it_is_not_live_and_comes_back(visit, store_url, keys, tmp_pat
         expect(page.get_by_role("status")).to_have_text("live")
 
 
+FIGURES = """async () => {
+  const { perSecond, duration, share, span } = await import("/static/words.js");
+  return [
+    [0, 3.14159, 99.6, 12345.6, 123456].map(perSecond),
+    [0.00123, 0.0123, 0.1234, 1.234, 12.34].map(duration),
+    [0, 0.0004, 0.0123, 1].map(share),
+    [3.4, 59, 200, 7200, 400000].map(span),
+  ].map((words) => words.join(", ").replaceAll("\u00a0", " "));
+}"""
+
+LINE = """async () => {
+  const { draw, forget, highest, newLine, note } = await import("/static/lines.js");
+  const svg = newLine();
+  const points = [[0, 9], [100, 1], [101, 2], [102, null], [103, 4], [110, 3]];
+  points.forEach(([at, value]) => note("x", "a", at, value));
+  note("x", "b", 110, 8);
+  const top = highest("x", 1, (name) => name === "a");
+  forget("x", new Set(["a"]));
+  draw(svg, { figure: "x", name: "a", now: 110, top, text: String, title: "Figure" });
+  note("x", "a", 125, 5);
+  const later = highest("x", 1, () => true);
+  return [top, later, svg.getAttribute("aria-label"), svg.children[1].getAttribute("d")];
+}"""
+
+
+def test_figures_have_as_many_digits_as_matter(visit, url):
+    assert visit(url).evaluate(FIGURES) == [
+        "0, 3.1, 100, 12,346, 123k",
+        "1.23 ms, 12.3 ms, 123 ms, 1.23 s, 12.3 s",
+        "0 %, <0.1 %, 1.2 %, 100 %",
+        "3 s, 59 s, 3 min, 2 h, 5 days",
+    ]
+
+
+def test_lines_break_where_nothing_was_seen_and_share_a_scale(visit, url):
+    """What is older than two minutes is forgotten, and so is who left."""
+    top, later, told, drawn = visit(url).evaluate(LINE)
+
+    assert (top, later) == (9, 5)
+    assert told == "Figure, last two minutes: 1 to 9"
+    assert drawn == "M10.0,1.0M110.0,17.0L111.0,15.0M113.0,11.0M120.0,13.0"
+
+
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_nothing_stands_in_the_way_of_a_screen_reader(visit, url, pool: BackendPool, add, viewport):
     """As far as the rules of axe tell."""
