@@ -17,12 +17,14 @@ class TlsFront:
     """Listens on localhost with a certificate, from entry to exit, and passes on to what `dial` connects to.
 
     Clients must show a certificate of the same authority. Its files are `directory`/ca.pem, client.pem (with
-    the key) and, for a stranger, stranger.pem.
+    the key) and, for a stranger, stranger.pem. Several fronts may have one authority, and so one directory.
     """
 
-    def __init__(self, dial: Callable[[], socket.socket], directory: Path) -> None:
+    def __init__(
+        self, dial: Callable[[], socket.socket], directory: Path, authority: trustme.CA | None = None
+    ) -> None:
         self._dial = dial
-        authority = trustme.CA()
+        authority = authority or trustme.CA()
         authority.cert_pem.write_to_path(directory / "ca.pem")
         for name, signer in (("client", authority), ("stranger", trustme.CA())):
             signer.issue_cert(f"{name}@example.com").private_key_and_cert_chain_pem.write_to_path(

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 import redis
+import trustme
 from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.retry import Retry
@@ -255,6 +256,45 @@ class Cluster(Engine):
         return ports
 
 
+class ClusterTls(Cluster):
+    """Three primaries, each behind TLS that asks for a certificate, and named by their certificate's name."""
+
+    def start(self) -> None:
+        authority, self._fronts = trustme.CA(), []
+        for number in range(3):
+            bus = free_port()
+            front = TlsFront(lambda number=number: self._dial(number), self.home, authority)
+            self._fronts.append(front)
+            front.__enter__()
+            self._add(
+                f"node{number}",
+                "cluster-enabled yes",
+                f"cluster-port {bus}",
+                f"cluster-announce-port {front.port}",
+                "cluster-announce-hostname localhost",
+                "cluster-preferred-endpoint-type hostname",
+                f'user lb on ">{PASSWORD}" {ACL_RULE}',
+            )
+            self.nodes[0].client.execute_command("CLUSTER", "MEET", "127.0.0.1", self.nodes[-1].port, bus)
+        for node, (first, last) in zip(self.nodes, ((0, 5460), (5461, 10922), (10923, 16383)), strict=True):
+            node.client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
+        eventually(lambda: all(map(is_whole, self.nodes)), seconds=20, what="a cluster that serves")
+        places = ",".join(f"localhost:{front.port}" for front in self._fronts[:2])
+        self.url = f"rediss+cluster://{_CREDENTIALS}@{places}?{self._fronts[0].options_with_client}"
+
+    def close(self) -> None:
+        for front in self._fronts:
+            front.__exit__(None, None, None)
+        super().close()
+
+    def _dial(self, number: int) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.nodes[number].port))
+
+    def _primary_ports(self) -> set[int]:
+        announced = {front.port: node.port for front, node in zip(self._fronts, self.nodes, strict=True)}
+        return {announced[port] for port in super()._primary_ports()}
+
+
 class SingleTls(Engine):
     """One server that writes all to its file, behind TLS that asks for a certificate; it is started again."""
 
@@ -318,12 +358,17 @@ def follows(replica: Node, primary: str) -> bool:
     return False
 
 
+def is_whole(node: Node) -> bool:
+    """Tell whether a node takes its cluster for whole."""
+    state: str = node.client.execute_command("CLUSTER", "INFO")
+    return {"cluster_state:ok", "cluster_slots_ok:16384"} <= set(state.splitlines())
+
+
 def serves(node: Node) -> bool:
     """Tell whether a node takes its cluster for whole, and its copy, if it is one, for complete."""
-    state: str = node.client.execute_command("CLUSTER", "INFO")
     replication = node.client.info("replication")
     return (
-        {"cluster_state:ok", "cluster_slots_ok:16384"} <= set(state.splitlines())
+        is_whole(node)
         and replication.get("master_link_status", "up") == "up"
         and (replication["role"] == "slave" or replication["connected_slaves"] == 1)
     )

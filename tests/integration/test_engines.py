@@ -22,6 +22,7 @@ from tests.integration.engines import (
     PASSWORD,
     SENTINEL_ACL_RULE,
     Cluster,
+    ClusterTls,
     Engine,
     Sentinel,
     Single,
@@ -112,9 +113,10 @@ def test_a_change_that_no_replica_got_is_put_back_by_the_workers() -> None:
 
 
 @pytest.mark.slow
-def test_a_pool_moves_to_another_node_of_the_cluster_under_load() -> None:
+@pytest.mark.parametrize("kind", [Cluster, ClusterTls])
+def test_a_pool_moves_to_another_node_of_the_cluster_under_load(kind: type[Cluster]) -> None:
     """Workers pick locally while its keys are at two places, and go on together at the new one."""
-    with Cluster() as engine, balancing(engine) as fleet:
+    with kind() as engine, balancing(engine) as fleet:
         before = engine.primary()
         fleet.behave(unhurriedly)
         with fleet.load(connections=8) as load:
