@@ -43,8 +43,9 @@ def _as_data_directory(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        reason = "it is a file" if path.is_file() else (error.strerror or str(error)).lower()
         raise LBError(
-            f"cannot use {path} as data directory: {error.strerror}; choose another with --data-dir"
+            f"cannot use {path} as data directory: {reason}; choose another with --data-dir"
         ) from error
 
 

@@ -9,6 +9,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from lb.config import ListenAddress
+from lb.config.addresses import UNIX
 from lb.errors import LBError
 
 #: Connections that wait to be accepted; the system caps it by its own limit (net.core.somaxconn).
@@ -21,6 +22,7 @@ SERVERS_SETTING = '"servers" in the config'
 
 _ADVICE = {
     errno.EADDRINUSE: "another process listens there; stop it or choose another with {setting}",
+    errno.EEXIST: "move it away, or choose another with {setting}",
     errno.EACCES: "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE); choose another with {setting}",
     errno.EADDRNOTAVAIL: "this machine has no such address; choose another with {setting}",
 }
@@ -88,7 +90,8 @@ def url_of(sock: socket.socket) -> str:
 
 
 def _unusable(place: str, error: OSError, setting: str) -> LBError:
-    advice = _ADVICE.get(error.errno or 0, "choose another with {setting}").format(setting=setting)
+    number = 0 if error.errno == errno.EACCES and place.startswith(UNIX) else error.errno or 0
+    advice = _ADVICE.get(number, "choose another with {setting}").format(setting=setting)
     return LBError(f"cannot listen on {place}: {(error.strerror or str(error)).lower()}; {advice}")
 
 
@@ -130,6 +133,8 @@ def _bind_path(sock: socket.socket, path: Path) -> None:
     try:
         sock.bind(str(path))
     except OSError as error:
+        if error.errno == errno.EADDRINUSE and not path.is_socket():
+            raise FileExistsError(errno.EEXIST, "a file that is no socket is there") from error
         if error.errno != errno.EADDRINUSE or not _left_behind(path):
             raise
         path.unlink()
@@ -151,9 +156,9 @@ def own_files() -> dict[str, int]:
 
 
 def _left_behind(path: Path) -> bool:
-    """Whether a path is a unix socket that nobody listens on."""
+    """Whether nobody listens on the unix socket at a path."""
     with closing(socket.socket(socket.AF_UNIX)) as probe:
-        return path.is_socket() and probe.connect_ex(str(path)) == errno.ECONNREFUSED
+        return probe.connect_ex(str(path)) == errno.ECONNREFUSED
 
 
 def _remove_own_files() -> None:

@@ -36,7 +36,7 @@ def test_a_full_disk_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "pwrite", full)
-    with pytest.raises(LBError, match="as data directory: No space left on device; choose another"):
+    with pytest.raises(LBError, match="as data directory: no space left on device; choose another"):
         lock.take(tmp_path / "lock", "lb run")
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import socket
 import stat
 from collections.abc import Iterator
@@ -117,9 +118,22 @@ def test_the_file_of_a_dead_process_is_replaced_and_that_of_a_living_one_is_not(
 
 def test_a_file_that_is_no_socket_is_left_alone(place: ListenAddress) -> None:
     Path(place.path).write_text("mine")
-    with pytest.raises(LBError, match="address already in use"):
+    with pytest.raises(
+        LBError, match="a file that is no socket is there; move it away, or choose another with"
+    ):
         sockets.bind(place, "--port")
     assert Path(place.path).read_text() == "mine"
+
+
+def test_a_folder_that_is_not_ours_needs_no_privilege_of_ports(
+    place: ListenAddress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(sockets, "_bind_path", refuse)
+    with pytest.raises(LBError, match=r"permission denied; choose another with --port$"):
+        sockets.bind(place, "--port")
 
 
 def test_the_file_is_removed_at_the_end_unless_another_process_has_it(place: ListenAddress) -> None:
