@@ -58,7 +58,7 @@ class DataPlane:
         )
         self._acceptor = Acceptor(
             listener,
-            lambda sock: made_of.stream(sock, self._deadlines),
+            lambda sock: Stream(sock, self._deadlines),
             self._serve,
             meters,
             max_clients=config.limits.clients,
