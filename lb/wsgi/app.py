@@ -20,8 +20,8 @@ class Application:
     """Forwards what it is called with (PEP 3333).
 
     Each process joins the fleet for itself, at its first request or with `start`. Nothing that cannot be
-    shared is made before, so a server may load the application and then fork. Nor is urllib3 or redis imported
-    before, unless gevent has patched the standard library already: it may do so after the fork.
+    shared is made before, so a server may load the application and then fork. Nor are urllib3 and redis
+    imported before, unless gevent has patched the standard library already: it may do so after the fork.
     """
 
     def __init__(self, config: Config) -> None:
