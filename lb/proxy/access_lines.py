@@ -71,7 +71,6 @@ class Lines:
         self._names = _Memory[str](lambda name: self.name(name.encode()))
         self._numbers = _Memory[int](lambda number: b"%d" % number)
         self._statuses = _Memory[int](lambda status: b"%d" % status if status else self.nothing)
-        self._seconds = _Memory[int](lambda micros: self.nothing if micros < 0 else b"%.6f" % (micros / 1e6))
 
     def __call__(self, records: Sequence[Record], clock: float) -> bytes:
         """Write a line for each; `clock` is what monotonic seconds lack to those of the wall clock.
@@ -79,9 +78,9 @@ class Lines:
         All are one template, repeated, filled in at once: 0.9 µs per line, and 1.2 with one for each.
         """
         methods, targets, headers, protocols = self._methods, self._targets, self._headers, self.protocols
-        names, numbers, statuses, seconds = self._names, self._numbers, self._statuses, self._seconds
-        parts: list[bytes] = []
-        until, stamp, zero = 0.0, b"", seconds[0]
+        names, numbers, statuses = self._names, self._numbers, self._statuses
+        parts: list[bytes | float] = []
+        until, stamp = 0.0, b""
         for (
             when,
             client,
@@ -113,10 +112,10 @@ class Lines:
                 word if word.isalnum() and len(word) <= _WORD else self.word(word),
                 names[server],
                 numbers[attempts],
-                seconds[int(queue * 1e6)],
-                seconds[int(link * 1e6)] if link else zero,
-                seconds[int(head * 1e6)],
-                seconds[int(total * 1e6)],
+                queue,
+                b"%.6f" % link if link else b"0.000000",
+                b"%.6f" % head if head >= 0 else self.nothing,
+                total,
                 numbers[came],
                 names[why],
             )
@@ -152,7 +151,7 @@ class Combined(Lines):
 
     template = (
         b'%b - - [%b] "%b%b%b" %b %b %b id=%b server=%b attempts=%b '
-        b"queue=%b connect=%b first_byte=%b total=%b received=%b reason=%b\n"
+        b"queue=%.6f connect=%b first_byte=%b total=%.6f received=%b reason=%b\n"
     )
     nothing = b"-"
     protocols: ClassVar = {0: b" HTTP/1.0", 1: b" HTTP/1.1", NO_VERSION: b""}
@@ -187,8 +186,8 @@ class Json(Lines):
 
     template = (
         b'{"client":"%b","time":"%b","method":%b,"target":%b,"protocol":%b,"status":%b,"bytesSent":%b,%b,'
-        b'"requestId":"%b","server":%b,"attempts":%b,"queueSeconds":%b,"connectSeconds":%b,'
-        b'"firstByteSeconds":%b,"totalSeconds":%b,"bytesReceived":%b,"reason":%b}\n'
+        b'"requestId":"%b","server":%b,"attempts":%b,"queueSeconds":%.6f,"connectSeconds":%b,'
+        b'"firstByteSeconds":%b,"totalSeconds":%.6f,"bytesReceived":%b,"reason":%b}\n'
     )
     nothing = b"null"
     protocols: ClassVar = {0: b'"HTTP/1.0"', 1: b'"HTTP/1.1"', NO_VERSION: b"null"}
