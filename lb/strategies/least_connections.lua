@@ -3,38 +3,32 @@
 -- KEYS: load cursor weights connections
 local CHUNK = 1000 -- servers in one call
 
--- The servers at several places among those with the least, if each leaves them when it is picked.
-local function leaving(tied, places)
-  local picked = {}
-  if tied <= 4 * #places then -- one call for all of them takes less than one for each
-    local left = redis.call('ZRANGE', load, 0, tied - 1)
-    for i, place in ipairs(places) do picked[i] = table.remove(left, place + 1) end
-    return picked
-  end
-  local gone = {} -- ascending
-  for i, place in ipairs(places) do
-    local before = 1
-    while gone[before] and gone[before] <= place do
-      place, before = place + 1, before + 1
-    end
-    table.insert(gone, before, place)
-    picked[i] = redis.call('ZRANGE', load, place, place)[1]
-  end
-  return picked
+-- Of the servers from one place in the order to another, the last first.
+local function backwards(from, to, picked)
+  local ids = redis.call('ZRANGE', load, from, to)
+  for i = #ids, 1, -1 do picked[#picked + 1] = ids[i] end
 end
 
--- As many picks as the servers with the least can have before any other could: one each.
+-- As many picks as the servers with the least can have before any other could: one each. As turns go backwards, those
+-- of a batch lie side by side, though each server leaves its equals when it is picked.
 local function take(wanted)
   local first = redis.call('ZRANGE', load, 0, 0, 'WITHSCORES')
   if not first[1] then return {} end
   local tied = redis.call('ZCOUNT', load, first[2], first[2])
   if tied == 1 then return { first[1] } end
-  local turns = math.min(wanted, tied - 1) -- the last one that is left takes no turn
-  local position = redis.call('INCRBY', cursor, turns) - turns
-  if wanted == 1 then return redis.call('ZRANGE', load, position % tied, position % tied) end
-  local places = {}
-  for i = 1, math.min(wanted, tied) do places[i] = (position + i - 1) % (tied - i + 1) end
-  return leaving(tied, places)
+
+  local last, picked = tonumber(redis.call('GET', cursor) or 0), {}
+  local place = (last > 0 and last <= tied) and last - 1 or tied - 1
+  local lowest = math.max(place - wanted + 1, 0)
+  backwards(lowest, place, picked)
+  local around = math.min(wanted, tied) - #picked
+  if around > 0 then
+    backwards(tied - around, tied - 1, picked)
+    lowest = tied - around - place - 1 -- among those that were left
+  end
+  if wanted >= tied then lowest = around == 1 and 0 or 1 end -- the last one that is left takes no turn
+  redis.call('SET', cursor, lowest)
+  return picked
 end
 
 -- Writes the load of servers; with 'XX' of those that are in the order already.

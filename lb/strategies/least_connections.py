@@ -9,7 +9,7 @@ from lb.strategies.base import LocalPool, Strategy
 
 
 def pick(pool: LocalPool, excluded: Collection[ServerId]) -> ServerId | None:
-    """Take the least loaded; among equals, the cursor rotates (and moves only then)."""
+    """Take the least loaded; among equals, the cursor goes backwards (and moves only then)."""
     loads = {
         server: pool.connections.get(server, 0) / weight
         for server, weight in pool.weights.items()
@@ -19,7 +19,10 @@ def pick(pool: LocalPool, excluded: Collection[ServerId]) -> ServerId | None:
         return None
     least = min(loads.values())
     tied = sorted(server for server, load in loads.items() if load == least)
-    return tied[pool.advance() % len(tied)] if len(tied) > 1 else tied[0]
+    if len(tied) > 1:
+        pool.cursor = (pool.cursor if 0 < pool.cursor <= len(tied) else len(tied)) - 1
+        return tied[pool.cursor]
+    return tied[0]
 
 
 LEAST_CONNECTIONS = Strategy("least-connections", pick)
