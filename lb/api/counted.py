@@ -29,11 +29,11 @@ class Counted:
         self._last = Figures()
         self._lock = Lock()
 
-    def publish(self) -> None:
-        """Publish; StoreError if the store does not take it."""
+    def publish(self, *, last: bool = False) -> None:
+        """Publish; StoreError if the store does not take it. The `last` time nobody does after this."""
         with self._lock:
             if self._publisher is not None:
-                self._publisher.publish()
+                self._publisher.publish(last=last)
 
     def look(self) -> Figures:
         """Read the figures of the fleet, its own as of now; StoreError if the store does not tell."""
@@ -43,7 +43,7 @@ class Counted:
                 if self._publisher is not None:
                     self._publisher.publish()
                 figures = self._metrics.figures()
-                if self._last.since not in ("", figures.since):
+                if figures.lack(self._last):
                     self._metrics.put_back(self._last)
                     figures = self._metrics.figures()
             except StoreError:

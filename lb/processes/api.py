@@ -62,7 +62,7 @@ def run(config: Config, listener: socket.socket, control: Control, board: Scoreb
     gevent.spawn(_count, counted)
     server.serve_forever(_STOP_SECONDS)
     with suppress(StoreError):
-        counted.publish()  # the workers have ended: all of it
+        counted.publish(last=True)  # the workers have ended: all of it
 
 
 def _beat(server: WSGIServer, control: Control) -> None:

@@ -135,7 +135,7 @@ class Member:
     def leave(self) -> None:
         """Leave the fleet in good order: from now on nothing is counted for this worker."""
         try:
-            self._publish()
+            self._publish(last=True)
             self._waiting(self._fleet.leave, self.id)
         except StoreError as error:
             _log.debug("left without a word: %s", error)  # the others notice the silence
@@ -180,9 +180,9 @@ class Member:
             self._waiting(self._fleet.store_back, self.id, self._untold_seconds)
         self._untold_seconds = 0.0
 
-    def _publish(self) -> None:
+    def _publish(self, *, last: bool = False) -> None:
         if self._publisher is not None:
-            self._waiting(self._publisher.publish)
+            self._waiting(self._publisher.publish, last=last)
 
     def _follow_pool(self) -> None:
         while True:

@@ -40,6 +40,7 @@ class Run:
 
     host: str
     heard: float  # unix seconds of its last publication
+    number: int  # of that, greater each time
     totals: Totals
     now: Counts | None  # what is true of its workers now; None if that is too old
 
@@ -51,6 +52,14 @@ class Figures:
     runs: Mapping[str, Run] = field(default_factory=dict)
     base: Totals = field(default_factory=dict)  # of runs that were folded
     since: str = ""  # unix seconds: when the counting began
+
+    def lack(self, known: Figures) -> bool:
+        """Whether the store has lost some of what it was known to hold."""
+        if known.since not in ("", self.since):
+            return True
+        return any(
+            name in known.runs and run.number < known.runs[name].number for name, run in self.runs.items()
+        )
 
     @property
     def totals(self) -> Totals:
@@ -98,10 +107,14 @@ class Metrics:
         raise StoreUnavailableError("the hosts of the fleet come and go too fast to add up what they count")
 
     def put_back(self, figures: Figures) -> bool:
-        """Give a store that was emptied what it held; False if another did. Who lives says the rest."""
+        """Give a store that lost some of these figures what it held; False if it holds them all.
+
+        The runs look a little older than they are, so that who lives says everything again.
+        """
         words: list[str | float] = []
         for name, run in figures.runs.items():
-            words += (name, run.heard, json.dumps({"host": run.host, **_texts(run.totals)}))
+            fields = {"host": run.host, "number": str(run.number - 1), **_texts(run.totals)}
+            words += (name, run.heard, str(run.number - 1), json.dumps(fields))
         done = self._session.run(
             "put_back",
             figures.since,
@@ -139,6 +152,7 @@ class Publisher:
         self._clock = clock
         self._base: Totals = {}  # of this scoreboard, but counted in the base already
         self._number = ""  # of the last publication, if the store is known to hold it
+        self._newest = 0
         self._said: dict[str, str] = {}  # with it
         self._written: dict[str, str] = {}  # with the last that went to the store's disk
         self._disk_due = 0.0
@@ -148,10 +162,15 @@ class Publisher:
         """Return what there is to publish."""
         totals = totals_of(self._board)
         add(totals, self._base, sign=-1)
-        return Run(self._board.host, time.time(), totals, gauges_of(self._board))
+        return Run(self._board.host, time.time(), time.time_ns(), totals, gauges_of(self._board))
 
-    def publish(self) -> None:
-        """Publish; raises what `Metrics` raises, and then the next time says everything."""
+    def publish(self, *, last: bool = False) -> None:
+        """Publish; raises what `Metrics` raises, and then the next time says everything.
+
+        The `last` time it goes to the store's disk, as nobody will tell it again.
+        """
+        if last:
+            self._disk_due = 0.0
         own = self.own()
         fields = {**_texts(own.totals), "host": own.host, "now": text_of(own.now or {})}
         done = self._say(fields)
@@ -166,7 +185,8 @@ class Publisher:
         to_disk = not after or self._clock() >= self._disk_due
         known = {} if not after else self._written if to_disk else self._said
         changed = {name: text for name, text in fields.items() if known.get(name) != text}
-        number = str(time.time_ns())
+        self._newest = max(time.time_ns(), self._newest + 1)  # greater also after the clock was set back
+        number = str(self._newest)
         done = self._metrics.publish(self.run, after, number, changed, to_disk=to_disk)
         if done == _DONE:
             self._number, self._said = number, fields
@@ -184,7 +204,8 @@ class Publisher:
 def _run_of(columns: Mapping[str, str], heard: float, now: float) -> Run:
     fresh = now - heard <= FRESH_SECONDS
     gauges = counts_of(columns.get("now", "")) if fresh else None
-    return Run(columns.get("host", ""), heard, _totals_in(columns), gauges)
+    number = int(columns.get("number", 0))
+    return Run(columns.get("host", ""), heard, number, _totals_in(columns), gauges)
 
 
 def _texts(totals: Totals) -> dict[str, str]:

@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lb.store.client import connect
 from tests.integration.balancer import Balancer
+from tests.integration.engines import Cluster, Engine, Sentinel, SingleTls
 from tests.integration.plenty import Clients, server
 from tests.support import Valkey, eventually
 
@@ -169,6 +170,7 @@ def test_a_store_that_was_emptied_has_it_all_back(origin: str, store: Valkey) ->
     config = {"servers": [origin], "redis": store.url}
     with Balancer(config, workers=1) as gone:
         ask(gone, 50)
+        assert answered(gone) == 50
     with Balancer(config, workers=2) as balancer:
         ask(balancer, 200)
         assert answered(balancer) == 250
@@ -204,3 +206,21 @@ def test_what_was_counted_outlives_the_balancer(origin: str, store: Valkey) -> N
         with Balancer({"servers": [origin], "redis": store.url}, workers=1) as balancer:
             ask(balancer, 100)
             assert answered(balancer) == requests
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [Sentinel, Cluster, SingleTls])
+def test_a_fail_over_takes_nothing_back(origin: str, kind: type[Engine]) -> None:
+    """Neither of this run nor of one that has ended: both are with the replica, or put back."""
+    with kind() as engine:
+        config = {"servers": [origin], "redis": engine.url}
+        with Balancer(config, workers=1) as ended:
+            ask(ended, 50)
+            assert answered(ended) == 50
+        with Balancer(config, workers=2) as balancer:
+            ask(balancer, 100)
+            assert answered(balancer) == 150
+            engine.fail_over()
+            assert eventually(lambda: total(balancer, "lb_store_up") == 1, seconds=30)
+            ask(balancer, 100)
+            assert eventually(lambda: answered(balancer) == 250, seconds=30)

@@ -213,6 +213,35 @@ def test_a_run_that_was_heard_of_is_not_folded(metrics: Metrics, host: Host):
     assert not metrics.fold(host.publisher.run)
 
 
+def test_the_last_time_it_is_written_to_disk(connection: redis.Redis, metrics: Metrics, host: Host):
+    host.publisher.publish()
+    before = connection.info("replication")["master_repl_offset"]
+    host.count()
+    host.publisher.publish(last=True)
+    assert connection.info("replication")["master_repl_offset"] > before
+
+
+def test_a_store_that_fell_back_has_it_back_though_the_host_is_gone(
+    connection: redis.Redis, metrics: Metrics, keys: Keys, host: Host
+):
+    key = keys.metrics_run(host.publisher.run)
+    host.count(requests=3)
+    host.publisher.publish()
+    old = connection.hgetall(key)
+    host.count(requests=4)
+    host.publisher.publish()
+    known = metrics.figures()
+    connection.hset(key, mapping=old)
+    fallen = metrics.figures()
+    assert fallen.lack(known)
+    assert metrics.put_back(known)
+    assert not metrics.put_back(known)
+    assert requests(metrics) == 7
+    host.count()
+    host.publisher.publish()
+    assert requests(metrics) == 8
+
+
 def test_a_run_that_was_folded_though_it_lives_goes_on_as_another(metrics: Metrics, host: Host):
     host.count(requests=3)
     host.publisher.publish()

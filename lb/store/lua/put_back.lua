@@ -1,22 +1,27 @@
--- A store that was emptied has back what nobody else can tell again: the base, and runs that count no more.
+-- A store that was emptied, or fell back behind what it said, has back what perhaps nobody else can tell again:
+-- the base, and runs that count no more.
 -- KEYS: metrics metrics_base metrics_folded
 -- The keys of the runs come after them.
--- ARGV: when the counting began in the store that was lost, the base as JSON {field: value, …},
---       then for each run: its name, unix seconds of its last publication, its fields as JSON
--- Return: 1, or 0 if somebody has put it back already
-if redis.call('HGET', metrics_base, 'since') == ARGV[1] then return 0 end
+-- ARGV: when the counting began in the store that is known, the base as JSON {field: value, …},
+--       then for each run: its name, unix seconds of its last publication, its number, its fields as JSON
+-- Return: 1, or 0 if all of it is there
+local done = 0
 
 local function put(key, fields)
-  for field, value in pairs(cjson.decode(fields)) do redis.call('HSETNX', key, field, value) end
+  for field, value in pairs(cjson.decode(fields)) do redis.call('HSET', key, field, value) end
+  done = 1
 end
 
-put(metrics_base, ARGV[2])
-redis.call('HSET', metrics_base, 'since', ARGV[1])
+if redis.call('HGET', metrics_base, 'since') ~= ARGV[1] then
+  put(metrics_base, ARGV[2])
+  redis.call('HSET', metrics_base, 'since', ARGV[1])
+end
 for i = 4, #KEYS do
-  local run, heard, fields = unpack(ARGV, 3 * i - 9, 3 * i - 7)
-  if redis.call('EXISTS', KEYS[i]) == 0 and not redis.call('ZSCORE', metrics_folded, run) then
-    redis.call('ZADD', metrics, heard, run)
+  local run, heard, number, fields = unpack(ARGV, 4 * i - 13, 4 * i - 10)
+  local held = redis.call('HGET', KEYS[i], 'number')
+  if not redis.call('ZSCORE', metrics_folded, run) and (not held or tonumber(held) < tonumber(number)) then
     put(KEYS[i], fields)
+    if not held then redis.call('ZADD', metrics, heard, run) end
   end
 end
-return 1
+return done
