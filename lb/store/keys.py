@@ -130,7 +130,7 @@ class Keys:
 
     @property
     def cursor(self) -> str:
-        """String: integer, whose turn it is: modulo the cycle; under least-connections the place among equals."""
+        """String: integer, whose turn it is, modulo the cycle; under least-connections one among equals."""
         return self._name("cursor")
 
     @property
