@@ -18,12 +18,17 @@ from tempfile import TemporaryDirectory
 
 import click
 
+from lb.store import embedded
+from lb.store.client import open_fleet
+from lb.store.fleet import Fleet
+from lb.store.keys import Keys
 from tests.benchmarks.cpu import cpu_seconds
 from tests.benchmarks.load import send
 from tests.benchmarks.origin import Origin, running_origin
 from tests.benchmarks.processes import BenchmarkError
 from tests.benchmarks.subjects import SUBJECTS, RunningSubject
 from tests.benchmarks.workloads import WORKLOADS
+from tests.support import eventually
 
 _STRATEGIES = {"round-robin": "lb", "least-connections": "lb-least-connections"}
 _SETTLE_SECONDS = 2  # longer than the store may be missed, or back, before a worker notices
@@ -89,7 +94,9 @@ def _pairs(
     alone, shared = [], []
     with TemporaryDirectory(prefix="lb-benchmark-") as directory:
         with SUBJECTS[subject].running(origin, Path(directory), *cores) as running:
+            fleet = open_fleet(embedded.socket_url(Path(directory) / "data"), Keys())
             for _ in range(rounds):
+                eventually(lambda: _is_shared(fleet), seconds=20, what="a worker that asks the store")
                 shared.append(_run(running, connections, seconds, cores[1]))
                 with _without_store(running):
                     alone.append(_run(running, connections, seconds, cores[1]))
@@ -128,6 +135,12 @@ def _without_store(subject: RunningSubject) -> Iterator[None]:
         yield
     finally:
         os.kill(store, signal.SIGCONT)
+
+
+def _is_shared(fleet: Fleet) -> bool:
+    """Tell whether the store knows a worker, and this one is not degraded."""
+    workers = fleet.workers()
+    return bool(workers) and not any(one.degraded_since and not one.degraded_until for one in workers)
 
 
 def _worker(subject: RunningSubject) -> int:
