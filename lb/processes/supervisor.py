@@ -81,7 +81,7 @@ class Supervisor:
         )
         self._stopping = False
         self._status = 0
-        self._traffic = taken_over  # whether workers and helpers have been started
+        self._traffic = taken_over  # whether workers have been started
         self._announced = taken_over
 
     def run(self) -> int:
@@ -138,6 +138,7 @@ class Supervisor:
             self._start_traffic()
         if not self._announced and any(worker.ready for worker in self._crew.workers):
             self._announced = True
+            self._start(*self._crew.helpers)  # not before: clients come first
             announce(self._crew)
             self._notifier.ready(facts(self._crew))
         if self._renewals.go_on():
@@ -149,7 +150,7 @@ class Supervisor:
         return self._crew.reconcile.exit_code == 0 and all(child.ready for child in waited_for)
 
     def _start_traffic(self) -> None:
-        """Open the ports, then start those who serve them."""
+        """Open the ports, then start those who serve clients."""
         self._traffic = True
         try:
             sockets.listen(self._crew.client, sockets.CLIENT_SETTING)
@@ -157,7 +158,7 @@ class Supervisor:
         except LBError as error:
             self._give_up(str(error))
         else:
-            self._start(*self._crew.workers, *self._crew.helpers)
+            self._start(*self._crew.workers)
 
     def _start(self, *children: Child) -> None:
         for child in children:
