@@ -17,8 +17,8 @@ from lb.proxy.line_file import LineFile, try_to_open
 
 log = logging.getLogger(__name__)
 
-#: Written together: their lines take 70 µs to make and write, for which the loop stands still. More at once is no
-#: cheaper, as they no longer are in the caches of the processor.
+#: Written together: their lines take 70 µs to make and write, for which the loop stands still. More at once
+#: is no cheaper, as they no longer are in the caches of the processor.
 BATCH = 64
 #: Fewer than a batch wait no longer than this.
 FLUSH_SECONDS = 0.5
