@@ -1,7 +1,7 @@
 """The data plane's parts as they are while an access log is on: they take times and count bytes.
 
 Without one the parts themselves are used, so nothing is paid for it. What overrides a step of a request does
-so once per request and does little: 0.8 µs, and 1.2 for its line (a request: 23 µs).
+so once per request and does little: 1.2 µs, and 1.4 for its line (a request: 23 µs).
 """
 
 from __future__ import annotations
