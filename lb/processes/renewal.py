@@ -43,7 +43,8 @@ class Renewals:
             self._steps = self._make_reload()
 
     def upgrade(self) -> None:
-        """Have the program replaced."""
+        """Have the program replaced. A reload that is under way begins anew if nothing comes of that."""
+        self._reload_next |= self._steps is not None and not self._upgrading
         self._steps, self._upgrading = self._make_upgrade(), True
 
     def go_on(self) -> bool:

@@ -135,7 +135,7 @@ class Journal:
         )
         counts[0], counts[1] = ahead, 0
         client.attempts = client.status = 0
-        client.noted = request
+        client.noted = client.request  # not `request`: what came may have been no request at all
         if len(self._records) >= BATCH:
             self._flush()
 
