@@ -7,12 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tests.benchmarks.cpu import cpu_seconds
 from tests.benchmarks.origin import Origin, run_as
 from tests.benchmarks.processes import (
     executable,
@@ -24,6 +26,9 @@ from tests.benchmarks.processes import (
     wait_until,
 )
 from tests.benchmarks.workloads import WORKLOADS
+
+#: Processes that take no more than this share of a core, for so long, have started and wait.
+_REST_SHARE, _REST_SECONDS = 0.05, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,13 @@ class RunningSubject:
     def store_pid(self) -> int | None:
         """The store's process, if it has one; not the short-lived ones that rewrite the store's file."""
         return self.own_store or next(filter(_is_store, tree(self.root)), None)
+
+    def at_rest(self) -> bool:
+        """Watch for a moment whether all of it has started: what that takes is no part of a request's cost."""
+        pids = self.pids
+        before = cpu_seconds(pids)
+        time.sleep(_REST_SECONDS)
+        return self.pids == pids and cpu_seconds(pids) - before < _REST_SHARE * _REST_SECONDS
 
 
 def _is_store(pid: int) -> bool:
@@ -95,6 +107,7 @@ class Subject(ABC):
             subject = RunningSubject(port, process.pid)
             if subject.store_pid:
                 pin(subject.store_pid, store_core)
+            wait_until(subject.at_rest, process, log)
             yield subject
 
 
