@@ -10,7 +10,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,11 +50,13 @@ class RunningSubject:
         return self.own_store or next(filter(_is_store, tree(self.root)), None)
 
     def at_rest(self) -> bool:
-        """Watch for a moment whether all of it has started: what that takes is no part of a request's cost."""
+        """Watch for a moment whether all of it has started, which is no part of a request's cost."""
         pids = self.pids
-        before = cpu_seconds(pids)
-        time.sleep(_REST_SECONDS)
-        return self.pids == pids and cpu_seconds(pids) - before < _REST_SHARE * _REST_SECONDS
+        with suppress(ProcessLookupError):  # one of them has ended
+            before = cpu_seconds(pids)
+            time.sleep(_REST_SECONDS)
+            return self.pids == pids and cpu_seconds(pids) - before < _REST_SHARE * _REST_SECONDS
+        return False
 
 
 def _is_store(pid: int) -> bool:
