@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +11,8 @@ from threading import Lock
 from lb.api.rates import Rates, Window
 from lb.errors import StoreError
 from lb.store.metrics import ENDED_SECONDS, Figures, Metrics, Publisher
+
+_log = logging.getLogger(__name__)
 
 
 class Counted:
@@ -26,7 +29,8 @@ class Counted:
         self._clock = clock
         self._window = Window()
         self._silent: dict[str, tuple[float, float]] = {}  # run → when it spoke, and when we heard
-        self._last = Figures()
+        self._last = Figures(whole=False)
+        self._told = ""
         self._lock = Lock()
 
     def publish(self, *, last: bool = False) -> None:
@@ -54,11 +58,22 @@ class Counted:
             return figures
 
     def remembered(self) -> Figures:
-        """Return the figures as they last were, but its own as of now."""
+        """Return the figures as they last were, but its own as of now; only its own if nobody looked yet."""
         runs = {name: replace(run, now=None) for name, run in self._last.runs.items()}
         if self._publisher is not None:
             runs[self._publisher.run] = self._publisher.own()
-        return Figures(runs, self._last.base)
+        return Figures(runs, self._last.base, whole=self._last.whole)
+
+    def attempt(self, act: Callable[[], None]) -> None:
+        """Do one of these if the store takes it; other errors are logged, and the next time may be better."""
+        try:
+            act()
+        except StoreError:
+            return  # the next time says all, and who asks for figures is told
+        except Exception as error:  # one odd figure must not end the counting
+            if repr(error) != self._told:
+                _log.exception("the figures for /metrics could not be published or added up")
+            self._told = repr(error)
 
     def rates(self) -> Rates:
         """Read the rates of the last seconds; StoreError if the store does not tell."""

@@ -50,7 +50,16 @@ class _Page:
         self._overview = overview  # None while the store is away
 
     def collect(self) -> Iterator[Metric]:
-        """Yield all families, as the exposition wants them."""
+        """Yield the families, as the exposition wants them.
+
+        A counter that leaves out the other hosts would look as if it had begun anew; one that is not there
+        does not.
+        """
+        for family in self._families():
+            if self._figures.whole or family.type == "gauge":
+                yield family
+
+    def _families(self) -> Iterator[Metric]:
         servers = [] if self._overview is None else [status.server.id for status in self._overview.servers]
         rows = {row: counts for row, counts in self._totals.items() if not row.startswith(HOST_MARK)}
         yield from _requests({**{row: {} for row in (OWN, *servers)}, **rows})

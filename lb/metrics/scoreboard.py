@@ -79,6 +79,17 @@ class Scoreboard:
             self._regions[slot] = region
         return region
 
+    def note(self, text: str) -> None:
+        """Keep a line of text for the processes that will replace this one."""
+        # At the end, between two line ends: who is killed meanwhile leaves the last one as it was.
+        os.pwrite(self._fd, f"\n{text}\n".encode(), os.fstat(self._fd).st_size)
+
+    @property
+    def noted(self) -> str:
+        """The line that was kept last, or ""."""
+        kept = os.pread(self._fd, os.fstat(self._fd).st_size - _BYTES, _BYTES).decode()
+        return next(filter(None, reversed(kept.split("\n")[:-1])), "")
+
     def clients_of_others(self, slot: int) -> list[int]:
         """Return how many clients each other worker of this host has that takes new ones."""
         heads, width = self._heads, layout.HEAD_CELLS

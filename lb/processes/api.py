@@ -77,6 +77,5 @@ def _count(counted: Counted) -> None:
     """Publish what this host counts, and look at the others' now and then, so that there are rates."""
     while True:
         for act in (counted.fold_ended, *[counted.publish] * (_LOOK_EACH - 1)):
-            with suppress(StoreError):  # the next time says all; who asks for metrics is told
-                act()
+            counted.attempt(act)
             gevent.sleep(_PUBLISH_SECONDS)

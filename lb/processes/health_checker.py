@@ -13,6 +13,7 @@ from contextlib import suppress
 import gevent
 from gevent.event import Event
 
+from lb.api.counted import Counted
 from lb.config import Config
 from lb.errors import StoreError
 from lb.health.checker import BY, Checker
@@ -21,7 +22,8 @@ from lb.health.dead_workers import DeadWorkers
 from lb.health.messenger import Messenger
 from lb.health.webhook import Receiver
 from lb.processes.control import Control
-from lb.processes.store import fleet_of, outbox_of, pool_of
+from lb.processes.store import fleet_of, metrics_of, outbox_of, pool_of
+from lb.store.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +32,8 @@ FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.25, 2.0
 
 #: At its end it waits so long for the message on its way; the next leader repeats one that is cut.
 LAST_MESSAGE_SECONDS = 2.0
+
+_FOLD_SECONDS = 10.0
 
 
 def run(config: Config, control: Control) -> None:
@@ -46,6 +50,7 @@ def run(config: Config, control: Control) -> None:
         dead_workers.reap()
         return checker.tick()
 
+    gevent.spawn(_fold, metrics_of(config), lambda: checker.term is not None, stop.wait)
     turns = Turns(work, checker.forget)
     control.ready()
     while not stop.wait(turns.take()) and not control.lost():
@@ -65,6 +70,16 @@ def _spawn_messenger(config: Config, checker: Checker, stop: Event) -> list[geve
         outbox_of(config), receiver, config.webhook.events, term=lambda: checker.term, wait=stop.wait
     )
     return [gevent.spawn(messenger.run)]
+
+
+def _fold(metrics: Metrics, leads: Callable[[], bool], wait: Callable[[float], bool]) -> None:
+    """Have what ended runs counted added up: a fleet without an API has nobody else who would."""
+    counted = Counted(metrics)
+    while not wait(_FOLD_SECONDS):
+        if leads():
+            counted.attempt(counted.fold_ended)
+        else:
+            counted = Counted(metrics)  # it must have listened all the while
 
 
 class Turns:

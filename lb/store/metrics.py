@@ -52,6 +52,7 @@ class Figures:
     runs: Mapping[str, Run] = field(default_factory=dict)
     base: Totals = field(default_factory=dict)  # of runs that were folded
     since: str = ""  # unix seconds: when the counting began
+    whole: bool = True  # False if the store has not told yet what the others counted
 
     def lack(self, known: Figures) -> bool:
         """Whether the store has lost some of what it was known to hold."""
@@ -150,19 +151,19 @@ class Publisher:
         self._metrics = metrics
         self._board = board
         self._clock = clock
-        self._base: Totals = {}  # of this scoreboard, but counted in the base already
         self._number = ""  # of the last publication, if the store is known to hold it
         self._newest = 0
         self._said: dict[str, str] = {}  # with it
         self._written: dict[str, str] = {}  # with the last that went to the store's disk
         self._disk_due = 0.0
-        self.run = board.run
+        # As what it is published, and what of it is counted in the store's base already.
+        self.run, self._base = _continued(board)
 
     def own(self) -> Run:
         """Return what there is to publish."""
         totals = totals_of(self._board)
         add(totals, self._base, sign=-1)
-        return Run(self._board.host, time.time(), time.time_ns(), totals, gauges_of(self._board))
+        return Run(self._board.host, time.time(), time.monotonic_ns(), totals, gauges_of(self._board))
 
     def publish(self, *, last: bool = False) -> None:
         """Publish; raises what `Metrics` raises, and then the next time says everything.
@@ -185,7 +186,8 @@ class Publisher:
         to_disk = not after or self._clock() >= self._disk_due
         known = {} if not after else self._written if to_disk else self._said
         changed = {name: text for name, text in fields.items() if known.get(name) != text}
-        self._newest = max(time.time_ns(), self._newest + 1)  # greater also after the clock was set back
+        # No run outlives the machine's start, and this clock is never set: what follows is always greater.
+        self._newest = max(time.monotonic_ns(), self._newest + 1)
         number = str(self._newest)
         done = self._metrics.publish(self.run, after, number, changed, to_disk=to_disk)
         if done == _DONE:
@@ -196,9 +198,21 @@ class Publisher:
 
     def _go_on_as_another(self, totals: Totals) -> None:
         """Begin a run with what is not in the base yet: this one was silent for long, and taken for ended."""
-        add(self._base, _totals_in(self._said) if self._said else totals)
+        run, base = _continued(self._board)
+        if run == self.run:  # no other process of this host has found out before
+            add(base, _totals_in(self._said) if self._said else totals)
+            run = f"{self._board.run}.{secrets.token_hex(2)}"
+            self._board.note(json.dumps([run, _texts(base)]))  # for the process that will replace this one
+        self.run, self._base = run, base
         self._said, self._written = {}, {}
-        self.run = f"{self._board.run}.{secrets.token_hex(2)}"
+
+
+def _continued(board: Scoreboard) -> tuple[str, Totals]:
+    """Return the run that a scoreboard is published as, and what of it is in the base already."""
+    if not board.noted:
+        return board.run, {}
+    run, texts = json.loads(board.noted)
+    return run, _totals_in(texts)
 
 
 def _run_of(columns: Mapping[str, str], heard: float, now: float) -> Run:

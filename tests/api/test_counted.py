@@ -107,6 +107,15 @@ def away() -> None:
     raise StoreUnavailableError("away")
 
 
+def test_an_error_is_logged_once_and_ends_nothing(hosts: list[Host], caplog: pytest.LogCaptureFixture):
+    def odd() -> None:
+        raise ValueError("not a number")
+
+    for act in (odd, odd, away):
+        hosts[0].counted.attempt(act)
+    assert caplog.messages == ["the figures for /metrics could not be published or added up"]
+
+
 def test_rates_are_of_the_whole_fleet(hosts: list[Host], clock: Clock):
     one, two = hosts
     one.counted.look()

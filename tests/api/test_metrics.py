@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from lb.api.access import Access
 from lb.api.app import create_app
 from lb.api.counted import Counted
+from lb.errors import StoreUnavailableError
 from lb.metrics import scoreboard
 from lb.metrics.meters import Meters
 from lb.metrics.scoreboard import Scoreboard
@@ -177,14 +178,33 @@ def test_the_balancer_itself(client, meters, pool, monkeypatch):
     assert samples(client, "lb_health_checker_leader") == {"": 1}
 
 
-def test_without_the_store_a_host_tells_its_own(keys, board, meters):
+@pytest.fixture
+def lost(keys, board) -> FlaskClient:
+    """An API that was started while the store is away."""
     url = "redis://127.0.0.1:1/0"
     metrics = open_metrics(url, keys)
     counted = Counted(metrics, Publisher(metrics, board))
-    client = create_app(open_pool(url, keys), open_fleet(url, keys), Access(), counted).test_client()
+    return create_app(open_pool(url, keys), open_fleet(url, keys), Access(), counted).test_client()
+
+
+def test_who_never_heard_of_the_others_tells_no_sums(lost, meters):
     meters.answered(ONE, 200, 0.003)
-    meters.degraded(True)
+    assert {family.type for family in families(lost).values()} == {"gauge"}
+
+
+def test_without_the_store_a_host_tells_what_it_knows(client, counted, meters, monkeypatch):
+    def away() -> None:
+        raise StoreUnavailableError("away")
+
+    counted.look()
+    monkeypatch.setattr(counted, "look", away)
+    meters.answered(ONE, 200, 0.003)
     assert samples(client, "lb_requests_total")[f"{ONE} 2xx"] == 1
+
+
+def test_without_the_store_a_host_tells_the_state_of_its_own(lost, meters):
+    client = lost
+    meters.degraded(True)
     assert samples(client, "lb_store_up") == {"": 0}
     assert samples(client, "lb_workers") == samples(client, "lb_workers_degraded") == {"web1": 1}
     assert "lb_server_up" not in families(client)

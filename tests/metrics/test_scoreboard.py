@@ -69,6 +69,18 @@ def test_the_clients_of_others_leave_out_those_who_are_dead_or_take_no_more(fd: 
     assert meters[3].clients_of_others() == [10, 11]
 
 
+def test_of_what_is_noted_the_last_whole_line_is_read(fd: int):
+    board = Scoreboard(fd)
+    assert board.noted == ""
+    for line in ("one", "two"):
+        board.note(line)
+        assert Scoreboard(fd).noted == line
+    os.pwrite(fd, b"\nthr", os.fstat(fd).st_size)  # by one that was killed
+    assert board.noted == "two"
+    board.note("four")
+    assert board.noted == "four"
+
+
 def test_what_a_worker_counted_is_there_after_it_was_killed(fd: int):
     Scoreboard(fd).grant(layout.SLOTS - 1)
     pid = os.fork()

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 
 from lb.errors import StoreUnavailableError
+from lb.processes import health_checker
 from lb.processes.health_checker import Turns
 
 
@@ -59,3 +60,24 @@ def test_what_was_seen_before_the_store_was_lost_is_forgotten():
     work.away = True
     take()
     assert work.forgotten == 1
+
+
+def test_while_it_leads_ended_runs_are_folded(monkeypatch):
+    folding = []
+
+    class Counted:
+        def __init__(self, metrics: object) -> None:
+            self.folded = 0
+            folding.append(self)
+
+        def attempt(self, act: Callable[[], None]) -> None:
+            act()
+
+        def fold_ended(self) -> None:
+            self.folded += 1
+
+    monkeypatch.setattr(health_checker, "Counted", Counted)
+    leads = iter((True, True, False, True))
+    ends = iter((False, False, False, False, True))
+    health_checker._fold(None, lambda: next(leads), lambda seconds: next(ends))
+    assert [each.folded for each in folding] == [2, 1]

@@ -253,6 +253,56 @@ def test_a_run_that_was_folded_though_it_lives_goes_on_as_another(metrics: Metri
         assert requests(metrics) == expected
 
 
+def test_who_replaces_the_api_goes_on_from_the_same_base(metrics: Metrics, host: Host):
+    old = host.publisher
+    host.count(requests=3)
+    old.publish()
+    metrics.fold(old.run, silence_seconds=-1)
+    host.count(requests=2)
+    old.publish()  # learns of it
+    old.publish()
+    for expected in (6, 7):
+        host.count()
+        Publisher(metrics, host.board).publish()
+        assert requests(metrics) == expected
+
+
+def test_of_two_publishers_the_second_follows_the_first_to_another_run(metrics: Metrics, host: Host):
+    second = Publisher(metrics, host.board)
+    host.count(requests=3)
+    for each in (host.publisher, second):
+        each.publish()
+    metrics.fold(second.run, silence_seconds=-1)
+    host.count()
+    for each in (host.publisher, second, host.publisher, second):
+        each.publish()
+    assert host.publisher.run == second.run
+    assert requests(metrics) == 4
+
+
+def test_the_clock_of_the_machine_may_be_set_back(
+    metrics: Metrics, host: Host, monkeypatch: pytest.MonkeyPatch
+):
+    host.publisher.publish()
+    known = metrics.figures()
+    with monkeypatch.context() as patch:
+        patch.setattr("time.time_ns", lambda: 1)
+        restarted = Publisher(metrics, host.board)
+        restarted.publish()
+        assert restarted.own().number > metrics.figures().runs[restarted.run].number
+    assert not metrics.figures().lack(known)
+
+
+def test_what_a_host_counted_before_its_last_run_is_folded_with_it(metrics: Metrics, host: Host):
+    restarted = Host(metrics, "web1")
+    for each, lives in ((host, True), (restarted, False)):
+        each.meters.accepted()
+        each.publisher.publish()
+        metrics.fold(each.publisher.run, silence_seconds=-1, host_lives=lives)
+        assert metrics.figures().totals == ({"@web1": {"accepted": 1}} if lives else {"@": {"accepted": 2}})
+    os.close(restarted.fd)
+
+
 def test_figures_of_folded_and_floating_numbers_are_exact(metrics: Metrics, host: Host):
     host.meters.answered(ONE, 200, 0.1)
     host.meters.answered(ONE, 200, 0.2)

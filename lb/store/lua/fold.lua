@@ -17,13 +17,25 @@ local function sum(base, more)
   return table.concat(names, ' ')
 end
 
+local function add_to_base(row, counts)
+  redis.call('HSET', metrics_base, row, sum(redis.call('HGET', metrics_base, row) or '', counts))
+end
+
 local about = { host = true, number = true, now = true }
 local fields = redis.call('HGETALL', metrics_run)
 for i = 1, #fields, 2 do
   local row = fields[i]
   if ARGV[4] ~= '1' and row:sub(1, 1) == '@' then row = '@' end -- hosts come and go under ever new names
   if not about[row] then
-    redis.call('HSET', metrics_base, row, sum(redis.call('HGET', metrics_base, row) or '', fields[i + 1]))
+    add_to_base(row, fields[i + 1])
+  end
+end
+if ARGV[4] ~= '1' then -- nor does what its runs before have left there stay apart
+  local row = '@' .. (redis.call('HGET', metrics_run, 'host') or '')
+  local kept = row ~= '@' and redis.call('HGET', metrics_base, row)
+  if kept then
+    add_to_base('@', kept)
+    redis.call('HDEL', metrics_base, row)
   end
 end
 redis.call('DEL', metrics_run)
