@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection
 
 from lb.model import ServerId, Snapshot
-from lb.strategies import STRATEGIES, LocalPool
+from lb.strategies import DEFAULT, STRATEGIES, LocalPool
 
 _log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class LocalPicks:
 
     def __init__(self, limit: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
         self.pool = LocalPool([], {}, seed=random.randrange(1, _SEEDS))
-        self._strategy = STRATEGIES["round-robin"]
+        self._strategy = DEFAULT
         self._limit = limit
         self._clock = clock
         self._barred_until: dict[ServerId, float] = {}
@@ -36,7 +36,7 @@ class LocalPicks:
         pool.connections = held
         pool.cursor, pool.seed = self.pool.cursor, self.pool.seed
         self.pool = pool
-        self._strategy = STRATEGIES[snapshot.strategy]
+        self._strategy = STRATEGIES.get(snapshot.strategy, DEFAULT)
         for server in [server for server, count in held.items() if not count]:
             del held[server]  # or the servers that come and go would add up
 

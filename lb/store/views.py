@@ -19,6 +19,7 @@ from lb.model import (
     WorkerId,
     WorkerStatus,
 )
+from lb.strategies import DEFAULT
 
 #: What `read.lua` returns: version, strategy, server ids, then one flat `field, value, …` list per hash.
 Pool: TypeAlias = tuple[int, str, list[str], list[list[str]]]
@@ -46,7 +47,8 @@ def snapshot_of(pool: Pool) -> Snapshot:
     """Read the members out of the whole pool."""
     version, strategy, ids, columns = pool
     members = [_column(flat) for flat in columns[:7]]
-    return Snapshot(version, strategy, tuple(_member(server, members) for server in ids))
+    chosen = strategy or (DEFAULT.name if version else "")
+    return Snapshot(version, chosen, tuple(_member(server, members) for server in ids))
 
 
 def statuses_of(pool: Pool) -> list[ServerStatus]:

@@ -20,4 +20,7 @@ STRATEGIES: dict[str, Strategy] = {
     )
 }
 
-__all__ = ["STRATEGIES", "LocalPool", "Strategy", "weighted_cycle"]
+#: What a pool goes by whose strategy nobody has chosen, or is one that only a newer version of lb knows.
+DEFAULT = ROUND_ROBIN
+
+__all__ = ["DEFAULT", "STRATEGIES", "LocalPool", "Strategy", "weighted_cycle"]

@@ -205,6 +205,19 @@ def test_a_pool_that_nobody_remembers_is_made_from_the_config(
         until(lambda: [status.server.id for status in pool.list()] == [A, B])
 
 
+def test_a_pool_that_began_with_an_operators_add_is_joined(
+    pool: BackendPool, connection: redis.Redis, keys: Keys, store_url: str
+) -> None:
+    """Nobody has chosen a strategy yet, and a config without servers does not choose one either."""
+    pool.add(spec(C), Source.ADMIN, "test")
+    config = Config.model_validate({"redis": store_url, "keyPrefix": keys.prefix})
+    member = Member(config, nobody)
+    member.join()
+    until(lambda: (lease := member.line.lease()) is not None and lease.server == C)
+    assert pool.snapshot().strategy == "round-robin"
+    member.leave()
+
+
 def test_an_emptied_store_is_refilled(
     worker: Member, pool: BackendPool, connection: redis.Redis, keys: Keys
 ) -> None:

@@ -350,13 +350,37 @@ def test_an_empty_store_is_told_and_requests_go_on(own_store: Valkey) -> None:
 
 
 def test_a_store_that_registers_but_never_picks_holds_nobody_up(fixture: Fixture) -> None:
-    """A pool without a strategy: the line must neither wait for ever nor dial without a pause."""
-    fixture.connection.delete(fixture.keys.strategy)
+    """Each batch ends in an error: the line must neither wait for ever nor dial without a pause."""
+    fixture.connection.delete(fixture.keys.cycle)
+    fixture.connection.set(fixture.keys.cycle, "no list")
     for _ in range(3):
         assert answers_in(1, lambda: fixture.leases(5))
         gevent.sleep(0.05)
     assert fixture.dials < 20
-    fixture.connection.set(fixture.keys.strategy, "round-robin")
+    fixture.pool.set_weight(A, 2, "test")  # writes the cycle anew
+    until(fixture.agrees)
+
+
+@pytest.mark.parametrize("strategy", [None, "known-to-a-newer-version"])
+def test_a_pool_without_a_strategy_that_we_know_is_picked_from_in_turn(
+    fixture: Fixture, strategy: str | None
+) -> None:
+    """`add` may come before anybody has chosen one; and a newer version of lb may know more of them."""
+    fixture.connection.delete(fixture.keys.strategy)
+    if strategy:
+        fixture.connection.set(fixture.keys.strategy, strategy)
+    fixture.line.update(fixture.pool.snapshot())
+    for _ in range(2):
+        assert sorted(lease.server for lease in fixture.leases(3)) == [A, B, C]
+    assert fixture.events.store == []
+
+
+def test_a_pool_whose_version_was_lost_holds_nobody_up(fixture: Fixture) -> None:
+    """A store that may evict keys can lose any of them: such a pool is put back, like one that is gone."""
+    fixture.connection.delete(fixture.keys.version)
+    assert answers_in(1, lambda: fixture.leases(3))
+    until(lambda: "empty" in fixture.events.store)
+    fixture.pool.refill(fixture.snapshot, "test")
     until(fixture.agrees)
 
 

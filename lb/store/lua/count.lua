@@ -2,7 +2,7 @@
 -- always that of the workers; a count never falls below zero, whatever a worker claims to give back.
 -- KEYS: schema strategy version servers connections worker_connections
 local found, current, at = unpack(redis.call('MGET', schema, strategy, version))
-local rule = strategy_of(current)
+local rule = at and strategy_of(current) -- none where there is no pool
 
 -- Every member of the pool has a field from the time it joins, so any more are of servers that were removed while
 -- requests to them were in flight.

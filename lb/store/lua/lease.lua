@@ -16,7 +16,7 @@ local known = redis.call('HGET', worker, 'generation')
 if not known then return redis.error_reply('UNREGISTERED the counts of this worker are not held here') end
 if known ~= ARGV[2] then return redis.error_reply('OUTDATED this worker has registered anew since') end
 if found ~= SCHEMA then return refuse(found) end
-if not rule then return redis.error_reply('EMPTY the store holds no strategy') end
+if not rule then return redis.error_reply('EMPTY the store holds no pool') end
 seed = tonumber(ARGV[1])
 
 local position = 2

@@ -12,7 +12,10 @@ local function draw()
   return seed
 end
 
+-- The entry of a strategy. A pool whose strategy nobody has chosen yet, or that only a newer version of lb knows,
+-- goes by round-robin, the default of the configuration.
 local function strategy_of(name)
-  if definitions[name] and not strategies[name] then definitions[name]() end
+  if not definitions[name] then name = 'round-robin' end
+  if not strategies[name] then definitions[name]() end
   return strategies[name]
 end
