@@ -226,5 +226,5 @@ class Webhook(Section):
         description="Kinds of events to tell; all that there are: " + ", ".join(EVENT_KINDS) + ".",
     )
     timeout_seconds: fields.Duration = Field(
-        default=10.0, description="How long the receiver may take to connect, and again to answer."
+        default=10.0, description="How long all of it may take: finding the receiver, connecting, its answer."
     )

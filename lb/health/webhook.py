@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from http.client import HTTPException, responses
 from urllib.request import getproxies, proxy_bypass
 
-from urllib3 import PoolManager, ProxyManager, Timeout, make_headers
+import gevent
+from urllib3 import PoolManager, ProxyManager, make_headers
 from urllib3.exceptions import HTTPError
 from urllib3.util import parse_url
 
@@ -34,7 +35,10 @@ class Refusal:
 
 
 class Receiver:
-    """Where the webhook's messages go: one POST each, on a connection of its own."""
+    """Where the webhook's messages go: one POST each, on a connection of its own.
+
+    What it waits for must be gevent's, as the time-out is that of a greenlet.
+    """
 
     def __init__(
         self, url: str, settings: Webhook, pool: str, clock: Callable[[], float] = time.time
@@ -52,20 +56,26 @@ class Receiver:
         """Post one event; None if the receiver took it. Never raises: whatever goes wrong is a refusal."""
         body = json.dumps({**asdict(event), **self._from}).encode()
         try:
-            response = self._client.urlopen(
-                "POST",
-                self._url,
-                body=body,
-                headers=self._headers(body),
-                timeout=Timeout(connect=self._timeout_seconds, read=self._timeout_seconds),
-                retries=False,
-                redirect=False,
-                preload_content=False,
-            )
+            # Over all of it: a socket's own time-out begins anew with each byte that drips in.
+            with gevent.Timeout(self._timeout_seconds, TimeoutError):
+                status = self._post(body)
         except (OSError, HTTPException, HTTPError) as error:
             return Refusal(words(error, self._timeout_seconds), final=False)
+        return _verdict(status)
+
+    def _post(self, body: bytes) -> int:
+        """Return the status of the answer, of which only the head is read: at most 100 fields."""
+        response = self._client.urlopen(
+            "POST",
+            self._url,
+            body=body,
+            headers=self._headers(body),
+            retries=False,
+            redirect=False,
+            preload_content=False,
+        )
         response.close()
-        return _verdict(response.status)
+        return response.status
 
     def _headers(self, body: bytes) -> dict[str, str]:
         timestamp = str(int(self._clock()))

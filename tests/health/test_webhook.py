@@ -8,7 +8,7 @@ import socket
 import ssl
 import subprocess
 import sys
-import threading
+import time
 from importlib.resources import files
 
 import pytest
@@ -18,7 +18,7 @@ from lb.config import Webhook
 from lb.health.webhook import Receiver, Refusal
 from lb.model import Event
 from tests.health.hook import hook
-from tests.health.scripted_server import answer, refusing_port, scripted
+from tests.health.scripted_server import Script, answer, refusing_port, scripted
 
 SECRET = "correct-horse-battery"
 EVENT = Event("1795354625889-0", 1795354625.889, "down", "a:1", "health-checker", "check: connection refused")
@@ -109,12 +109,64 @@ def test_what_goes_wrong_on_the_way_may_pass():
     assert outcome == Refusal("connection closed without an answer", False)
 
 
-def test_a_receiver_that_says_nothing_is_given_up_after_the_timeout():
-    done = threading.Event()
-    with scripted(lambda _: done.wait(20)) as running:
-        outcome = receiver(f"http://{running.id}/", timeout="50ms").tell(EVENT)
-        done.set()
-    assert outcome == Refusal("timed out after 0.05 s", False)
+def drip(start: bytes, more: bytes) -> Script:
+    """Answer a little at a time, until the other side hangs up."""
+
+    def script(client: socket.socket) -> None:
+        client.sendall(start)
+        while True:
+            client.sendall(more)
+            time.sleep(0.01)
+
+    return script
+
+
+def silence(client: socket.socket) -> None:
+    while client.recv(4096):
+        """Until the other side hangs up."""
+
+
+@pytest.mark.parametrize(
+    ("scheme", "script"),
+    [
+        ("http", silence),
+        ("http", drip(b"HTTP/1.1 200 OK\r\nX-Words: ", b"x")),
+        ("http", drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n")),
+        ("https", silence),
+        ("https", drip(b"\x16\x03\x03\x40\x00", b"\0")),
+    ],
+    ids=["silence", "dripping head", "interim answers for ever", "no handshake", "dripping handshake"],
+)
+def test_a_receiver_has_so_long_for_all_of_its_answer(scheme, script):
+    program = (
+        "from gevent import monkey; monkey.patch_all()\n"  # as the health-checker does
+        "import sys\n"
+        "from lb.health.webhook import Receiver, Webhook\n"
+        "from tests.health.test_webhook import EVENT\n"
+        "print(Receiver(sys.argv[1], Webhook(timeout='200ms'), 'default').tell(EVENT))\n"
+    )
+    with scripted(script) as running:
+        command = [sys.executable, "-c", program, f"{scheme}://{running.id}/"]
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    assert said.stdout == f"{Refusal('timed out after 0.2 s', final=False)}\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "more", "expected"),
+    [
+        ("HTTP/1.1 200 OK\n\n", b"body", None),
+        ("HTTP/1.1 200 OK\n", b"X-Words: x\r\n", Refusal("the answer is not valid HTTP", final=False)),
+        ("HTTP/1.1 200 OK\nX-Words: ", b"x", Refusal("the answer is not valid HTTP", final=False)),
+    ],
+)
+def test_of_an_answer_without_end_only_so_much_is_read(head, more, expected):
+    def script(client: socket.socket) -> None:
+        client.sendall(head.replace("\n", "\r\n").encode())
+        while True:
+            client.sendall(1000 * more)
+
+    with scripted(script) as running:
+        assert receiver(f"http://{running.id}/").tell(EVENT) == expected
 
 
 def test_the_certificate_is_verified(tmp_path, monkeypatch):
