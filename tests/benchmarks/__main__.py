@@ -9,12 +9,13 @@ import signal
 import sys
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
 
-from tests.benchmarks.measure import Measurement, Setting, measure
+from tests.benchmarks.measure import Measurement, Setting, measure, undisturbed
 from tests.benchmarks.origin import running_origin
 from tests.benchmarks.processes import BenchmarkError
 from tests.benchmarks.report import as_json, faults, machine, noise, table
@@ -33,6 +34,9 @@ _NEEDED = ("wrk", "nginx", "taskset")  # nginx is also the origin
     "--warm-up", default=1, show_default=True, type=click.IntRange(0), help="Seconds before each run."
 )
 @click.option(
+    "--repeats", default=3, show_default=True, type=click.IntRange(0), help="Of a disturbed run, at most."
+)
+@click.option(
     "--only", multiple=True, type=click.Choice(list(SUBJECTS)), help="Measure this one; repeatable."
 )
 @click.option(
@@ -48,6 +52,7 @@ def main(
     rounds: int,
     seconds: int,
     warm_up: int,
+    repeats: int,
     only: Sequence[str],
     workload: Sequence[str],
     cores: tuple[int, int],
@@ -59,14 +64,17 @@ def main(
     setting = Setting(seconds, warm_up, *cores)
     names = _installed(dict.fromkeys(only or USUAL))
     chosen = list(WORKLOADS) if "all" in workload else list(dict.fromkeys(workload))
-    measured = {}
+    measured, repeated = {}, 0
     try:
         for each in chosen:
-            measured[each] = _measure_in_turn(WORKLOADS[each], names, rounds, setting)
+            measured[each], more = _measure_in_turn(WORKLOADS[each], names, rounds, repeats, setting)
+            repeated += more
             click.echo(f"{table(WORKLOADS[each], measured[each])}\n")
     except BenchmarkError as error:
         raise click.ClickException(str(error)) from None
-    click.echo(f"{machine()}; rounds: {rounds}, {seconds} s each, medians.")
+    click.echo(
+        f"{machine()}; rounds: {rounds}, {seconds} s each, medians; {repeated} disturbed runs repeated."
+    )
     if json_file:
         json_file.write_text(json.dumps(as_json(measured, {"rounds": rounds, **asdict(setting)}), indent=1))
     if any(faults(runs) for subjects in measured.values() for runs in subjects.values()):
@@ -74,19 +82,22 @@ def main(
 
 
 def _measure_in_turn(
-    workload: Workload, names: Sequence[str], rounds: int, setting: Setting
-) -> dict[str, list[Measurement]]:
+    workload: Workload, names: Sequence[str], rounds: int, repeats: int, setting: Setting
+) -> tuple[dict[str, list[Measurement]], int]:
     measured: dict[str, list[Measurement]] = {name: [] for name in names}
+    repeated = 0
     with TemporaryDirectory(prefix="lb-benchmark-origin-") as directory:
         with running_origin(Path(directory), setting.load_core) as origin:
             for number in range(1, rounds + 1):
                 for name in names:
-                    measurement = measure(SUBJECTS[name], origin, workload, setting)
+                    attempt = partial(measure, SUBJECTS[name], origin, workload, setting)
+                    measurement, more = undisturbed(attempt, repeats)
                     measured[name].append(measurement)
+                    repeated += more
                     click.echo(_progress(workload, number, name, measurement), err=True)
     for warning in noise(measured):
         click.echo(f"warning: {warning}", err=True)
-    return measured
+    return measured, repeated
 
 
 def _progress(workload: Workload, number: int, name: str, measurement: Measurement) -> str:

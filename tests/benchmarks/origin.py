@@ -7,10 +7,17 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.benchmarks.processes import BenchmarkError, free_ports, require_listener, running, wait_until
+from tests.benchmarks.processes import (
+    BenchmarkError,
+    free_ports,
+    require_listener,
+    running,
+    tree,
+    wait_until,
+)
 from tests.benchmarks.workloads import WORKLOADS, Workload
 
 _PORTS = 5
@@ -62,6 +69,11 @@ class Origin:
 
     ports: tuple[int, ...]
     token: str
+    root: int = 0  # its first process
+
+    @property
+    def pids(self) -> list[int]:
+        return tree(self.root)
 
     @property
     def urls(self) -> list[str]:
@@ -113,7 +125,7 @@ def running_origin(directory: Path, core: int) -> Iterator[Origin]:
     with running(["nginx", "-c", str(config), "-e", "stderr"], core, log) as process:
         wait_until(lambda: origin.answers_on(origin.ports[-1], WORKLOADS["tiny"]), process, log)
         require_listener(process.pid, origin.ports)
-        yield origin
+        yield replace(origin, root=process.pid)
 
 
 def _file(token: str, size: int) -> bytes:

@@ -8,7 +8,7 @@ function done(summary, latency)
   local errors = summary.errors
   io.write(string.format(
     '\n{"requests":%d,"microseconds":%d,"bytes":%d,"p50_microseconds":%d,"p99_microseconds":%d,'
-      .. '"errors":{"connect":%d,"read":%d,"write":%d,"status":%d,"timeout":%d}}\n',
+      .. '"worst_microseconds":%d,"errors":{"connect":%d,"read":%d,"write":%d,"status":%d,"timeout":%d}}\n',
     summary.requests, summary.duration, summary.bytes, latency:percentile(50), latency:percentile(99),
-    errors.connect, errors.read, errors.write, errors.status, errors.timeout))
+    latency.max, errors.connect, errors.read, errors.write, errors.status, errors.timeout))
 end
