@@ -131,6 +131,7 @@ class Member:
         self.pool_changed(version)
         if not known:
             self.line.reconnect("the store does not know this worker")
+        self.line.reaffirm()
 
     def leave(self) -> None:
         """Leave the fleet in good order: from now on nothing is counted for this worker."""

@@ -1,41 +1,41 @@
 """The lease line: how a worker picks servers in the store without a round trip per request.
 
-Group commit: requests that arrive while a batch is in flight wait for the next one; one script call then
-picks for all of them and carries every release since. An idle line sends at the end of the loop's turn.
+It works by group commit. At most one batch is in flight; requests that arrive meanwhile wait for the next
+one, a single script call that picks for all of them and carries every release since. An idle line sends at
+the end of the event loop's turn.
 
-When the store does not answer, requests that wait get a local pick after `patience_seconds` and later ones at
-once (degraded), while the line connects again in the background. It then registers the worker's live counts
-as absolute numbers before the next batch: a batch whose reply was lost is neither leaked nor counted twice.
+If the store does not answer within `patience_seconds`, the waiting requests get a local pick and later ones
+get theirs at once (the worker is degraded), while the line reconnects in the background. Before its next
+batch it registers the worker's live counts as absolute numbers, so a batch whose reply was lost is neither
+leaked nor counted twice.
 """
 
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Callable, Collection
 from typing import Any
 
-import gevent
 from gevent import get_hub
 from greenlet import getcurrent, greenlet
 
-from lb.errors import StoreError
 from lb.model import ServerId, Snapshot
 from lb.store.lease import Lease, LeaseEvents, Phase
 from lb.store.lease_wire import LeaseProtocol, LeaseSocket, LeaseWire, reply_error
 from lb.store.local_picks import LocalPicks
+from lb.store.redial import Redial
 
 log = logging.getLogger(__name__)
 
-_MIN_DELAY, _MAX_DELAY = 0.01, 1.0  # seconds between attempts to connect
+_REAFFIRM_SECONDS = 60.0
 
 # Reading a member through the class costs 50 ns more, five times per request.
 _IDLE, _SCHEDULED, _IN_FLIGHT, _AWAY = Phase
 
 
 class LeaseLine:
-    """Leases for one worker. Belongs to one gevent hub; only greenlets of that hub may call it."""
+    """The leases of one worker. It belongs to one gevent hub; only that hub's greenlets may call it."""
 
     def __init__(
         self,
@@ -48,27 +48,28 @@ class LeaseLine:
     ) -> None:
         hub = get_hub()
         self._dial = dial
+        self._redial = Redial(dial, self._connected, self._still_away)
         self._protocol = protocol
         self._events = events
         self._patience_seconds = patience_seconds
         self._run_callback = hub.loop.run_callback
-        # gevent's Hub.switch looks for hooks first; the bare one does not
+        # greenlet's own switch: gevent's Hub.switch looks for hooks first.
         self._to_hub: Callable[[], ServerId | None] = greenlet.switch.__get__(hub)
         self._timer: Any = hub.loop.timer(patience_seconds / 2, repeat=patience_seconds / 2)
         self._phase = _AWAY
         self._wire: LeaseWire | None = None
-        self._busy_since = 0.0  # monotonic seconds: no batch has succeeded since; 0 if nothing is owed
+        self._busy_since = 0.0  # monotonic seconds since when a reply is owed; 0.0 if none is
         self._waiting: list[tuple[greenlet, Collection[ServerId]]] = []
         self._granting: list[tuple[greenlet, Collection[ServerId]]] = []  # in the order of the batch's picks
         self._releases: dict[ServerId, list[int]] = {}
         self._sent: dict[ServerId, list[int]] = {}  # the releases of the last batch
         self._version = 0
-        self._reason = "not connected yet"
+        self._reason = "not connected yet"  # why there is no connection
         self._local = LocalPicks(failures)
         self._picks_are_local = True
         self._probing = False
-        self._reconnect_seconds = 0.0
-        self.held: dict[ServerId, int] = {}  # this worker's requests in flight by server
+        self._reaffirm_due = 0.0  # monotonic seconds
+        self.held: dict[ServerId, int] = {}  # this worker's requests in flight, by server
         self.degraded_since: float | None = None  # unix seconds; None while picks are shared
 
     # --- the hot path
@@ -117,7 +118,7 @@ class LeaseLine:
             self._phase = _IDLE
             self._write(self._protocol.release(releases))
             return
-        # The script picks for those without exclusions first; `sort` is stable, so each kind keeps its order.
+        # The script serves requests without exclusions first. `sort` is stable: each kind keeps its order.
         retries = [excluded for _, excluded in waiting if excluded]
         if retries:
             waiting.sort(key=lambda waiter: bool(waiter[1]))
@@ -133,11 +134,11 @@ class LeaseLine:
         self._write(command)
 
     def _write(self, command: bytes) -> None:
-        assert self._wire is not None  # noqa: S101 (for the type checker: callers looked)
+        assert self._wire is not None  # noqa: S101 (callers have checked; this tells the type checker)
         try:
             self._wire.send(command)
         except OSError as error:
-            self._lose(str(error))
+            self.reconnect(str(error))
 
     def _replied(self, reply: object) -> None:
         if isinstance(reply, list):
@@ -145,12 +146,12 @@ class LeaseLine:
         elif isinstance(reply, int):
             self._registered(reply)
         else:
-            self._lose(str(reply_error(reply)))  # EMPTY is told when registering finds no pool either
+            self.reconnect(str(reply_error(reply)))  # if it is EMPTY, so will the registration find it
 
     def _granted(self, version: int, failed: list[ServerId | int], *servers: ServerId) -> None:
         granting, self._granting = self._granting, []
         self._events.granted(len(granting), self._busy_since)
-        self._busy_since = self._reconnect_seconds = 0.0
+        self._busy_since = self._redial.delay_seconds = 0.0
         if version != self._version:
             self._version = version
             self._events.pool_changed(version)
@@ -162,7 +163,7 @@ class LeaseLine:
 
     def _next(self) -> None:
         if self._phase is not _IN_FLIGHT:
-            return  # lost meanwhile
+            return  # the connection was lost meanwhile
         if self._waiting or self._releases:
             self._phase = _SCHEDULED
             self._run_callback(self._flush)
@@ -172,44 +173,48 @@ class LeaseLine:
     # --- the store goes away and comes back
 
     def start(self) -> None:
-        """Connect and register; StoreError if the store does not answer."""
-        self._wire = LeaseWire(self._dial(), self._replied, self._lose)
-        self._register(probe=False)
+        """Connect and register; OSError or StoreError if the store cannot be reached."""
+        self._connected(self._dial())
 
     def start_degraded(self, reason: str) -> None:
-        """Pick locally until the store, which did not answer, does."""
+        """Start without the store, which could not be reached for `reason`: pick locally until it answers."""
         self._reason = reason
         self._degrade()
-        gevent.spawn(self._recover)
+        self._redial.start()
 
     def update(self, snapshot: Snapshot) -> None:
-        """Take a newer snapshot: what local picks are made from."""
+        """Use a newer snapshot for local picks."""
         self._local.update(snapshot, self.held)
 
     def take_answered(self) -> bool:
-        """Whether a server has answered, as a sample: a request of the last batch since this was asked."""
+        """Whether a request has succeeded, judged by the last batch sent since the previous call."""
         sent, self._sent = self._sent, {}
         return any(succeeded for _, succeeded, _ in sent.values())
 
-    def reconnect(self, reason: str) -> None:
-        """Register anew: the store no longer holds this worker's counts."""
-        self._lose(reason)
+    def reaffirm(self) -> None:
+        """Register the live counts again, at most once a minute and only while the line is idle.
+
+        This repairs what was lost unnoticed: the store may refuse a batch that asks for no reply (`release`
+        of the protocol) while it is out of memory or cannot write to its disk.
+        """
+        if self._phase is _IDLE and time.monotonic() >= self._reaffirm_due:
+            self._register(probe=False)
 
     def _check_patience(self) -> None:
         if self._overdue() and self._wire is not None:
-            self._wire.poll()  # it may have come while this process had no turn
+            self._wire.poll()  # the reply may be here: perhaps this process was not given a turn
         if self._phase is _IDLE:
             self._timer.stop()
         elif self._overdue():
-            self._lose(f"no answer within {self._patience_seconds * 1000:.0f} ms")
+            self.reconnect(f"no answer within {self._patience_seconds * 1000:.0f} ms")
             self._degrade()
 
     def _overdue(self) -> bool:
         silent_seconds = time.monotonic() - self._busy_since
         return self._phase in (_IN_FLIGHT, _AWAY) and silent_seconds > self._patience_seconds
 
-    def _lose(self, reason: str) -> None:
-        """Drop the connection and recover in the background; who waits goes on waiting, within patience."""
+    def reconnect(self, reason: str) -> None:
+        """Drop the connection and open another; requests that wait go on waiting, within patience."""
         if self._wire is None:
             return
         self._wire.close()
@@ -221,10 +226,10 @@ class LeaseLine:
             self._timer.start(self._check_patience)
         self._waiting = self._granting + self._waiting
         self._granting = []
-        gevent.spawn(self._recover)
+        self._redial.start()
 
     def _degrade(self) -> None:
-        """From now on pick locally, for those who wait and all who come."""
+        """From now on pick locally, for requests that wait and for all that come."""
         self._timer.stop()
         self._busy_since = 0.0
         self._picks_are_local = True
@@ -235,24 +240,19 @@ class LeaseLine:
         for waiter, excluded in waiting:
             waiter.switch(self._local.pick(excluded))
 
-    def _recover(self) -> None:
-        while True:
-            gevent.sleep(self._reconnect_seconds * random.uniform(0.75, 1.25))
-            self._reconnect_seconds = min(max(self._reconnect_seconds * 2, _MIN_DELAY), _MAX_DELAY)
-            try:
-                sock = self._dial()
-            except (OSError, StoreError) as error:
-                if self.degraded_since and str(error) != self._reason:
-                    log.warning("still degraded: %s", error)
-                self._reason = str(error)
-            else:
-                self._wire = LeaseWire(sock, self._replied, self._lose)
-                self._register(probe=self.degraded_since is not None)
-                return
+    def _still_away(self, reason: str) -> None:
+        if self.degraded_since and reason != self._reason:
+            log.warning("still degraded: %s", reason)
+        self._reason = reason
+
+    def _connected(self, sock: LeaseSocket) -> None:
+        self._wire = LeaseWire(sock, self._replied, self.reconnect)
+        self._register(probe=self.degraded_since is not None)
 
     def _register(self, *, probe: bool) -> None:
-        """Send the live counts. A probe leaves picks local; its answer shows that the store is in time."""
+        """Send the live counts. A probe leaves picks local: it shows whether the store answers in time."""
         self._probing = probe
+        self._reaffirm_due = time.monotonic() + _REAFFIRM_SECONDS
         if not probe:
             self._releases = {}
             self._picks_are_local = False
@@ -260,7 +260,7 @@ class LeaseLine:
 
     def _registered(self, version: int) -> None:
         if version == 0:
-            self._lose("the store holds no pool")
+            self.reconnect("the store holds no pool")
             self._degrade()
             self._events.store_empty()
             return

@@ -30,7 +30,7 @@ from lb.model import Admin, ServerId, ServerSpec, WorkerId
 from lb.store.client import connect
 from lb.store.fleet import Fleet
 from lb.store.keys import Keys
-from lb.store.lease import Lease
+from lb.store.lease import Lease, Phase
 from lb.store.lease_line import LeaseLine
 from lb.store.lease_wire import LeaseProtocol, dial
 from lb.store.pool import BackendPool
@@ -193,8 +193,8 @@ class Fixture:
         return self.line.degraded_since is None and self.counts() == self.held() == totals
 
     def close(self) -> None:
-        self.line._reconnect_seconds = 3600.0  # comes back no more
-        self.line._lose("the test is over")
+        self.line._redial.delay_seconds = 3600.0  # comes back no more
+        self.line.reconnect("the test is over")
         self.line._timer.close()
         self.gate.close()
         self.client.close()
@@ -384,6 +384,26 @@ def test_a_pool_whose_version_was_lost_holds_nobody_up(fixture: Fixture) -> None
     until(fixture.agrees)
 
 
+def test_what_a_full_store_refused_without_a_word_is_put_right(own_store: Valkey) -> None:
+    """Releases alone ask for no reply: nothing tells the line that they were not taken."""
+    with made(own_store) as fixture:
+        fixture.release(fixture.leases(1))
+        until(fixture.agrees)
+        leases = fixture.leases(1)
+        fixture.connection.config_set("maxmemory", 1)
+        fixture.release(leases)
+        until(lambda: fixture.line._phase is Phase.IDLE)
+        gevent.sleep(0.02)  # for the store to refuse it
+        fixture.connection.config_set("maxmemory", 0)
+        assert not fixture.agrees()
+        fixture.line.reaffirm()
+        assert not fixture.agrees()  # too early
+        fixture.line._reaffirm_due = 0.0
+        fixture.line.reaffirm()
+        until(fixture.agrees)
+        assert fixture.events.store == []
+
+
 # --- when the connection breaks
 
 
@@ -533,8 +553,8 @@ def test_a_line_can_start_degraded_and_joins_when_the_store_is_there(own_store: 
             B: "2",
             C: "2",
         }
-        line._reconnect_seconds = 3600.0
-        line._lose("the test is over")
+        line._redial.delay_seconds = 3600.0
+        line.reconnect("the test is over")
         line._timer.close()
 
 
