@@ -52,7 +52,11 @@ class StoreError(LBError):
 
 
 class StoreUnavailableError(StoreError):
-    """The store does not answer (refused, timed out, connection lost)."""
+    """The store cannot do its work now; it may pass."""
+
+
+class StoreUnreachableError(StoreUnavailableError):
+    """Nothing answers at the store's address (refused, timed out, connection lost, no such name)."""
 
 
 class NoEligibleServerError(LBError):

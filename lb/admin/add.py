@@ -38,3 +38,4 @@ def command(operator: Operator, urls: tuple[ServerSpec, ...], weight: int) -> No
         operator.say(f"{server.id} added, weight {server.weight}")
         added.append(server)
     operator.show_json(serialise.server(server) for server in added)
+    operator.warn_if_unused()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import textwrap
 import time
 from collections.abc import Iterable
 
 import click
 
+from lb.admin import output
 from lb.admin.operators import Operator, operator_command
 from lb.admin.parameters import EVENT_COUNT
 from lb.api import serialise
@@ -42,7 +44,7 @@ def command(operator: Operator, count: int, *, follow: bool) -> None:
     if not follow:
         operator.show_json(serialise.event(event) for event in shown)
         for event in shown:
-            operator.say(_line(event))
+            _say(operator, event)
         return
     _tell(operator, shown)
     try:
@@ -53,11 +55,34 @@ def command(operator: Operator, count: int, *, follow: bool) -> None:
 
 def _tell(operator: Operator, events: Iterable[Event]) -> None:
     for event in events:
-        operator.say(_line(event))
+        _say(operator, event)
         if operator.as_json:
             click.echo(json.dumps(serialise.event(event)))
 
 
+def _say(operator: Operator, event: Event) -> None:
+    line, width = _line(event), output.terminal_width()
+    for part in [line] if width is None or len(line) <= width else _folded(event, width):
+        operator.say(part)
+
+
 def _line(event: Event) -> str:
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.at))
-    return f"{when}  {event.kind:<14}  {event.server or '-':<22}  {event.by:<20}  {event.detail}".rstrip()
+    return f"{_when(event)}  {event.kind:<14}  {_server(event):<22}  {event.by:<20}  {event.detail}".rstrip()
+
+
+def _folded(event: Event, width: int) -> list[str]:
+    """Write it for a terminal that is too narrow for a line: who and why stand below what."""
+    what = f"{_when(event)}  {event.kind}  {_server(event)}"
+    why = f"{event.by}  {event.detail}".rstrip()
+    fold = textwrap.TextWrapper(
+        width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
+    return [*fold.wrap(what), *fold.wrap(f"    {why}")]
+
+
+def _when(event: Event) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.at))
+
+
+def _server(event: Event) -> str:
+    return event.server or output.NOTHING

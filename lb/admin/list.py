@@ -37,3 +37,4 @@ def command(operator: Operator, *, removed: bool) -> None:
         output.print_table(views.servers(servers))
         if not servers:
             click.echo("the pool is empty; `lb-admin add URL` adds a server", err=True)
+            operator.warn_if_unused()

@@ -17,7 +17,7 @@ from lb.admin.options import common_options
 from lb.admin.rates import Sampler
 from lb.admin.target import Target, find_target
 from lb.api.serialise import Json
-from lb.errors import LBError, StoreError, StoreUnavailableError
+from lb.errors import LBError, StoreError, StoreUnreachableError
 from lb.store.client import open_fleet, open_metrics, open_pool
 from lb.store.fleet import Fleet
 from lb.store.pool import BackendPool
@@ -86,6 +86,12 @@ class Operator:
         if servers and not any(server.eligible for server in servers):
             warn("no eligible server is left: requests get 503")
 
+    def warn_if_unused(self) -> None:
+        """Say so if no balancer is at work with this pool: it may be another one that is meant."""
+        if not self.fleet.workers():
+            keys = self.target.keys
+            warn(f'no worker is in the pool "{keys.pool}" (keyPrefix "{keys.prefix}") of this store')
+
     def show_json(self, value: Json | Iterable[Json]) -> None:
         """Print the outcome for programs; nothing without --json."""
         if self.as_json:
@@ -106,7 +112,7 @@ def operator_command(function: Callable[..., None]) -> Callable[..., None]:
         )
         try:
             function(operator, **arguments)
-        except StoreUnavailableError as error:
+        except StoreUnreachableError as error:
             raise Refusal(f"{error}\n{operator.target.advice}") from error
         if operator.failed:
             context.exit(REFUSED)

@@ -26,6 +26,8 @@ _UNLIMITED = 100_000  # columns of a terminal that is none
 _GAP = 2  # columns between two cells
 _READABLE_PROSE = 30  # columns that running text gets before less important columns are shown
 _LEAST_PROSE = 16  # and in the end, on a terminal that is too narrow for anything
+_READABLE_NAME = 40  # columns of a name, likewise: what is longer loses its middle
+_LEAST_NAME = 24
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
@@ -42,8 +44,9 @@ def cell(value: object, style: str = "") -> Text:
 class Rows:
     """Rows under headings; a terminal that is too narrow for all columns gets the important ones.
 
-    Columns in `numbers` align to the right, those in `prose` may wrap. `expendable` are left out one after
-    the other until the rest fits, and then named below; if nothing helps, each row is a paragraph.
+    The first column names the row. Those in `numbers` align to the right, those in `prose` may wrap. Of
+    `expendable` one after the other is left out until the rest fits, and then named below. Long names are
+    shortened next; if nothing helps, each row is a paragraph with its whole name.
     """
 
     def __init__(
@@ -57,6 +60,8 @@ class Rows:
     ) -> None:
         cells: Iterable[tuple[Text, ...]] = zip(*rows, strict=True) if rows else repeat((), len(headings))
         self._columns = dict(zip(headings, cells, strict=True))
+        self._others = headings[1:]
+        self._longest_name = self._width_of(headings[0])
         self._numbers = numbers
         self._prose = prose
         self._expendable = expendable
@@ -69,31 +74,43 @@ class Rows:
         """Return what fits into so many columns."""
         left_out = self._left_out(width)
         important = [heading for heading in self._columns if heading not in left_out]
-        least = sum(self._width(heading, _LEAST_PROSE) + _GAP for heading in important) - _GAP
-        fitted = [self._table(important)] if least <= width else self._paragraphs(important)
+        name = self._name_width(important[1:], width)
+        if name < min(self._longest_name, _LEAST_NAME):
+            fitted = self._paragraphs(important)
+        else:
+            fitted = [self._table(important, name)]
+            left_out = [*left_out, *(["whole names"] if name < self._longest_name else [])]
         if left_out:
             fitted.append(cell(f"a wider terminal also shows {', '.join(left_out)}", "dim"))
         return Group(*fitted)
 
     def _left_out(self, width: int) -> Sequence[str]:
-        needed = {heading: self._width(heading, _READABLE_PROSE) + _GAP for heading in self._columns}
         for count in range(len(self._expendable)):
-            if sum(needed.values()) - _GAP <= width:
+            others = [heading for heading in self._others if heading not in self._expendable[:count]]
+            if min(self._longest_name, _READABLE_NAME) + self._total(others, _READABLE_PROSE) <= width:
                 return self._expendable[:count]
-            del needed[self._expendable[count]]
         return self._expendable
 
-    def _table(self, headings: Sequence[str]) -> RenderableType:
+    def _name_width(self, others: Iterable[str], width: int) -> int:
+        """Return what the other columns leave for names: prose goes before what is readable of a name."""
+        others = list(others)
+        ample, scarce = (width - self._total(others, prose) for prose in (_READABLE_PROSE, _LEAST_PROSE))
+        return min(self._longest_name, max(ample, min(scarce, _READABLE_NAME)))
+
+    def _total(self, headings: Iterable[str], prose_width: int) -> int:
+        return sum(_GAP + self._width(heading, prose_width) for heading in headings)
+
+    def _table(self, headings: Sequence[str], name_width: int) -> RenderableType:
         table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
         for heading in headings:
             table.add_column(
                 heading,
                 justify="right" if heading in self._numbers else "left",
-                min_width=self._width(heading, _LEAST_PROSE),
+                min_width=name_width if heading == headings[0] else self._width(heading, _LEAST_PROSE),
                 no_wrap=heading not in self._prose,
             )
-        for row in zip(*(self._columns[heading] for heading in headings), strict=True):
-            table.add_row(*row)
+        for name, *others in zip(*(self._columns[heading] for heading in headings), strict=True):
+            table.add_row(_shortened(name, name_width), *others)
         return table
 
     def _paragraphs(self, headings: Sequence[str]) -> list[RenderableType]:
@@ -110,8 +127,19 @@ class Rows:
         return lines
 
     def _width(self, heading: str, prose_width: int) -> int:
-        width = max([len(heading), *(each.cell_len for each in self._columns[heading])])
+        width = self._width_of(heading)
         return min(width, prose_width) if heading in self._prose else width
+
+    def _width_of(self, heading: str) -> int:
+        return max([len(heading), *(each.cell_len for each in self._columns[heading])])
+
+
+def _shortened(name: Text, width: int) -> Text:
+    """Take out the middle: names of servers differ at both ends."""
+    if name.cell_len <= width:
+        return name
+    end = width // 2
+    return Text.assemble(name[: width - end - 1], "\N{HORIZONTAL ELLIPSIS}", name[-end:])
 
 
 def facts_of(facts: Mapping[str, Text]) -> Table:
@@ -120,6 +148,12 @@ def facts_of(facts: Mapping[str, Text]) -> Table:
     for name, value in facts.items():
         table.add_row(cell(name), value)
     return table
+
+
+def terminal_width() -> int | None:
+    """Return the columns of the terminal; None if the output goes elsewhere."""
+    console = Console(file=sys.stdout)
+    return console.width if console.is_terminal else None
 
 
 def print_table(table: Table | Rows) -> None:

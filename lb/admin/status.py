@@ -33,3 +33,4 @@ def command(operator: Operator) -> None:
         if overview.workers:
             click.echo()
             output.print_table(views.hosts(overview))
+    operator.warn_if_unused()

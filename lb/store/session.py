@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from redis.exceptions import (
 )
 
 from lb.config.store_url import host_port
-from lb.errors import OutdatedError, StoreError, StoreUnavailableError
+from lb.errors import OutdatedError, StoreError, StoreUnavailableError, StoreUnreachableError
 from lb.store.keys import SCHEMA, Keys
 from lb.store.scripts import load
 
@@ -38,12 +39,12 @@ _LOOK_SECONDS = 0.05
 
 #: The first row that fits an exception says what it becomes, and what it means.
 _TRANSLATION: tuple[tuple[type[Exception], type[StoreError], str], ...] = (
-    (AuthenticationError, StoreError, "refuses the user name or password"),
+    (AuthenticationError, StoreError, "refuses the user name or password (redis://USER:PASSWORD@HOST)"),
     (AuthorizationError, StoreError, "refuses this user"),
     (NoPermissionError, StoreError, "does not allow this user all that lb needs (docs/engines.md lists it)"),
     (BusyLoadingError, StoreUnavailableError, "is still loading its data"),
-    (TimeoutError, StoreUnavailableError, "does not answer in time"),
-    (ConnectionError, StoreUnavailableError, "cannot be reached"),
+    (TimeoutError, StoreUnreachableError, "does not answer in time"),
+    (ConnectionError, StoreUnreachableError, "cannot be reached"),
     (ReadOnlyError, StoreUnavailableError, "is a replica, which takes no writes: give the primary's URL"),
     (OutOfMemoryError, StoreUnavailableError, "is out of memory (its maxmemory)"),
     (MasterDownError, StoreUnavailableError, "is a replica that lost its primary"),
@@ -57,6 +58,9 @@ _TRANSLATION: tuple[tuple[type[Exception], type[StoreError], str], ...] = (
     (InvalidResponse, StoreError, "is no Redis or Valkey"),
     (RedisError, StoreError, "refused the command"),
 )
+
+# What redis-py and the store say besides the reason: the address once more, and the place in a script.
+_REASON = re.compile(r"(?:Error -?\d+ connecting to \S+\. )?(.*?)\.?(?: script: .*)?", re.DOTALL)
 
 
 class EmptyStoreError(StoreUnavailableError):
@@ -78,7 +82,12 @@ def store_error(error: RedisError, client: redis.Redis) -> StoreError:
     if str(error).startswith("EMPTY "):
         return EmptyStoreError(f"the store at {address_of(client)} holds no pool")
     kind, meaning = next(row[1:] for row in _TRANSLATION if isinstance(error, row[0]))
-    return kind(f"the store at {address_of(client)} {meaning}: {error}")
+    return kind(f"the store at {address_of(client)} {meaning}: {_reason(error)}")
+
+
+def _reason(error: RedisError) -> str:
+    said = _REASON.fullmatch(str(error))
+    return said[1] if said else str(error)
 
 
 def _outdated(reply: str) -> OutdatedError:

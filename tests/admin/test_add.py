@@ -9,7 +9,7 @@ from lb.model import Admin, Health, Source
 def test_added_server_is_in_the_pool_as_an_operators(run, pool):
     outcome = run("add", "http://localhost:5001")
 
-    assert (outcome.status, outcome.out, outcome.err) == (0, "localhost:5001 added, weight 1\n", "")
+    assert (outcome.status, outcome.out) == (0, "localhost:5001 added, weight 1\n")
     [status] = pool.list()
     assert (status.server.url, status.server.source) == ("http://localhost:5001", Source.ADMIN)
     assert (status.server.admin, status.server.health) == (Admin.READY, Health.UP)
@@ -44,7 +44,7 @@ def test_one_refused_url_does_not_stop_the_others(run, pool, add):
 
     assert outcome.status == 1
     assert outcome.out == "localhost:5002 added, weight 1\n"
-    assert outcome.err == "lb-admin: error: localhost:5001 is in the pool already\n"
+    assert outcome.err.startswith("lb-admin: error: localhost:5001 is in the pool already\n")
     assert [status.server.id for status in pool.list()] == ["localhost:5001", "localhost:5002"]
 
 
@@ -81,3 +81,14 @@ def test_json_is_the_added_servers(run):
         "source": "admin",
     }
     assert second["id"] == "[::1]:5002"
+
+
+def test_a_pool_that_no_balancer_uses_is_told_of(run, connection, keys):
+    assert (
+        f'no worker is in the pool "default" (keyPrefix "{keys.prefix}")'
+        in run("add", "http://localhost:5001").err
+    )
+
+    connection.zadd(keys.workers, {"web1-1-aa": 1.0})
+    connection.hset(keys.worker("web1-1-aa"), mapping={"host": "web1", "pid": 1, "started": 1, "version": 1})
+    assert run("add", "http://localhost:5002").err == ""

@@ -30,6 +30,17 @@ def test_event_of_the_whole_pool_has_no_server(run, pool):
     assert run("events").lines[0].split()[2:5] == ["strategy", "-", "test"]
 
 
+def test_on_a_narrow_terminal_who_and_why_stand_below(monkeypatch, run, add, pool):
+    add("http://localhost:5001")
+    pool.remove("localhost:5001", "health-checker", "unanswered for 60 s")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+
+    *_, what, why = run("events", COLUMNS="60").lines
+    assert what[19:] == "  removed  localhost:5001"
+    assert why == "    health-checker  unanswered for 60 s"
+    assert len(run("events", COLUMNS="200").lines) == 2
+
+
 def test_json_is_an_array(run, add):
     add()
     [event] = run("events", "--json").json

@@ -68,6 +68,7 @@ def test_empty_pool_says_what_to_do(run):
 
     assert (outcome.status, cells(outcome.out)) == (0, HEADINGS)
     assert "`lb-admin add URL`" in outcome.err
+    assert 'no worker is in the pool "default"' in outcome.err
 
 
 def test_json_of_a_server(run, pool, add):

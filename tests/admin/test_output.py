@@ -66,6 +66,30 @@ def test_terminal_that_is_too_narrow_for_columns_gets_paragraphs(monkeypatch, ca
     ]
 
 
+LONG = "ip-10-0-0-7.eu-central-1.compute.internal.example:50061"
+
+
+@pytest.mark.parametrize(
+    ("columns", "row", "last"),
+    [
+        (75, f"{LONG}  up     admin", "admin"),
+        (60, "ip-10-0-0-7.eu-central…internal.example:50061  up     admin", "whole names"),
+        (40, "ip-10-0-0-7.eu-c…al.example:50061  up", "SOURCE, whole names"),
+        (25, LONG, "shows SOURCE"),
+    ],
+)
+def test_a_long_name_loses_its_middle_before_rows_become_paragraphs(monkeypatch, capsys, columns, row, last):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    print_table(
+        Rows(("SERVER", "STATE", "SOURCE"), [(cell(LONG), cell("up"), cell("admin"))], expendable=("SOURCE",))
+    )
+    lines = plain(capsys.readouterr().out)
+
+    assert row in lines
+    assert " ".join(" ".join(lines).split()).endswith(last)
+
+
 def plain(out: str) -> list[str]:
     return re.sub(r"\x1b\[[\d;]*m", "", out).splitlines()
 

@@ -37,6 +37,7 @@ def test_a_store_that_is_away_is_unavailable_and_named(tmp_path: Path) -> None:
         ) as raised:
             act()
         assert "secret" not in str(raised.value)
+        assert str(raised.value).endswith("cannot be reached: No such file or directory")
 
 
 def test_a_tcp_store_is_named_by_host_and_port(unused_port: int) -> None:
