@@ -171,7 +171,7 @@ class Keys:
         return self._name("metrics")
 
     def metrics_run(self, run: str) -> str:
-        """Hash: server id (or `-`, `other`, `@host`) → what the run has counted of it."""
+        """Hash: server id (or `-`, `other`, `@host`) → what the run has counted; 30 days more once it ended."""
         return self._name(f"metrics:run:{run}")
 
     @property

@@ -2,13 +2,14 @@
 
 A *run* is one life of a scoreboard, from `lb run` to its end. Its hash holds absolute numbers, so publishing
 twice changes nothing, and a store that lost them has them back a second later. A run that has ended is folded
-into the base: the sum over all stays the same, and what is read does not grow with each restart.
+into the base: the sum over all stays the same, and what is read does not grow with each restart. How much
+that was is kept: who was only cut off says next what came on top of just that.
 """
 
 from __future__ import annotations
 
 import json
-import secrets
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 import redis
 
 from lb.errors import StoreUnavailableError
+from lb.metrics import layout
 from lb.metrics.scoreboard import Scoreboard
 from lb.metrics.totals import Counts, Totals, add, counts_of, gauges_of, text_of, totals_of
 from lb.store.keys import Keys
@@ -29,7 +31,7 @@ FRESH_SECONDS = 5.0
 _KNOWN_AS_FOLDED_SECONDS = 30 * 86400
 _DISK_SECONDS = 60.0
 _LOOKS = 5
-_ABOUT = ("host", "number", "now", "since")
+_ABOUT = ("host", "number", "now", "ended", "since")
 
 _DONE, _FOLDED = 1, -1
 
@@ -141,6 +143,12 @@ class Metrics:
             )
         )
 
+    def folded(self, run: str) -> Totals | None:
+        """Read how much of a folded run is in the base; None if it said that it ends, or that is long ago."""
+        with self._session.edge() as connection:
+            columns = connection.hgetall(self._keys.metrics_run(run))
+        return _totals_in(columns) if columns else None
+
 
 class Publisher:
     """Publishes what one scoreboard holds, about once a second: what changed, or all if the store lost it."""
@@ -172,16 +180,15 @@ class Publisher:
         """
         if last:
             self._disk_due = 0.0
-        own = self.own()
-        fields = {**_texts(own.totals), "host": own.host, "now": text_of(own.now or {})}
-        done = self._say(fields)
-        if done != _DONE:
+        while (done := self._say(last=last)) != _DONE:
             if done == _FOLDED:
-                self._go_on_as_another(own.totals)
-                return
-            self._say(fields)
+                self._go_on_as_another()
 
-    def _say(self, fields: dict[str, str]) -> int:
+    def _say(self, *, last: bool) -> int:
+        own = self.own()
+        ended = "1" if last and self._alone() else ""
+        about = {"host": own.host, "now": text_of(own.now or {}), "ended": ended}
+        fields = {**_texts(own.totals), **about}
         after, self._number = self._number, ""
         to_disk = not after or self._clock() >= self._disk_due
         known = {} if not after else self._written if to_disk else self._said
@@ -196,15 +203,20 @@ class Publisher:
                 self._written, self._disk_due = fields, self._clock() + _DISK_SECONDS
         return done
 
-    def _go_on_as_another(self, totals: Totals) -> None:
+    def _alone(self) -> bool:
+        """Whether no other process counts any more."""
+        return all(self._board.head(slot)[layout.PID] == os.getpid() for slot in self._board.live)
+
+    def _go_on_as_another(self) -> None:
         """Begin a run with what is not in the base yet: this one was silent for long, and taken for ended."""
         run, base = _continued(self._board)
         if run == self.run:  # no other process of this host has found out before
-            add(base, _totals_in(self._said) if self._said else totals)
-            run = f"{self._board.run}.{secrets.token_hex(2)}"
+            folded = self._metrics.folded(run)
+            # If nobody knows how much: rather count too little than anything twice.
+            add(base, self.own().totals if folded is None else folded)
+            run += "+"  # two that find out at once go on as the same
             self._board.note(json.dumps([run, _texts(base)]))  # for the process that will replace this one
         self.run, self._base = run, base
-        self._said, self._written = {}, {}
 
 
 def _continued(board: Scoreboard) -> tuple[str, Totals]:

@@ -2,17 +2,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import redis
 
 from lb.errors import StoreUnavailableError
-from lb.metrics import scoreboard
+from lb.metrics import layout, scoreboard
 from lb.metrics.meters import Meters
 from lb.metrics.scoreboard import Scoreboard
+from lb.metrics.totals import Totals
 from lb.model import ServerId
+from lb.store.client import connect
 from lb.store.keys import Keys
 from lb.store.metrics import Metrics, Publisher
+from tests.support import Valkey
 
 ONE, TWO = ServerId("localhost:5001"), ServerId("localhost:5002")
 
@@ -197,7 +202,8 @@ def test_what_was_counted_stays_when_its_run_is_folded(
         assert not metrics.fold(each.publisher.run, silence_seconds=-1)
         assert metrics.figures().totals == before
     assert metrics.figures().runs == {}
-    assert not connection.exists(keys.metrics_run(host.publisher.run))
+    for each in (host, other):
+        assert 29 * 86400 < connection.ttl(keys.metrics_run(each.publisher.run)) <= 30 * 86400
 
 
 def test_hosts_that_are_gone_for_good_are_counted_together(metrics: Metrics, host: Host, other: Host):
@@ -242,15 +248,87 @@ def test_a_store_that_fell_back_has_it_back_though_the_host_is_gone(
     assert requests(metrics) == 8
 
 
+@pytest.mark.parametrize("working", [False, True])
+def test_of_a_run_that_said_that_it_ends_nothing_is_kept(
+    connection: redis.Redis, metrics: Metrics, keys: Keys, host: Host, working: bool
+):
+    """An API that ends while workers go on counting is replaced by another."""
+    host.count()
+    host.board.head(0)[layout.PID] = 1 if working else os.getpid()
+    host.publisher.publish(last=True)
+    metrics.fold(host.publisher.run, silence_seconds=-1)
+    assert connection.exists(keys.metrics_run(host.publisher.run)) == working
+    assert requests(metrics) == 1
+
+
 def test_a_run_that_was_folded_though_it_lives_goes_on_as_another(metrics: Metrics, host: Host):
     host.count(requests=3)
     host.publisher.publish()
     for expected in (5, 7):
         metrics.fold(host.publisher.run, silence_seconds=-1)
         host.count(requests=2)
-        host.publisher.publish()  # learns of it
         host.publisher.publish()
         assert requests(metrics) == expected
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_nothing_counts_twice_if_a_reply_was_lost_before_the_run_was_folded(
+    metrics: Metrics, host: Host, monkeypatch: pytest.MonkeyPatch, last: bool
+):
+    host.count(requests=3)
+    host.publisher.publish()
+    host.count(requests=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(metrics, "publish", lost_reply(metrics))
+        with pytest.raises(StoreUnavailableError):
+            host.publisher.publish()
+    metrics.fold(host.publisher.run, silence_seconds=-1)
+    host.count()
+    host.publisher.publish(last=last)
+    assert requests(metrics) == 6
+
+
+def test_who_replaces_the_api_while_its_run_is_folded_says_what_came_since(metrics: Metrics, host: Host):
+    host.count(requests=3)
+    host.publisher.publish()
+    metrics.fold(host.publisher.run, silence_seconds=-1)
+    host.count(requests=2)
+    Publisher(metrics, host.board).publish()
+    assert requests(metrics) == 5
+
+
+def test_what_was_folded_is_known_to_a_store_that_started_anew(tmp_path: Path, keys: Keys):
+    """Publications are not written to disk each time, and folding is."""
+    with Valkey(tmp_path) as store, connect(store.url) as connection:
+        metrics = Metrics(connection, keys)
+        host = Host(metrics, "web1")
+        host.count(requests=3)
+        host.publisher.publish()
+        host.count(requests=2)
+        host.publisher.publish()
+        metrics.fold(host.publisher.run, silence_seconds=-1)
+        store.stop()
+        store.start()
+        host.count()
+        with suppress(StoreUnavailableError):  # the old connection
+            host.publisher.publish()
+        host.publisher.publish()
+        assert requests(metrics) == 6
+        os.close(host.fd)
+
+
+def test_if_nobody_knows_how_much_was_folded_nothing_counts_twice(
+    connection: redis.Redis, metrics: Metrics, keys: Keys, host: Host
+):
+    host.count(requests=3)
+    host.publisher.publish()
+    metrics.fold(host.publisher.run, silence_seconds=-1)
+    connection.delete(keys.metrics_run(host.publisher.run))
+    host.count()  # lost
+    host.publisher.publish()
+    host.count()
+    host.publisher.publish()
+    assert requests(metrics) == 4
 
 
 def test_who_replaces_the_api_goes_on_from_the_same_base(metrics: Metrics, host: Host):
@@ -259,12 +337,34 @@ def test_who_replaces_the_api_goes_on_from_the_same_base(metrics: Metrics, host:
     old.publish()
     metrics.fold(old.run, silence_seconds=-1)
     host.count(requests=2)
-    old.publish()  # learns of it
     old.publish()
     for expected in (6, 7):
         host.count()
         Publisher(metrics, host.board).publish()
         assert requests(metrics) == expected
+
+
+def test_two_publishers_that_learn_of_it_at_once_go_on_as_the_same(
+    metrics: Metrics, host: Host, monkeypatch: pytest.MonkeyPatch
+):
+    first, second = host.publisher, Publisher(metrics, host.board)
+    host.count(requests=3)
+    first.publish()
+    metrics.fold(first.run, silence_seconds=-1)
+    host.count()
+    folded = metrics.folded
+
+    def meanwhile(run: str) -> Totals | None:
+        monkeypatch.setattr(metrics, "folded", folded)
+        second.publish()
+        return folded(run)
+
+    monkeypatch.setattr(metrics, "folded", meanwhile)
+    first.publish()
+    for each in (first, second):
+        host.count()
+        each.publish()
+    assert requests(metrics) == 6
 
 
 def test_of_two_publishers_the_second_follows_the_first_to_another_run(metrics: Metrics, host: Host):

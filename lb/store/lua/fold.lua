@@ -1,7 +1,9 @@
--- Adds what a run has counted that will count no more to the base, so that sums over runs stay the same.
+-- Adds what a run has counted that will count no more to the base, so that sums over runs stay the same. What was
+-- added stays in its hash for a while, for a host that was only cut off: it goes on from there, so nothing counts twice.
 --@include clock
 -- KEYS: metrics metrics_base metrics_folded metrics_run
--- ARGV: run, seconds of silence after which a run has ended, seconds for which it is known as folded,
+-- ARGV: run, seconds of silence after which a run has ended, seconds for which it is known as folded, and its hash
+--       kept unless it said that it ends,
 --       1 if its host lives on: then what belongs to that stays apart
 -- Return: 1, or 0 if the run was heard of since, or is folded already
 local heard = redis.call('ZSCORE', metrics, ARGV[1])
@@ -21,13 +23,14 @@ local function add_to_base(row, counts)
   redis.call('HSET', metrics_base, row, sum(redis.call('HGET', metrics_base, row) or '', counts))
 end
 
-local about = { host = true, number = true, now = true }
+local about = { host = true, number = true, now = true, ended = true }
 local fields = redis.call('HGETALL', metrics_run)
 for i = 1, #fields, 2 do
-  local row = fields[i]
-  if ARGV[4] ~= '1' and row:sub(1, 1) == '@' then row = '@' end -- hosts come and go under ever new names
+  local row, counts = fields[i], fields[i + 1]
   if not about[row] then
-    add_to_base(row, fields[i + 1])
+    redis.call('HSET', metrics_run, row, counts) -- to disk and replicas too, like the base
+    if ARGV[4] ~= '1' and row:sub(1, 1) == '@' then row = '@' end -- hosts come and go under ever new names
+    add_to_base(row, counts)
   end
 end
 if ARGV[4] ~= '1' then -- nor does what its runs before have left there stay apart
@@ -38,7 +41,11 @@ if ARGV[4] ~= '1' then -- nor does what its runs before have left there stay apa
     redis.call('HDEL', metrics_base, row)
   end
 end
-redis.call('DEL', metrics_run)
+if redis.call('HGET', metrics_run, 'ended') == '1' then
+  redis.call('DEL', metrics_run)
+else
+  redis.call('EXPIRE', metrics_run, ARGV[3])
+end
 redis.call('ZREM', metrics, ARGV[1])
 redis.call('ZADD', metrics_folded, now, ARGV[1])
 redis.call('ZREMRANGEBYSCORE', metrics_folded, '-inf', now - tonumber(ARGV[3]))

@@ -4,7 +4,7 @@
 -- KEYS: metrics metrics_base metrics_folded metrics_run
 -- ARGV: run, number of the publication that this one builds on ('' if it says everything), its own number,
 --       1 to have it written to disk, then field, value …
--- Return: 1; 0 if the store holds another publication than that (say everything); -1 if the run was folded
+-- Return: 1; 0 if the store holds another publication than that (say everything); -1 if the run was folded (what of it is in its hash)
 if redis.call('ZSCORE', metrics_folded, ARGV[1]) then return -1 end
 if ARGV[2] ~= '' and redis.call('HGET', metrics_run, 'number') ~= ARGV[2] then return 0 end
 
