@@ -171,7 +171,10 @@ class Keys:
         return self._name("metrics")
 
     def metrics_run(self, run: str) -> str:
-        """Hash: server id (or `-`, `other`, `@host`) → what the run has counted; 30 days more once it ended."""
+        """Hash: server id (or `-`, `other`, `@host`) → what the run has counted.
+
+        As long as it is in `metrics`; 30 days more if it did not say that it ends.
+        """
         return self._name(f"metrics:run:{run}")
 
     @property
