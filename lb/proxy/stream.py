@@ -172,7 +172,7 @@ class Stream:
     # --- writing
 
     def send_all(self, data: bytes) -> None:
-        """Send everything, waiting for the peer to take it."""
+        """Send everything, waiting for the peer to take it; the deadline bounds each wait, not their sum."""
         try:
             sent = self.send(data)
         except BlockingIOError:
@@ -181,12 +181,14 @@ class Stream:
             self._send_rest(memoryview(data)[sent:])
 
     def _send_rest(self, rest: memoryview) -> None:
+        patience_seconds = self.deadline - self._deadlines.now
         while rest:
             self.wait_writable()
             try:
                 rest = rest[self.send(rest) :]
             except BlockingIOError:
                 continue
+            self.deadline = self._deadlines.now + patience_seconds  # it took some: it is slow, not silent
 
     def wait_writable(self) -> None:
         """Wait until the peer takes more, the connection is made or has failed, or the deadline."""

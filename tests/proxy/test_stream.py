@@ -112,6 +112,22 @@ def test_a_peer_that_takes_nothing_ends_the_write_at_its_deadline(pair: Pair) ->
         stream.send_all(b"x" * 4_000_000)
 
 
+def test_a_peer_that_takes_a_little_at_a_time_is_not_silent(pair: Pair) -> None:
+    """A deadline bounds the peer's silence, however long all of it takes."""
+    stream, theirs = pair
+    stream.arm(0.2)
+    began = time.monotonic()
+    writer = gevent.spawn(stream.send_all, b"x" * 1_000_000)
+    while not writer.ready():
+        theirs.recv(100_000)
+        gevent.sleep(0.06)
+    writer.get()
+    assert time.monotonic() - began > 0.4
+    stream.arm(0.05)
+    with pytest.raises(StreamTimeoutError):
+        stream.send_all(b"x" * 4_000_000)
+
+
 def test_one_reads_while_another_writes(pair: Pair) -> None:
     stream, theirs = pair
     reader = gevent.spawn(stream.receive_later)
