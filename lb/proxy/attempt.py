@@ -11,7 +11,7 @@ from lb.model import ServerId
 from lb.proxy.client import Client
 from lb.proxy.connections import ServerConnections
 from lb.proxy.exchange import Meters
-from lb.proxy.http1 import HeadParser, Request, ResponseHead
+from lb.proxy.http1 import HeadParser, Request, ResponseHead, has_bare_line_feed
 from lb.proxy.retry import IDEMPOTENT
 from lb.proxy.stream import Stream, StreamTimeoutError
 from lb.store.lease import Lease
@@ -181,28 +181,34 @@ class Attempts:
         """Read heads until the final one; interim ones are passed on (RFC 9110 §15.2)."""
         for _ in range(_MOST_INTERIM + 1):
             head = self._heads.response(self._read_head(stream))
-            if head.status >= 200 or (head.status == 101 and request.fields.upgrade and request.minor):
+            if head.status >= 200:
                 return head
             if head.status == 101:
-                raise ServerError("the server switched protocols without being asked")
+                return _switching(head, request)
             if request.minor:
                 self._send_interim(client, head)
         raise ServerError(f"the server sent more than {_MOST_INTERIM} interim responses")
 
     def _send_interim(self, client: Client, head: ResponseHead) -> None:
+        before = client.stream.deadline  # for the body, which may still be on its way
         client.stream.arm(self._settings.response_head_seconds)
         try:
             client.stream.send_all(head.forward + b"\r\n\r\n")
         except OSError:
             raise _gone() from None
+        client.stream.deadline = before
 
     def _read_head(self, stream: Stream) -> bytes:
         data = stream.buffer or stream.receive_later()
         if not data:
             raise ConnectionResetError(0, "closed without an answer")
+        checked = 0
         while (end := data.find(b"\r\n\r\n")) < 0:
             if len(data) > self._head_bytes:
                 break
+            if has_bare_line_feed(data, checked):
+                raise ServerError("a line of the server's head does not end in CR LF")  # it would never end
+            checked = len(data)
             stream.buffer = data
             more = stream.receive_later()
             if not more:
@@ -212,6 +218,15 @@ class Attempts:
             raise ServerError(f"the server's head is larger than {self._head_bytes} bytes")
         stream.buffer = data[end + 4 :]
         return data[: end + 4]
+
+
+def _switching(head: ResponseHead, request: Request) -> ResponseHead:
+    """Return a 101 if it was asked for and says what comes next (RFC 9110 §7.8, §15.2.2), else ServerError."""
+    if not request.fields.upgrade or not request.minor:
+        raise ServerError("the server switched protocols without being asked")
+    if not head.fields.upgrade:
+        raise ServerError("the server switched protocols without saying to which")
+    return head
 
 
 def _gone() -> ClientGoneError:

@@ -32,8 +32,8 @@ _OF_RESPONSES = rb"|content-length|transfer-encoding|x-forwarded-server"
 
 # RFC 9112 §5: no blank before the colon, no line folding, no control bytes in the value.
 BLOCK = re.compile(rb"(?:\r\n" + FIELD_NAME + rb":[\t \x21-\x7e\x80-\xff]*+)*+\r\n\r\n")
-# RFC 9110 §7.2 and RFC 3986 §3.2: host and port, without user information.
-HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]++\]|[A-Za-z0-9\-._~%!$&'()*+,;=]*+)(?::\d{0,5})?")
+# RFC 9110 §7.2 and RFC 3986 §3.2: host and port without user information, or nothing at all.
+HOST = re.compile(rb"(?:(?:\[[0-9A-Fa-f:.]++\]|[A-Za-z0-9\-._~%!$&'()*+,;=]++)(?::\d{0,5})?)?")
 _DIGITS = re.compile(rb"\d{1,18}")
 # Fields whose lines are one list (RFC 9110 §5.3), and fields of one value, of which the last counts.
 _LISTS = {b"forwarded": "forwarded", b"upgrade": "upgrade", b"x-forwarded-for": "forwarded_for"}

@@ -21,9 +21,10 @@ from lb.proxy.target import REFUSED_METHODS, origin_form
 _SLASH = ord("/")
 
 # RFC 9112 §3: method SP request-target SP HTTP-version. Targets keep obs-text bytes, which browsers send.
-_REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++) ([!-~\x80-\xff]++) HTTP/1\.([01])")
+# RFC 9110 §6.2: a minor version that is higher than ours is read as ours.
+_REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++) ([!-~\x80-\xff]++) HTTP/1\.(\d)")
 # RFC 9112 §4: the reason may be empty, and servers leave out the space before it.
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: [\t \x21-\x7e\x80-\xff]*+)?")
+_STATUS_LINE = re.compile(rb"HTTP/1\.(\d) ([1-9]\d\d)(?: [\t \x21-\x7e\x80-\xff]*+)?")
 _LENGTH_LINE = re.compile(rb"\r\n(?i:content-length):[^\r]*+")
 
 if TYPE_CHECKING:
@@ -124,16 +125,16 @@ class HeadParser:
             if fields.unknown_coding:
                 raise ClientError("a transfer coding other than chunked", 501)  # RFC 9112 §6.1
             self._request_blocks.remember(block, fields)
-        method, target, minor = match.groups()
-        if target[0] != _SLASH or method in REFUSED_METHODS:
-            target, fields = origin_form(method, target, fields)
-        if minor == b"1":
+        method, target, version = match.groups()
+        minor = 0 if version == b"0" else 1
+        if minor:
             if fields.host is None:
                 raise ClientError("no Host in an HTTP/1.1 request")  # RFC 9112 §3.2
-            return Request(method, target, 1, fields)
-        if fields.chunked:
+        elif fields.chunked:
             raise ClientError("Transfer-Encoding in an HTTP/1.0 request")  # RFC 9112 §6.1
-        return Request(method, target, 0, fields)
+        if target[0] != _SLASH or method in REFUSED_METHODS:
+            target, fields = origin_form(method, target, fields)
+        return Request(method, target, minor, fields)
 
     def response(self, head: bytes) -> ResponseHead:
         """Parse a whole response head with its empty line; ServerError if it is not sound."""
@@ -152,21 +153,22 @@ class HeadParser:
             fields = self._read_block(head[line_end:], self._in_responses)
         except ClientError as error:
             raise ServerError(f"the server's response head is malformed: {error}") from None
-        minor, status = match.groups()
+        version, code = match.groups()
+        minor, status = (0 if version == b"0" else 1), int(code)
         if fields.framing_fault:
             raise ServerError(f"the server's framing is ambiguous: {fields.framing_fault}")
         if fields.unknown_coding:
             raise ServerError("the server used a transfer coding other than chunked")
-        if fields.chunked and minor == b"0":
+        if fields.chunked and not minor:
             raise ServerError("the server sent Transfer-Encoding with HTTP/1.0")
-        lies = _takes_back_its_body(int(status), fields)
+        lies = _takes_back_its_body(status, fields)
         return ResponseHead(
-            int(status),
-            int(minor),
+            status,
+            minor,
             fields,
             forward=b"HTTP/1.1 %b%b%b%b"
-            % (head[9:line_end], fields.forward, _required(int(status), fields), self._via[int(minor)]),
-            keep_alive=not (fields.close or lies) and (minor == b"1" or fields.keep_alive),
+            % (head[9:line_end], fields.forward, _required(status, fields), self._via[minor]),
+            keep_alive=not (fields.close or lies) and (minor == 1 or fields.keep_alive),
         )
 
     def _read_block(self, block: bytes, special: re.Pattern[bytes]) -> Fields:
@@ -203,6 +205,6 @@ def has_bare_line_feed(data: bytes, checked: int) -> bool:
 
 
 def _bad_request_line(line: bytes) -> ClientError:
-    if re.fullmatch(rb"[!-~]+ [^ ]+ HTTP/\d(\.\d)?", line) and not re.search(rb" HTTP/1\.[01]$", line):
-        return ClientError("only HTTP/1.0 and HTTP/1.1 are spoken here", 505)
+    if re.fullmatch(rb"[!-~]+ [^ ]+ HTTP/\d(\.\d)?", line) and not re.search(rb" HTTP/1\.\d$", line):
+        return ClientError("only HTTP/1.x is spoken here", 505)
     return ClientError("malformed request line")

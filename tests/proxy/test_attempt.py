@@ -107,6 +107,13 @@ def test_interim_answers_are_passed_on_as_they_come(balancer: Make) -> None:
         assert made.ask(b"GET / HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 ")  # 1.0 knows none
 
 
+def test_an_answer_whose_lines_end_in_bare_line_feeds_is_502_at_once(balancer: Make) -> None:
+    """Its head would never end for us: nobody should wait for that."""
+    with playing(answering(b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok")) as server:
+        made = balancer(server, maxRetries=0, timeouts={"responseHead": "1m"})
+        assert made.ask(GET).startswith(b"HTTP/1.1 502 ")
+
+
 def test_interim_answers_without_end_are_a_silence(balancer: Make) -> None:
     def interim(peer: Peer) -> None:
         peer.message()

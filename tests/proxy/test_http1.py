@@ -69,7 +69,15 @@ def test_malformed_request_lines_are_refused(first: bytes) -> None:
     assert refused(first=first) == 400
 
 
-@pytest.mark.parametrize("version", [b"HTTP/1.2", b"HTTP/0.9", b"HTTP/2.0", b"HTTP/2", b"HTTP/3"])
+def test_a_later_minor_version_is_read_as_1_1() -> None:
+    """RFC 9110 §6.2: what is new in it is optional."""
+    assert request(first=b"GET / HTTP/1.9").minor == 1
+    found = HeadParser(HEADER_COUNT).response(b"HTTP/1.2 200 OK\r\n\r\n")
+    assert (found.minor, found.keep_alive) == (1, True)
+    assert found.forward == b"HTTP/1.1 200 OK"
+
+
+@pytest.mark.parametrize("version", [b"HTTP/0.9", b"HTTP/2.0", b"HTTP/2", b"HTTP/3"])
 def test_other_versions_are_505(version: bytes) -> None:
     assert refused(first=b"GET / " + version) == 505
 

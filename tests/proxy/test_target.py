@@ -35,6 +35,14 @@ def test_the_remembered_block_is_not_changed_by_an_absolute_target():
     assert heads.request(b"GET /" + rest).fields.host == b"claimed.example"
 
 
+def test_an_absolute_target_stands_in_for_host_in_http_1_0_only():
+    """RFC 9112 §3.2: an HTTP/1.1 request without Host is refused whatever its target says."""
+    heads = HeadParser(100)
+    assert heads.request(b"GET http://real.example/ HTTP/1.0\r\n\r\n").fields.host == b"real.example"
+    with pytest.raises(ClientError):
+        heads.request(b"GET http://real.example/ HTTP/1.1\r\n\r\n")
+
+
 def test_options_of_the_whole_server():
     assert parse(b"OPTIONS *").target == b"*"
     assert parse(b"OPTIONS http://real.example").target == b"*"
@@ -47,6 +55,7 @@ def test_options_of_the_whole_server():
         b"GET path",
         b"GET ftp://real.example/",
         b"GET http:///path",
+        b"GET http://:80/path",
         b"GET http://user@real.example/",
         b"GET http://a b/",
         b"GET real.example:443",

@@ -53,6 +53,17 @@ def test_bytes_go_both_ways_and_each_way_ends_alone(balancer: Make) -> None:
         assert server.connections == 1
 
 
+@pytest.mark.parametrize(
+    "fields", [b"", b"Upgrade: websocket\r\n", b"Connection: upgrade\r\nUpgrade: h2c\r\n"]
+)
+def test_a_switch_to_nothing_in_particular_is_502(balancer: Make, fields: bytes) -> None:
+    """RFC 9110 §15.2.2: a 101 says which protocol comes next."""
+    with playing(answering(b"HTTP/1.1 101 Switching Protocols\r\n%b\r\n" % fields)) as server:
+        made = balancer(server, maxRetries=0)
+        assert made.ask(ASK).startswith(b"HTTP/1.1 502 ")
+        assert made.failures(server.id) == 1
+
+
 def test_more_than_fits_into_buffers_goes_both_ways_at_once(balancer: Make) -> None:
     data = bytes(range(256)) * 8192
 

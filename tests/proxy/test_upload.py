@@ -207,3 +207,20 @@ def test_a_client_may_wait_for_100_continue(balancer: Make) -> None:
         assert client.head().startswith(b"HTTP/1.1 100 ")
         client.send(b"abc")
         assert client.message().endswith(b"ok")
+
+
+def test_a_body_may_be_as_late_after_100_continue_as_without(balancer: Make) -> None:
+    def continues(peer: Peer) -> None:
+        peer.head()
+        peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert peer.exactly(3) == b"abc"
+        peer.send(OK)
+
+    with playing(continues) as server:
+        made = balancer(server, timeouts={"clientBody": "5s", "responseHead": "100ms"})
+        with made.client() as client:
+            client.send(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+            assert client.head().startswith(b"HTTP/1.1 100 ")
+            gevent.sleep(0.4)
+            client.send(b"abc")
+            assert client.message().endswith(b"ok")
