@@ -127,17 +127,18 @@ def as_json(
 
 def _cells(own: Figures, reference: Figures | None) -> list[str]:
     return [
-        _time(own.cpu_us),
+        shown_time(own.cpu_us),
         f"{reference.cpu_us / own.cpu_us:.2f}" if reference else _NONE,
         f"{own.rate:,.0f}",
         f"{own.rate / reference.rate:.0%}" if reference else _NONE,
-        _time(1e3 * own.p50_ms),
-        _time(1e3 * own.p99_ms),
-        _NONE if own.store_cpu_us is None else _time(own.store_cpu_us),
+        shown_time(1e3 * own.p50_ms),
+        shown_time(1e3 * own.p99_ms),
+        _NONE if own.store_cpu_us is None else shown_time(own.store_cpu_us),
     ]
 
 
-def _time(microseconds: float) -> str:
+def shown_time(microseconds: float) -> str:
+    """Write a duration in the unit that suits it."""
     if microseconds < 1000:
         return f"{microseconds:.1f} µs" if microseconds < 100 else f"{microseconds:.0f} µs"
     return f"{microseconds / 1000:.2f} ms" if microseconds < 100_000 else f"{microseconds / 1000:.0f} ms"
