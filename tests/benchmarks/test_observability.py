@@ -12,7 +12,7 @@ from tests.benchmarks.unmetered import Uncounted
 
 
 def measured(**microseconds: float) -> dict[str, list[Measurement]]:
-    """Two rounds of CPU per request, 20 µs if not told; the rate goes with it. The second is twice as dear."""
+    """Two rounds of CPU per request, 20 µs if not told, and a rate to match; the second is twice as dear."""
     return {name: [_second(microseconds.get(name, 20.0), slow) for slow in (1, 2)] for name in SUBJECTS}
 
 
