@@ -221,7 +221,7 @@ class Attempts:
 
 
 def _switching(head: ResponseHead, request: Request) -> ResponseHead:
-    """Return a 101 if it was asked for and says what comes next (RFC 9110 §7.8, §15.2.2); else ServerError."""
+    """Return a 101 that was asked for and says what comes next (RFC 9110 §7.8, §15.2.2); else ServerError."""
     if not request.fields.upgrade or not request.minor:
         raise ServerError("the server switched protocols without being asked")
     if not head.fields.upgrade:
