@@ -42,6 +42,7 @@ TESTED_ELSEWHERE = {
     "lb/proxy/trailers.py": "tests/proxy/test_http1.py",
     "lb/store/keys.py": "tests/store/test_guide.py",
     "lb/store/lease.py": "tests/store/test_lease_line.py",
+    "lb/store/refusals.py": "tests/store/test_pool.py",
     "lb/store/views.py": "tests/store/test_pool.py",
     "lb/wsgi/forward.py": "tests/integration/test_wsgi.py",
     "lb/wsgi/membership.py": "tests/integration/test_wsgi.py",

@@ -32,11 +32,11 @@ class Overview:
 
 def look(pool: BackendPool, fleet: Fleet) -> Overview:
     """Read the balancer's state; StoreUnavailableError if the store does not answer."""
-    snapshot = pool.snapshot()
+    snapshot, statuses = pool.look()
     return Overview(
         strategy=snapshot.strategy,
         version=snapshot.version,
-        servers=tuple(pool.list()),
+        servers=tuple(statuses),
         workers=tuple(fleet.workers()),
         health_checker=pool.leader(),
     )

@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from lb.config import Config
@@ -105,6 +106,6 @@ def reconcile(config: Config, patience_seconds: float = PATIENCE_SECONDS) -> Non
         )
 
 
-def fill(pool: BackendPool, config: Config) -> list[ServerId]:
+def fill(pool: BackendPool, config: Config) -> Sequence[ServerId]:
     """Make the pool's configured servers and strategy those of the config; return the servers that left."""
     return pool.reconcile(config.servers, config.strategy, f"config@{socket.gethostname()}")

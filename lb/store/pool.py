@@ -1,17 +1,14 @@
-"""BackendPool: every act on the pool and every look at it, each one atomic in the store."""
+"""BackendPool: everything that reads or changes the pool, each method one atomic step in the store."""
 
 from __future__ import annotations
 
-import builtins
-import difflib
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import redis
 
-from lb.errors import ConflictError, StoreError, UnknownServerError, UsageError
+from lb.errors import ConflictError, StoreError, UnknownServerError
 from lb.model import (
-    MAX_WEIGHT,
     Admin,
     Check,
     Event,
@@ -26,35 +23,34 @@ from lb.model import (
 )
 from lb.store import views
 from lb.store.keys import SCHEMA, Keys
+from lb.store.refusals import checked_strategy, checked_weight, not_in_pool, not_removed
 from lb.store.session import Session
-from lb.strategies import STRATEGIES
 
-_FEW = 10  # so many server ids still read well in one message
 _BLOCK_SECONDS = 5.0
 
 
 class BackendPool:
-    """The pool in the store. Each method is one typed act; once it returned, every later pick obeys it.
+    """The pool in the store. Once an act has returned, every later pick by any worker obeys it.
 
-    All methods raise StoreUnavailableError if the store does not answer and StoreError if it cannot be used;
-    `by` names who acts, for the events.
+    All methods raise StoreUnavailableError if the store cannot serve now, and StoreError if it cannot be used
+    at all. `by` names who acts, for the events.
     """
 
     def __init__(self, connection: redis.Redis, keys: Keys) -> None:
         self._session = Session(connection, keys)
         self._keys = keys
-        self._seen = ""  # what acts of operators insist on
+        self._seen = ""  # the versions that operators' acts insist on, joined by commas; empty: any
 
     def at(self, versions: Collection[int]) -> BackendPool:
-        """Return the same pool; acts of operators raise OutdatedError unless it is at such a version."""
+        """Return a view of this pool whose operators' acts raise OutdatedError at any other version."""
         pool = BackendPool(self._session.connection, self._keys)
         pool._seen = ",".join(map(str, versions)) or "none"
         return pool
 
-    # --- looks
+    # --- reading
 
     def ping(self) -> None:
-        """Check that the store answers and holds our schema (or nothing yet): StoreError if not."""
+        """Check that the store answers, and holds a pool of our schema or none yet; StoreError if not."""
         with self._session.edge() as connection:
             found = connection.get(self._keys.schema)
         if found not in (None, SCHEMA):
@@ -72,12 +68,17 @@ class BackendPool:
         with self._session.edge() as connection:
             return int(connection.get(self._keys.version) or 0)
 
-    def list(self) -> list[ServerStatus]:
-        """Read all servers in pool order with live figures, at one instant."""
+    def list(self) -> Sequence[ServerStatus]:
+        """Read the members in pool order, with their live figures."""
         return views.statuses_of(self._read())
 
-    def removed(self) -> builtins.list[RemovedServer]:
-        """Read the servers that can be restored, the latest first."""
+    def look(self) -> tuple[Snapshot, Sequence[ServerStatus]]:
+        """Read `snapshot` and `list` at the same instant."""
+        pool = self._read()
+        return views.snapshot_of(pool), views.statuses_of(pool)
+
+    def removed(self) -> Sequence[RemovedServer]:
+        """Read the servers that can be restored, the most recently removed first."""
         with self._session.edge() as connection:
             removals = connection.zrevrange(self._keys.removed, 0, -1, withscores=True)
             pipeline = connection.pipeline(transaction=False)
@@ -87,11 +88,15 @@ class BackendPool:
         return [
             views.removed_of(server, at, record)
             for (server, at), record in zip(removals, records, strict=True)
-            if record  # not restored between the two reads
+            if record  # else it was restored between the two reads
         ]
 
-    def events(self, count: int = 100, after: str = "-") -> builtins.list[Event]:
-        """Read the newest `count` events, oldest first; behind stream id `after` the oldest: a next page."""
+    def events(self, count: int = 100, after: str = "-") -> Sequence[Event]:
+        """Read up to `count` events in the order in which they happened.
+
+        Without `after` they are the newest. With the id of an event they are those that directly follow it,
+        so the id of the last one leads to the next page.
+        """
         with self._session.edge() as connection:
             if after == "-":
                 entries = connection.xrevrange(self._keys.events, count=count)[::-1]
@@ -100,7 +105,7 @@ class BackendPool:
         return [views.event_of(entry) for entry in entries]
 
     def follow_events(self, after: str = "$") -> Iterator[Event]:
-        """Block for the events behind stream id `after` ("$": only new ones), for ever."""
+        """Yield events as they happen, for ever: those after the id `after`, or only new ones for "$"."""
         position = after
         if after == "$":
             newest = self.events(count=1)
@@ -114,61 +119,61 @@ class BackendPool:
                     yield views.event_of(entry)
 
     def leader(self) -> str | None:
-        """Read which health-checker leads; None if none does."""
+        """Read the id of the leading health-checker; None if none leads."""
         with self._session.edge() as connection:
             leader: str | None = connection.get(self._keys.checker)
         return leader
 
-    # --- acts of operators; for a server that is not in the pool: UnknownServerError, which names near ones
+    # --- operators' acts; UnknownServerError, with a hint, for a server that is not in the pool
 
     def add(self, spec: ServerSpec, source: Source, by: str) -> Server:
-        """Bring in a server, ready and up; forgets a record of its removal. ConflictError if it is there."""
-        row = self._act("add", spec.id, spec.url, _weight(spec.weight), source, by, **self._record(spec.id))
+        """Add a server, ready and up, and drop any record of its removal; ConflictError if it is a member."""
+        weight = checked_weight(spec.weight)
+        row = self._act("add", spec.id, spec.url, weight, source, by, **self._record(spec.id))
         if row is None:
             raise ConflictError(f"{spec.id} is in the pool already")
         return views.server_of(row)
 
     def remove(self, server: ServerId, by: str, reason: str = "") -> None:
-        """Take out a server; requests in flight to it go on. It can be restored for 30 days."""
+        """Remove a server; requests in flight to it go on. It can be restored for 30 days."""
         if self._act("remove", server, by, reason, **self._record(server)) is None:
             raise self._unknown(server)
 
     def restore(self, server: ServerId, by: str) -> Server:
-        """Bring back a removed server with its URL, weight, source. UnknownServerError if none such."""
+        """Bring back a removed server with its URL, weight and source."""
         row = self._act("restore", server, by, **self._record(server))
         if row is None:
-            removed = [record.id for record in self.removed()]
-            raise UnknownServerError(f"{server} is not on the list of the removed{_hint(server, removed)}")
+            raise not_removed(server, [record.id for record in self.removed()])
         return views.server_of(row)
 
     def set_admin(self, server: ServerId, admin: Admin, by: str) -> Server:
-        """Make a server ready, drain it, or put it into maint."""
+        """Set what the operator wants of a server: ready, drain or maint."""
         return self._known(server, self._act("set_admin", server, admin, by))
 
     def set_weight(self, server: ServerId, weight: int, by: str) -> Server:
-        """Give a server a share of the traffic, 1 to 256; UsageError for another number."""
-        return self._known(server, self._act("set_weight", server, _weight(weight), by))
+        """Set a server's share of the requests, 1 to 256; UsageError for any other number."""
+        return self._known(server, self._act("set_weight", server, checked_weight(weight), by))
 
     def set_strategy(self, name: str, by: str) -> None:
         """Choose the strategy; UsageError if there is none of that name."""
-        self._act("set_strategy", _strategy(name), by)
+        self._act("set_strategy", checked_strategy(name), by)
 
-    def reconcile(self, specs: Sequence[ServerSpec], strategy: str, by: str) -> builtins.list[ServerId]:
-        """Make the pool's config-sourced servers those of the config; return those that left for that.
+    def reconcile(self, specs: Sequence[ServerSpec], strategy: str, by: str) -> Sequence[ServerId]:
+        """Make the servers that came from the config those that it names now; return those that left.
 
-        A weight or the strategy is set only if the config changed it since it was last reconciled, so what an
-        operator set survives a restart with the same config; so does what operators added. Also sets the
-        schema if new.
+        A weight or the strategy is set only if the config has changed it since it was last reconciled. So
+        what operators set survives a restart with the same config, and so do the servers that they added. A
+        store without a pool gets one.
         """
-        servers = [field for spec in specs for field in (spec.id, spec.url, _weight(spec.weight))]
+        servers = [field for spec in specs for field in (spec.id, spec.url, checked_weight(spec.weight))]
         records = [self._keys.removed_server(spec.id) for spec in specs]
-        left = self._session.run("reconcile", by, _strategy(strategy), *servers, further_keys=records)
+        left = self._session.run("reconcile", by, checked_strategy(strategy), *servers, further_keys=records)
         return [ServerId(server) for server in left]
 
-    # --- health; with the `term` of a lead that is over these change nothing and raise StoreError
+    # --- health; with the `term` of a lead that has ended, these change nothing and raise StoreError
 
     def record_check(self, server: ServerId, check: Check, term: int | None = None) -> None:
-        """Note the outcome of a check, and since when the server gives no answer. Flips nothing."""
+        """Record the outcome of a check, and since when checks go unanswered. Does not change the health."""
         milliseconds = f"{check.duration_seconds * 1000:.1f}"
         outcome, answered = views.outcome(check), int(check.answered)
         self._session.run("record_check", server, outcome, milliseconds, answered, term or "")
@@ -183,42 +188,45 @@ class BackendPool:
         term: int | None = None,
         silent: bool = False,
     ) -> bool:
-        """Flip; False if it was so already or the server is gone. Up clears failures and reason.
+        """Mark a server up or down; False if it is so already or has left the pool.
 
-        Down because it is `silent` is refused (False) past half of the pool while requests are answered.
+        Up clears its failures and reason. Down because it is `silent`, that is, leaves checks unanswered, is
+        refused (False) for more than half of the pool as long as servers answer requests: then it is rather
+        the health-checker that is cut off.
         """
         words = (server, health, reason, by, term or "", int(silent))
         return self._session.run("set_health", *words) is not None
 
     def mark_failed(self, server: ServerId, failures: int, by: str) -> bool:
-        """Mark down for failures on real traffic. Refused (False) past half of the pool."""
+        """Mark a server down for failures on real traffic; refused (False) for more than half of the pool."""
         return self._session.run("mark_failed", server, failures, by) is not None
 
     def remove_unanswered(
         self, server: ServerId, threshold_seconds: float, by: str, term: int | None = None
     ) -> bool:
-        """Take out a server that is down and has not answered for so long.
+        """Remove a server that is down and has left checks unanswered for so long.
 
-        False if it did answer, or if more than half of the pool would have gone in this way within an hour.
+        False if it has answered since, or if this would take more than half of the pool within an hour.
         """
         reason = f"unanswered for {threshold_seconds:g} s"
         words = (server, threshold_seconds, by, reason, term or "")
         return self._session.run("remove_unanswered", *words, **self._record(server)) is not None
 
     def lead(self, checker: str, seconds: float) -> int | None:
-        """Take or renew the health-checkers' leadership for `seconds`: its term, None if another leads.
+        """Take or renew the lead among the health-checkers for `seconds`.
 
-        The term is another, and greater, whenever the lead was lost in between, even to nobody.
+        Return the term of the lead, None if another leads. A lead that has ended, even if nobody took it, is
+        followed by one of a greater term.
         """
         term: int | None = self._session.run("lead", checker, int(seconds * 1000))
         return term
 
     def resign(self, checker: str) -> None:
-        """Give up the leadership if this health-checker has it, so that another takes over at once."""
+        """Give up the lead if this health-checker has it, so that another can take it at once."""
         self._session.run("resign", checker)
 
     def refill(self, snapshot: Snapshot, by: str) -> bool:
-        """Put a snapshot back into a store that lost it; False if the store is not behind its version."""
+        """Restore the pool from a snapshot; False if the store is not behind the snapshot's version."""
         if not snapshot.strategy:
             return False
         servers = [
@@ -227,8 +235,6 @@ class BackendPool:
             for field in (s.id, s.url, s.weight, s.admin, s.health, s.source, s.reason, s.since)
         ]
         return self._session.run("refill", by, snapshot.version, snapshot.strategy, *servers) is not None
-
-    # --- inner
 
     def _read(self) -> views.Pool:
         version, strategy, ids, *columns = self._session.run("read")
@@ -248,33 +254,8 @@ class BackendPool:
     def _unknown(self, server: ServerId) -> UnknownServerError:
         with self._session.edge() as connection:
             present = connection.zrange(self._keys.servers, 0, -1)
-        return UnknownServerError(f"{server} is not in the pool{_hint(server, present)}")
+        return not_in_pool(server, present)
 
     def _block_milliseconds(self) -> int:
         timeout = self._session.connection.connection_pool.connection_kwargs.get("socket_timeout")
         return int(1000 * min(_BLOCK_SECONDS, (timeout or 2 * _BLOCK_SECONDS) / 2))
-
-
-def _weight(weight: int) -> int:
-    if not 1 <= weight <= MAX_WEIGHT:
-        raise UsageError(f"a weight is a whole number from 1 to {MAX_WEIGHT}, not {weight}")
-    return weight
-
-
-def _strategy(name: str) -> str:
-    if name not in STRATEGIES:
-        raise UsageError(f'there is no strategy "{name}"; the strategies are {", ".join(STRATEGIES)}')
-    return name
-
-
-def _hint(server: str, present: Sequence[str]) -> str:
-    if not present:
-        return ", which is empty"
-    if len(present) <= _FEW:
-        return f"; it holds {', '.join(present)}"
-    near = difflib.get_close_matches(server, present)
-    return (
-        f"; did you mean {' or '.join(near)}?"
-        if near
-        else f"; none of its {len(present)} servers is named alike"
-    )

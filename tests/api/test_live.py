@@ -73,7 +73,7 @@ def test_a_store_that_is_away_is_told_and_the_stream_goes_on(client, add, pool, 
     messages = watch(client)
     next_of(messages, "pool")
     with monkeypatch.context() as patch:
-        patch.setattr(pool, "list", away)
+        patch.setattr(pool, "look", away)
         assert next_of(messages, "trouble") == {"error": "the store does not answer"}
     assert next_of(messages, "pool")["servers"] == []
     messages.close()

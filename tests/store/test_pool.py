@@ -117,6 +117,12 @@ def test_the_snapshot_carries_the_version(two: BackendPool) -> None:
     assert [server.id for server in snapshot.servers] == [A, B]
 
 
+def test_a_look_shows_snapshot_and_figures_of_one_instant(two: BackendPool) -> None:
+    snapshot, statuses = two.look()
+    assert (snapshot, statuses) == (two.snapshot(), two.list())
+    assert [status.server for status in statuses] == [*snapshot.servers]
+
+
 # --- add, remove, restore
 
 
