@@ -1,26 +1,24 @@
 """The access log of one worker: a line for each request that is done, written in batches.
 
-Requests pay for a tuple each (see `logged`); lines are made and written a batch at a time.
+A line is made as soon as its request is done, while all that it speaks of is in the processor's caches.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from time import monotonic
 
 import gevent
 from gevent import get_hub
 
-from lb.proxy.access_lines import FORMATS, Record
+from lb.proxy.access_lines import FORMATS
 from lb.proxy.line_file import LineFile, try_to_open
 
 log = logging.getLogger(__name__)
 
-#: Written together: their lines take 70 µs to make and write, for which the loop stands still. More at once
-#: is no cheaper, as they no longer are in the caches of the processor.
-BATCH = 64
-#: Fewer than a batch wait no longer than this.
+#: So many bytes of lines are written together, in 20 µs: 80 ns for each line; with 16 KiB it is 135.
+BATCH_BYTES = 65536
+#: Fewer wait no longer than this.
 FLUSH_SECONDS = 0.5
 #: Between two warnings about lost lines.
 _WARNING_SECONDS = 60.0
@@ -36,8 +34,9 @@ class AccessLog:
         try_to_open(path, "accessLog.path")
         self._file = LineFile(path)
         self._path = path
-        self._lines = FORMATS[line_format]()
-        self.records: list[Record] = []  # those that are not written yet; `flush` when there is a BATCH
+        self.format = FORMATS[line_format]()
+        #: Lines that are not written yet; `flush` when there are BATCH_BYTES.
+        self.lines = bytearray()
         self._told_lost = 0
         self._may_warn_at = 0.0
         self._closed = False  # what is still noted then is lost
@@ -49,13 +48,12 @@ class AccessLog:
 
     def flush(self) -> None:
         """Write what was collected."""
-        records = self.records
         if self._closed:
-            records.clear()
+            self.lines.clear()
             return
-        if records:
-            self._file.append(self._lines(records, time.time() - monotonic()))
-            records.clear()
+        if self.lines:
+            self._file.append(bytes(self.lines))
+            self.lines.clear()
         else:
             self._file.push()
         if self._file.lost > self._told_lost and monotonic() >= self._may_warn_at:

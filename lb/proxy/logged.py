@@ -1,7 +1,7 @@
 """The data plane's parts as they are while an access log is on: they take times and count bytes.
 
 Without one the parts themselves are used, so nothing is paid for it. What overrides a step of a request does
-so once per request and does little: 1.2 µs, and 1.4 for its line (a request: 23 µs).
+so once per request and does little: 0.4 µs, with 0.7 for its line and 0.3 to write it (a request: 23 µs).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lb.errors import (
     ServerTimeoutError,
 )
 from lb.proxy.access_lines import NEVER
-from lb.proxy.access_log import BATCH, AccessLog
+from lb.proxy.access_log import BATCH_BYTES, AccessLog
 from lb.proxy.additions import Additions
 from lb.proxy.attempt import Answer, Attempts, ResetError
 from lb.proxy.client import Client, CutError
@@ -66,42 +66,46 @@ class Parts:
 
 
 class LoggedClient(Client):
-    """A client with what is known so far of its request at hand; times are monotonic seconds."""
+    """A client with what is known so far of its request at hand."""
 
-    __slots__ = ("asked", "attempts", "connecting", "counts", "failed", "noted", "queued", "status")
+    __slots__ = (
+        "asked",
+        "attempts",
+        "connecting",
+        "failed",
+        "noted",
+        "queued",
+        "sent",
+        "status",
+        "tunnelled",
+    )
 
     def __init__(self, stream: Stream, address: str, additions: Additions, *, trusted: bool) -> None:
         super().__init__(stream, address, additions, trusted=trusted)
-        self.counts = _counted(stream)  # bytes that the request at hand has brought, and got
+        self.sent = _count_sent(stream)  # bytes that the request at hand has got so far
+        self.tunnelled = [0]  # bytes that went through a tunnel to its server
         self.noted: Request | None = None  # the last one that is in the log
         self.attempts = self.status = 0
         self.asked = NO_SERVER  # the server of the last attempt
-        self.queued = self.connecting = 0.0  # how long it waited, if there was an attempt
-        self.failed = 0.0  # when the last attempt failed, if there was another before
+        self.queued = self.connecting = 0.0  # seconds that it waited
+        self.failed = 0.0  # when the last attempt failed, if there was another before; monotonic seconds
 
 
-def _counted(stream: Stream) -> list[int]:
-    """Have the bytes counted that a stream receives and sends; return both counts.
+def _count_sent(stream: Stream) -> list[int]:
+    """Have the bytes counted that are sent by a stream; return the count.
 
     Not by a class of its own: code that meets two classes of streams in turn takes 1 µs more per request.
     """
-    counts = [0, 0]
-    receive, send = stream._recv, stream.send
-
-    def counting_receive(size: int, flags: int = 0) -> bytes:
-        data = receive(size, flags)
-        if not flags:  # else it is only looked at
-            counts[0] += len(data)
-        return data
+    count = [0]
+    send = stream.send
 
     def counting_send(data: bytes | memoryview) -> int:
         sent: int = send(data)
-        counts[1] += sent
+        count[0] += sent
         return sent
 
-    stream._recv = counting_receive
     stream.send = counting_send  # type: ignore[assignment]  # nobody gives it flags
-    return counts
+    return count
 
 
 class Journal:
@@ -109,34 +113,19 @@ class Journal:
 
     def __init__(self, log: AccessLog) -> None:
         self._flush = log.flush
-        self._records = log.records
+        self._lines = log.lines
+        self._line = log.format.line
 
     def note(self, client: LoggedClient, request: Request, head: float, reason: str = "") -> None:
         """Note that a request is done; its response's head came `head` seconds after its own, or NEVER."""
-        now = monotonic()
-        counts, attempts = client.counts, client.attempts
-        ahead = len(client.stream.buffer)  # of its next request
-        self._records.append(
-            (
-                now,
-                client.address,
-                request,
-                client.status,
-                client.asked if attempts else NO_SERVER,
-                attempts,
-                client.queued if attempts else 0.0,
-                client.connecting if attempts else 0.0,
-                head,
-                now - client.arrived,
-                counts[1],
-                counts[0] - ahead,
-                reason,
-            )
-        )
-        counts[0], counts[1] = ahead, 0
-        client.attempts = client.status = 0
+        lines, upload = self._lines, request.upload
+        received = len(request.body) + client.tunnelled[0] if upload is None else upload.received
+        lines += self._line(client, request, monotonic(), head, received, reason)
         client.noted = client.request  # not `request`: what came may have been no request at all
-        if len(self._records) >= BATCH:
+        client.attempts = client.status = client.sent[0] = 0
+        client.queued = client.connecting = 0.0
+        client.asked = NO_SERVER
+        if len(lines) >= BATCH_BYTES:
             self._flush()
 
 
@@ -147,11 +136,7 @@ class LoggedAttempts(Attempts):
         self, client: LoggedClient, request: Request, lease: Lease
     ) -> Answer | ServerError:
         """Ask the leased server."""
-        if client.attempts:
-            client.queued += monotonic() - client.failed
-        else:
-            client.queued = monotonic() - client.arrived
-            client.connecting = 0.0
+        client.queued += monotonic() - (client.failed if client.attempts else client.arrived)
         client.attempts += 1
         client.asked = lease.server
         outcome = Attempts.attempt(self, client, request, lease)
@@ -187,6 +172,10 @@ class LoggedRelay(Relay):
             raise
         self._note(client, request, head)
         return keep_alive
+
+    def _switch(self, client: LoggedClient, request: Request, answer: Answer) -> None:  # type: ignore[override]
+        client.tunnelled = _count_sent(answer.stream)
+        super()._switch(client, request, answer)
 
 
 class LoggedLoop(ClientLoop):

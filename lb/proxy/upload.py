@@ -37,8 +37,8 @@ class Upload:
         self._idle_seconds = idle_seconds
         self._answer_seconds = answer_seconds
         self._kept: bytearray | None = bytearray()
-        self._read = 0
         self._pump: gevent.Greenlet[..., None] | None = None
+        self.received = 0  # bytes of it
         self.error: Exception | None = None  # why the client's side ended the body early
         self.complete = False  # read to its end
         self.sent = False  # the whole body is on its way to the server of this attempt
@@ -92,8 +92,8 @@ class Upload:
             raise ClientError("the request's body came too slowly", 408) from None
         except OSError as error:
             raise IncompleteBodyError from error
-        self._read += len(piece)
-        if self._max_bytes and self._read > self._max_bytes:
+        self.received += len(piece)
+        if self._max_bytes and self.received > self._max_bytes:
             raise ClientError(f"the request's body is larger than {self._max_bytes} bytes", 413)
         if not piece:
             self.complete = True

@@ -6,13 +6,17 @@ import json
 import re
 import time
 from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lb.errors import ClientError
-from lb.proxy.access_lines import FORMATS, LONGEST_LINE, NEVER, Combined, Json, Lines, Record
+from lb.model import ServerId
+from lb.proxy import access_lines
+from lb.proxy.access_lines import FORMATS, LONGEST_LINE, NEVER, Combined, Json, Lines
 from lb.proxy.headers import Fields
 from lb.proxy.http1 import HeadParser, Request, unreadable
 
@@ -25,29 +29,23 @@ NONE = {"referer", "userAgent", "requestId", "server", "reason", "method", "prot
 LINE = re.compile(
     r'(?P<client>\S+) - - \[[^]"]+\] "(?P<request>[^"]*)" (?P<status>\d{3}|-) (?P<sent>\d+) '
     r'"(?P<referer>[^"]*)" "(?P<agent>[^"]*)" id=(?P<id>\S+) server=(?P<server>\S+) '
-    r"attempts=(?P<attempts>\d+) queue=(?P<queue>[\d.]+) connect=(?P<connect>[\d.]+) "
-    r"first_byte=(?P<first>[\d.]+|-) total=(?P<total>[\d.]+) received=(?P<received>\d+) "
+    r"queue=(?P<queue>[\d.]+) first_byte=(?P<first>[\d.]+|-) total=(?P<total>[\d.]+) "
+    r"attempts=(?P<attempts>\d+) connect=(?P<connect>[\d.]+) received=(?P<received>\d+) "
     r"reason=(?P<reason>\S+)\n"
 )
 
 
-def record(request: Request, **changes: object) -> Record:
-    values = {
-        "when": 5.25,
-        "client": b"192.0.2.1",
-        "request": request,
-        "status": 200,
-        "server": "s:80",
-        "attempts": 2,
-        "queue": 0.0001134,
-        "connect": 0.002,
-        "head": 0.5,
-        "total": 61.25,
-        "sent": 345,
-        "received": 78,
-        "reason": "",
-    }
-    return tuple((values | changes).values())  # type: ignore[return-value]
+@dataclass
+class Outcome:
+    address: bytes = b"192.0.2.1"
+    trusted: bool = True
+    arrived: float = 5.0
+    status: int = 200
+    sent: list[int] = field(default_factory=lambda: [345])
+    asked: ServerId = ServerId("s:80")  # noqa: RUF009 (a string)
+    attempts: int = 2
+    queued: float = 0.0001734
+    connecting: float = 0.002
 
 
 def request(head: bytes = HEAD) -> Request:
@@ -56,18 +54,28 @@ def request(head: bytes = HEAD) -> Request:
     return parsed
 
 
-def lines(log: Lines, records: list[Record]) -> list[str]:
-    return [f"{line}\n" for line in log(records, SECOND).decode("ascii").split("\n")[:-1]]
-
-
-def write(log: Lines, asked: Request, **changes: object) -> str:
-    (line,) = lines(log, [record(asked, **changes)])
-    return line
+def write(
+    log: Lines,
+    what: Request,
+    /,
+    *,
+    now: float = 66.25,
+    head: float = 0.5,
+    received: int = 78,
+    reason: str = "",
+    **changes: Any,
+) -> str:
+    """Write a line `now` seconds after SECOND."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "time", lambda: SECOND + now)
+        patch.setattr(access_lines, "monotonic", lambda: now)
+        return log.line(Outcome(**changes), what, now, head, received, reason).decode("ascii")
 
 
 def test_each_line_has_its_own_time() -> None:
-    asked = [record(request(), when=when) for when in (5.25, 5.2504, 5.2512, 6.0, 6.9998, 7.0)]
-    assert [json.loads(line)["time"][17:] for line in lines(Json(), asked)] == [
+    as_json, combined = Json(), Combined()
+    moments = (5.25, 5.2504, 5.2512, 6.0001, 6.9998, 7.0001)
+    assert [json.loads(write(as_json, request(), now=now))["time"][17:] for now in moments] == [
         "45.250Z",
         "45.250Z",
         "45.251Z",
@@ -75,23 +83,23 @@ def test_each_line_has_its_own_time() -> None:
         "46.999Z",
         "47.000Z",
     ]
-    assert [line.split(" ")[3][-2:] for line in lines(Combined(), asked)] == ["45"] * 3 + ["46"] * 2 + ["47"]
+    seconds = [write(combined, request(), now=now).split(" ")[3][-2:] for now in moments]
+    assert seconds == ["45"] * 3 + ["46"] * 2 + ["47"]
 
 
 def test_combined() -> None:
     line = write(Combined(), request())
-    stamp = time.strftime("%d/%b/%Y:%H:%M:%S %z", time.localtime(SECOND + 5))
+    stamp = time.strftime("%d/%b/%Y:%H:%M:%S %z", time.localtime(SECOND + 66))
     assert line == (
         f'192.0.2.1 - - [{stamp}] "GET /a?b=c HTTP/1.1" 200 345 "http://b/" "curl/8" id=a-1 server=s:80 '
-        "attempts=2 queue=0.000113 connect=0.002000 first_byte=0.500000 total=61.250000 received=78 "
-        "reason=-\n"
+        "queue=0.0001 first_byte=0.5000 total=61.2500 attempts=2 connect=0.0020 received=78 reason=-\n"
     )
 
 
 def test_json() -> None:
     line = write(Json(), request())
     assert json.loads(line) == {
-        "time": "2020-09-13T12:26:45.250Z",
+        "time": "2020-09-13T12:27:46.250Z",
         "client": "192.0.2.1",
         "method": "GET",
         "target": "/a?b=c",
@@ -104,7 +112,7 @@ def test_json() -> None:
         "requestId": "a-1",
         "server": "s:80",
         "attempts": 2,
-        "queueSeconds": 0.000113,
+        "queueSeconds": 0.0001,
         "connectSeconds": 0.002,
         "firstByteSeconds": 0.5,
         "totalSeconds": 61.25,
@@ -112,19 +120,46 @@ def test_json() -> None:
     }
 
 
-def test_what_there_is_not() -> None:
-    bare = record(
-        unreadable(b"\r\nnonsense\r\nX: y\r\n\r\n"), client=b"", status=0, server="", head=NEVER, reason="cut"
-    )
-    line = Combined()([bare], SECOND).decode()
+@pytest.mark.parametrize("line_format", FORMATS)
+@pytest.mark.parametrize(
+    "unusual", [{"attempts": 0}, {"attempts": 3}, {"connecting": 0.1}, {"received": 9}, {"reason": "cut"}]
+)
+def test_what_is_unusual_is_in_its_place(line_format: str, unusual: dict[str, Any]) -> None:
+    """What most lines have in common is written in another way, to the same effect."""
+    changed: dict[str, Any] = {"attempts": 1, "connecting": 0.0, "received": 0, "reason": ""} | unusual
+    line = write(FORMATS[line_format](), request(), **changed)
     found = LINE.fullmatch(line)
+    if found is None:
+        said = json.loads(line)
+        rest = [said[name] for name in ("attempts", "connectSeconds", "bytesReceived", "reason")]
+    else:
+        rest = [int(found["attempts"]), float(found["connect"]), int(found["received"])]
+        rest.append(None if found["reason"] == "-" else found["reason"])
+    assert rest == [
+        changed["attempts"],
+        changed["connecting"],
+        changed["received"],
+        changed["reason"] or None,
+    ]
+
+
+def test_ids_of_untrusted_clients_are_our_own() -> None:
+    """They are written without a look at them: nobody else's get that far."""
+    asked = request()
+    asked.id_line = b"\r\nX-Request-Id: 0123456789abcdef00000001"
+    assert " id=0123456789abcdef00000001 " in write(Combined(), asked, trusted=False)
+
+
+def test_what_there_is_not() -> None:
+    bare: dict[str, Any] = {"address": b"", "status": 0, "asked": "", "head": NEVER, "reason": "cut"}
+    nonsense = unreadable(b"\r\nnonsense\r\nX: y\r\n\r\n")
+    found = LINE.fullmatch(write(Combined(), nonsense, **bare))
     assert found is not None
     assert (
         found.groupdict() | {"request": "nonsense", "client": "unix:", "reason": "cut"} == found.groupdict()
     )
     assert [found[name] for name in ("status", "referer", "agent", "id", "server", "first")] == ["-"] * 6
-    line = Json()([bare], SECOND).decode()
-    said = json.loads(line)
+    said = json.loads(write(Json(), nonsense, **bare))
     assert {name for name, value in said.items() if value is None} == (
         NONE - {"reason"} | {"status", "firstByteSeconds"}
     )
@@ -147,7 +182,7 @@ def test_long_parts_are_clipped(line_format: str) -> None:
         b"%b /%b HTTP/1.1\r\nHost: a\r\nReferer: %b\r\nUser-Agent: %b\r\nX-Request-Id: %b\r\n\r\n"
         % (b"M" * 999, b"t" * 9999, b"\xff" * 9999, b'"' * 9999, b"1" * 9999)
     )
-    line = write(FORMATS[line_format](), long, server="s" * 999)
+    line = write(FORMATS[line_format](), long, asked=ServerId("s" * 999))
     assert len(line) <= LONGEST_LINE
     assert "/" + "t" * 2000 in line
     assert "t..." in line
@@ -158,10 +193,11 @@ def test_many_texts_are_forgotten_again() -> None:
     log = Combined()
     for number in range(9000):
         asked = request(HEAD.replace(b"/a", b"/%d" % number))
-        line = write(log, asked, queue=number / 1e6)
+        line = write(log, asked, queued=(number + 0.5) / 1e4)
         assert f"GET /{number}?b=c " in line
-        assert f" queue={number / 1e6:.6f} " in line
-    assert len(log._targets) < 5000
+        assert f" queue={number / 1e4:.4f} " in line
+    assert len(log._requests[1][b"GET"]) < 5000
+    assert len(log._times) < 5000
 
 
 ANY = st.binary(max_size=300)
@@ -179,17 +215,18 @@ def test_nothing_that_a_client_sends_makes_a_line_of_its_own(requests: list[Requ
             (asked.fields.host or b"").replace(b"\r", b""),
         )
         asked.id_line = b"\r\nX-Request-Id: " + asked.method
-    records = [record(asked) for asked in requests]
-    for line, asked in zip(lines(Combined(), records), requests, strict=True):
+    combined, as_json = Combined(), Json()
+    for asked in requests:
+        line = write(combined, asked)
         assert line.isascii()
         assert line[:-1].isprintable()
         found = LINE.fullmatch(line)
         assert found is not None, line
         if len(asked.target) < 300 and asked.minor >= 0:
             unescaped = re.sub(r"\\x(..)", lambda match: chr(int(match[1], 16)), found["request"])
-            assert unescaped.encode("latin-1").endswith(b" HTTP/1.%d" % asked.minor)
+            assert unescaped.encode("latin-1").endswith(b"HTTP/1.%d" % asked.minor)
             assert asked.target in unescaped.encode("latin-1")
-    for line, asked in zip(lines(Json(), records), requests, strict=True):
+        line = write(as_json, asked)
         assert line.isascii()
         assert line[:-1].isprintable()
         assert len(line) <= LONGEST_LINE
