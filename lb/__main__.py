@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     Load = Callable[[], Config]
 
+_USUAL_FILE = Path("config.json")
 _DEMO_SERVERS = tuple(f"http://localhost:{port}" for port in range(5001, 5006))
 
 
@@ -37,12 +38,25 @@ def _patch() -> None:
     monkey.patch_all()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _InOrder(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names as the commands stand here: what people run first comes first."""
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="lb")
 def cli() -> None:
     """Balance HTTP over servers; the workers, on every host, act as one.
 
     Every option can also be given as LB_<NAME> in the environment, or in config.json.
+
+    \b
+    Examples:
+      lb demo
+      lb run --server http://10.0.0.1:80 --server http://10.0.0.2:80
+      lb run --config /etc/lb/config.json --redis redis://cache.example:6379/0
+      lb check && kill -HUP "$(pgrep -of 'lb run')"
     """
 
 
@@ -87,13 +101,15 @@ def _with_demo_servers(load: Load) -> Config:
 
 
 @cli.command()
-@click.argument("file", type=FILE, default="config.json", envvar="LB_CONFIG")
+@click.argument("file", type=FILE, default=_USUAL_FILE, envvar="LB_CONFIG")
 def check(file: Path) -> None:
     """Check a config FILE and report every problem.
 
     The exit status is 0 if it is valid, else 1 with one line for each problem. Default: config.json.
     """
     warn_of_environment()
+    if file == _USUAL_FILE and not file.exists():
+        raise LBError(f"{file}: no such file here: name one; what holds without any, `lb config` shows")
     load_from(file, {})
     click.echo(f"{file}: valid")
 
@@ -104,7 +120,10 @@ def check(file: Path) -> None:
 @click.option("--reference", "wanted", flag_value="reference", help="All settings, in Markdown.")
 @with_settings
 def config_(load: Callable[..., Any], wanted: str) -> None:
-    """Print the settings in force and where each came from, or what can be set."""
+    """Show each setting in force and where it came from.
+
+    With --schema or --reference, show what can be set.
+    """
     from lb.config import effective, reference
 
     match wanted:

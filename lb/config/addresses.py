@@ -46,10 +46,20 @@ def normalise_server_id(text: str) -> ServerId:
 
     Raises UsageError if it can be neither.
     """
+    url = text if "://" in text or text.startswith(UNIX) else f"http://{text}"
     try:
-        return _url_id(text if "://" in text or text.startswith(UNIX) else f"http://{text}")
+        return _url_id(url)
     except ValueError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(_said_of(url, text, str(error))) from None
+
+
+def _said_of(url: str, text: str, problem: str) -> str:
+    """Have a problem name what was typed; without a scheme and a port it is perhaps no server at all."""
+    if url == text:
+        return problem
+    if ":" not in text:
+        return f'expected a server as "localhost:5001" or by its URL; got {shown(text)}'
+    return problem.replace(shown(url), shown(text))
 
 
 def normalise_url(text: str) -> str:

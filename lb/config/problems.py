@@ -17,7 +17,6 @@ Place = tuple[str | int, ...]
 
 _SENTENCES = {
     "missing": "required, but missing",
-    "model_type": "expected an object",
     "string_type": "expected a string",
     "path_type": "expected a path",
     "tuple_type": "expected a list",
@@ -66,13 +65,23 @@ def _sentence(finding: ErrorDetails) -> str:
         return str(finding["ctx"]["error"])
     if kind == "extra_forbidden":
         return _unknown_key(finding["loc"])
+    if kind == "model_type":
+        return f"expected an object; known in it: {', '.join(_keys(_section_at(finding['loc'])))}"
     return _SENTENCES.get(kind, finding["msg"])
 
 
 def _unknown_key(place: Place) -> str:
-    known = [field.alias or name for name, field in _section_at(place[:-1]).model_fields.items()]
-    near = nearest(str(place[-1]), known)
+    known = _keys(_section_at(place[:-1]))
+    *sections, key = map(str, place)
+    beside = f"{sections[-1]}{key[:1].upper()}{key[1:]}" if sections else ""
+    if beside in _keys(Config):
+        return f'unknown key; did you mean "{beside}", beside "{sections[-1]}"?'
+    near = nearest(key, known)
     return f'unknown key; did you mean "{near}"?' if near else f"unknown key; known here: {', '.join(known)}"
+
+
+def _keys(section: type[Section]) -> list[str]:
+    return [field.alias or name for name, field in section.model_fields.items()]
 
 
 def _section_at(place: Place) -> type[Section]:

@@ -18,6 +18,19 @@ _LONGEST_SECONDS = 365 * 24 * 3600
 _SWITCHES = dict.fromkeys(("true", "on", "yes", "1"), True) | dict.fromkeys(
     ("false", "off", "no", "0"), False
 )
+# What other programs, or other places of our own, call a thing; written as `_form` does.
+_SAID_ELSEWHERE = {
+    "strategy": ("lbalgo",),
+    "lbalgo": ("strategy",),
+    **dict.fromkeys(("algo", "algorithm", "balance", "policy"), ("strategy", "lbalgo")),
+    **dict.fromkeys(("rr", "wrr"), ("roundrobin",)),
+    **dict.fromkeys(("listen", "bind", "address"), ("port", "listen")),
+    **dict.fromkeys(("backends", "upstreams", "targets"), ("servers",)),
+    "store": ("redis",),
+    **dict.fromkeys(("admin", "adminport", "adminaddress"), ("adminlisten", "listen")),
+    "token": ("admintoken",),
+    **dict.fromkeys(("accesslogpath", "accesslogfile"), ("accesslog",)),
+}
 _LARGEST = 2**53  # what every JSON reader holds exactly
 _STATUSES = re.compile(r"([1-5])xx|([1-5]\d\d)(?:-([1-5]\d\d))?", re.ASCII | re.IGNORECASE)
 
@@ -35,9 +48,15 @@ def printable(text: str) -> str:
 
 def nearest(word: str, words: Collection[str]) -> str | None:
     """Return the one of `words` that was probably meant, if any is near."""
-    by_lower = {known.lower(): known for known in words}
-    found = get_close_matches(word.lower(), by_lower, n=1)
-    return by_lower[found[0]] if found else None
+    by_form = {_form(known): known for known in words}
+    form = _form(word)
+    meant = [other for other in (form, *_SAID_ELSEWHERE.get(form, ())) if other in by_form]
+    found = meant or get_close_matches(form, by_form, n=1)
+    return by_form[found[0]] if found else None
+
+
+def _form(word: str) -> str:
+    return re.sub("[-_]", "", word.lower())
 
 
 def parse_duration(value: object) -> float:

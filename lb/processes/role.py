@@ -62,6 +62,8 @@ def begin(name: str, inherited: Inherited, load: Callable[[], Config]) -> Config
     """Start as the role `name` and return the configuration: the supervisor's, or what `load` finds."""
     if inherited.supervised:
         _end_with_supervisor(inherited.control())
+    elif signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C before the role serves: no traceback for that
     _allow_many_files()
     log.configure(f"{name} {os.getpid()}")
     signal.signal(signal.SIGUSR1, lambda *_: log.reopen())

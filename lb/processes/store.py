@@ -28,6 +28,7 @@ PATIENCE_SECONDS = 10.0
 #: This much bridges a restart of a store that was given to `lb run`.
 GIVEN_PATIENCE_SECONDS = 3.0
 _RETRY_SECONDS = 0.1
+_QUIET_SECONDS = 1.0  # of waiting, before a reader of the log is told
 
 
 def run_embedded(data_dir: Path) -> None:
@@ -79,13 +80,18 @@ def start_patience_seconds(config: Config) -> float:
 def wait(config: Config, patience_seconds: float = PATIENCE_SECONDS) -> BackendPool:
     """Return the pool once the store answers; if it does not in time, the last StoreUnavailableError."""
     pool = pool_of(config)
-    deadline = time.monotonic() + patience_seconds
+    begun = time.monotonic()
+    told = False
     while True:
         try:
             pool.ping()
-        except StoreUnavailableError:
-            if time.monotonic() >= deadline:
+        except StoreUnavailableError as error:
+            waited = time.monotonic() - begun
+            if waited >= patience_seconds:
                 raise
+            if waited >= _QUIET_SECONDS and not told:
+                _log.info("waiting up to %.0f s for the store: %s", patience_seconds, error)
+                told = True
             time.sleep(_RETRY_SECONDS)
         else:
             return pool

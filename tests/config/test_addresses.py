@@ -101,6 +101,20 @@ def test_a_bad_server_id_is_refused():
         normalise_server_id("localhost:70000")
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("5001", 'expected a server as "localhost:5001" or by its URL; got "5001"'),
+        ("localhost:5oo1", 'expected host:port; got "localhost:5oo1"'),
+        ("https://a:1", 'servers are reached by plain http://, not https://; got "https://a:1"'),
+    ],
+)
+def test_what_names_no_server_is_told_as_it_was_typed(text: str, says: str):
+    with pytest.raises(UsageError) as raised:
+        normalise_server_id(text)
+    assert str(raised.value) == says
+
+
 @given(st.lists(_LABELS, min_size=1, max_size=4).map(".".join), _PORTS)
 def test_server_url_round_trip(host: str, port: int):
     spec = parse_server_url(f"http://{host.upper()}:{port}/")

@@ -37,6 +37,8 @@ def test_settings_and_what_is_not_ours_are_no_news():
         ("LB_MAXRETRIES", "; did you mean LB_MAX_RETRIES?"),
         ("LB_TIMEOUT_CONNECT", "; did you mean LB_TIMEOUTS_CONNECT?"),
         ("LB_CONFIGURATION", "; did you mean LB_CONFIG?"),
+        ("LB_ACCESS_LOG_PATH", "; did you mean LB_ACCESS_LOG?"),
+        ("LB_LB_ALGO", "; did you mean LB_STRATEGY?"),
         ("LB_XYZZY", "; `lb config --reference` lists all"),
     ],
 )

@@ -140,9 +140,8 @@ def test_a_flag_of_a_server_is_named_as_it_is_typed(file: Path):
 
 def test_a_section_that_is_no_object_is_reported_in_spite_of_the_environment(file: Path):
     file.write_text('{"timeouts": 3}')
-    assert problems_of(None, {"LB_TIMEOUTS_CONNECT": "1s"}, {}) == [
-        "config.json: timeouts: expected an object"
-    ]
+    [problem] = problems_of(None, {"LB_TIMEOUTS_CONNECT": "1s"}, {})
+    assert problem.startswith("config.json: timeouts: expected an object")
 
 
 def test_an_override_of_nothing_is_the_callers_mistake(file: Path):

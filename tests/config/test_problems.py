@@ -75,7 +75,16 @@ def problems_in(values: object) -> list[str]:
         ({"workers": 0}, "workers: expected a whole number, 1 to 512; got 0"),
         ({"maxRetries": True}, "maxRetries: expected a whole number, 0 or more; got true"),
         ({"retryOn": [502, 200]}, "retryOn[1]: expected a whole number, 400 to 599; got 200"),
-        ({"limits": None}, "limits: expected an object"),
+        (
+            {"webhook": "http://hooks.example"},
+            "webhook: expected an object; known in it: url, secret, events, timeout",
+        ),
+        (
+            {"healthCheck": {"interval": "2s"}},
+            'healthCheck.interval: unknown key; did you mean "healthCheckInterval", beside "healthCheck"?',
+        ),
+        ({"strategy": "random"}, 'strategy: unknown key; did you mean "lbAlgo"?'),
+        ({"upstreams": []}, 'upstreams: unknown key; did you mean "servers"?'),
         ({"dataDir": 5}, "dataDir: expected a path"),
         ({"dataDir": ""}, 'dataDir: expected the path of a directory, in printable characters; got ""'),
         ({"workers": 100_000}, "workers: expected a whole number, 1 to 512; got 100000"),

@@ -74,6 +74,18 @@ def test_a_role_may_open_many_files() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
 
 
+def test_ctrl_c_before_a_role_serves_ends_it_without_a_word() -> None:
+    """Such as while it waits for the store."""
+    program = (
+        "from gevent import monkey; monkey.patch_all()\n"
+        "import signal, time; from lb.config import load; from lb.processes import role\n"
+        "role.begin('api', role.Inherited(), lambda: load(None, {}, {}))\n"
+        "signal.raise_signal(signal.SIGINT); time.sleep(60)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, timeout=30)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
+
+
 BEGIN = (
     "import sys, time; from lb.config import load; from lb.processes import role\n"
     "role.begin('api', role.Inherited(control_fd=int(sys.argv[1])), lambda: load(None, {}, {}))\n"

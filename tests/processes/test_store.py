@@ -39,6 +39,18 @@ def test_it_waits_for_a_store_only_so_long(nowhere: str) -> None:
     assert 0.3 <= time.monotonic() - before < 3
 
 
+def test_who_waits_longer_is_told_for_what(
+    nowhere: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(store, "_QUIET_SECONDS", 0.1)
+    with caplog.at_level("INFO"), pytest.raises(StoreUnavailableError):
+        store.wait(config_of(nowhere), patience_seconds=1)
+    [said] = caplog.messages
+    assert said == (
+        f"waiting up to 1 s for the store: the store at {nowhere}/0 cannot be reached: Connection refused"
+    )
+
+
 def test_a_given_store_is_waited_for_less_than_the_embedded_one(nowhere: str) -> None:
     assert store.start_patience_seconds(config_of(nowhere)) < store.start_patience_seconds(load(None, {}, {}))
 
