@@ -18,6 +18,8 @@ from lb.store.keys import Keys
 from lb.store.pool import BackendPool
 from tests.support import Valkey
 
+pytest_plugins = ["tests.company"]
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # What a shell runs in the background is deaf to Ctrl-C, and the commands under test would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
+import socket
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -23,6 +26,15 @@ def eventually(condition: Callable[[], T], *, seconds: float = 5.0, what: str = 
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what or condition}"
         time.sleep(0.005)
     return result
+
+
+def free_port() -> int:
+    """Return a TCP port that is free now, and that nobody gets who asks for any: it is below those."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(10_000, lowest) if lowest > 11_000 else 0
+        with suppress(OSError), socket.create_server(("", port)) as free:
+            return int(free.getsockname()[1])
 
 
 class Valkey:

@@ -16,6 +16,7 @@ def test_a_seed_is_a_schedule() -> None:
     assert schedule.make(7, 60)[-1].act == schedule.CALM
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_whatever_breaks_the_contract_holds() -> None:
     said: list[str] = []

@@ -17,10 +17,9 @@ import pytest
 from tests.deploy.files import DEPLOY, needs, program
 from tests.deploy.test_grafana import PANELS
 from tests.integration.balancer import Balancer
-from tests.integration.engines import free_port
 from tests.integration.fleet import Fleet, ok
 from tests.integration.servers import servers
-from tests.support import Valkey, eventually
+from tests.support import Valkey, eventually, free_port
 
 TOTAL = "sum(max without (instance) (lb_requests_total))"
 TOKENS = {"token": "t" * 16, "readToken": "r" * 16}

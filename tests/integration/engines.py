@@ -23,7 +23,7 @@ from redis.retry import Retry
 
 from lb.store.embedded import binary
 from lb.store.keys import Keys
-from tests.support import eventually
+from tests.support import eventually, free_port
 from tests.tls_front import TlsFront
 
 #: What lb needs of a store, as lb/docs/engines.md gives it; the user's name is lb.
@@ -372,9 +372,3 @@ def serves(node: Node) -> bool:
         and replication.get("master_link_status", "up") == "up"
         and (replication["role"] == "slave" or replication["connected_slaves"] == 1)
     )
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port

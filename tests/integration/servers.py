@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import NoReturn
 
+from tests.support import free_port
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -80,7 +82,7 @@ class HttpServer:
 
     def start(self) -> None:
         """Listen and answer."""
-        self._listener = socket.create_server((self.address, self.port), backlog=128)
+        self._listener = socket.create_server((self.address, self.port or free_port()), backlog=128)
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 

@@ -18,7 +18,7 @@ import pytest
 from lb.model import Health, ServerId, ServerSpec, Source
 from tests.integration.fleet import Fleet, answered, hanging
 from tests.integration.load import Client, Load, shares
-from tests.support import eventually
+from tests.support import eventually, free_port
 
 BACK = "the store decides again"
 
@@ -62,8 +62,7 @@ class ServerProcess:
     """A server that can be killed: a process of its own."""
 
     def __init__(self) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = free.getsockname()[1]
+        self._port = free_port()
         self.id = ServerId(f"127.0.0.1:{self._port}")
         self.url = f"http://{self.id}"
         self._process: subprocess.Popen[bytes] | None = None

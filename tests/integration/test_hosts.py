@@ -31,6 +31,7 @@ INTERVAL_SECONDS = 1.0
 _URL = f"redis://{namespaces.STORE_ADDRESS}:6379"
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.slow,
     pytest.mark.skipif(bool(namespaces.reason_to_skip()), reason=namespaces.reason_to_skip() or ""),
 ]

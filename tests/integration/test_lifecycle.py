@@ -19,7 +19,7 @@ import urllib3
 
 from tests.integration.balancer import Balancer
 from tests.integration.servers import HttpServer, Request, response
-from tests.support import eventually
+from tests.support import eventually, free_port
 
 
 @pytest.fixture
@@ -283,9 +283,7 @@ def test_a_second_signal_does_not_wait_for_requests(config: dict[str, Any], serv
 
 
 def test_demo_brings_its_own_servers() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        name = f"localhost:{free.getsockname()[1]}"
+    name = f"localhost:{free_port()}"
     with Balancer({"servers": [f"http://{name}"]}, command="demo") as balancer:
         assert get(balancer.url) == f"200 server {name}\n"
         assert len(balancer.pids("servers")) == 1

@@ -15,10 +15,9 @@ from pathlib import Path
 import pytest
 
 from lb.model import Admin, ServerId, ServerSpec, Source
-from tests.benchmarks.processes import free_ports
 from tests.integration.fleet import Fleet
 from tests.integration.load import Client
-from tests.support import eventually
+from tests.support import eventually, free_port
 
 pytestmark = pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed")
 
@@ -79,7 +78,7 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     (home / "files").mkdir()
     (home / "files" / "page.txt").write_bytes(PAGE)
     (home / "files" / "large").write_bytes(LARGE)
-    ports = free_ports(3)
+    ports = [free_port() for _ in range(3)]
     listen = " ".join(f"listen 127.0.0.1:{port};" for port in ports)
     user = "user root;" if os.geteuid() == 0 else ""  # else its worker could not read our files
     config = home / "nginx.conf"

@@ -20,12 +20,12 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.sync.server import ServerConnection, serve
 
 from tests.benchmarks.origin import run_as
-from tests.benchmarks.processes import free_ports
 from tests.integration.balancer import Balancer
 from tests.integration.load import Client, Load
-from tests.support import eventually
+from tests.support import eventually, free_port
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.slow,
     pytest.mark.timeout(300),
     pytest.mark.skipif(not (shutil.which("nginx") and shutil.which("wrk")), reason="needs nginx and wrk"),
@@ -87,7 +87,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
     content = random.Random(5).randbytes(DOWNLOAD_BYTES)
     (home / "files" / "download").write_bytes(content)
     with ExitStack() as stack:
-        ports = free_ports(2)
+        ports = [free_port() for _ in range(2)]
         listen = " ".join(f"listen 127.0.0.1:{port} backlog=4096;" for port in ports)
         config = home / "nginx.conf"
         socket_port = stack.enter_context(echo_server())

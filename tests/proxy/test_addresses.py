@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -86,9 +85,8 @@ def test_a_name_is_looked_up_again_beside_the_traffic(
     resolve(slow)
     to = Addresses(ServerId("name:80"))
     assert hosts(to.in_order(1)) == ["1.1.1.1"]
-    began = time.monotonic()
     assert hosts(to.in_order(1)) == ["1.1.1.1"]
-    assert time.monotonic() - began < 0.04
+    assert to._lookup is not None  # nobody has waited for it
     until(lambda: hosts(to.in_order(1)) == ["2.2.2.2"])
     until(lambda: to._lookup is None)  # or it would ask the next test's resolver
 

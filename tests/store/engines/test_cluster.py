@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,22 +12,21 @@ from lb.model import ServerId
 from lb.store.client import connect, open_fleet, open_pool
 from lb.store.keys import Keys
 from lb.store.lease_wire import dial
-from tests.integration.engines import Node, free_port, known
+from tests.integration.engines import Node, known
 from tests.store.acts import spec
-from tests.support import eventually
+from tests.support import eventually, free_port
 
 KEYS = Keys(pool="mine")
 SLOT = key_slot(b"mine")
 
 
-@pytest.fixture
-def two(tmp_path: Path) -> Iterator[list[Node]]:
-    """A cluster of two, the first of which holds all slots."""
+@contextmanager
+def cluster(home: Path) -> Iterator[list[Node]]:
+    """A cluster of two, the first of which holds all slots; it takes seconds to start."""
     options = ("cluster-enabled yes", "cluster-require-full-coverage no", "cluster-node-timeout 1000")
+    options += ("cluster-allow-replica-migration no",)  # who gave away its only slot stays what it is
     buses = free_port(), free_port()
-    nodes = [
-        Node(tmp_path, f"node{number}", *options, f"cluster-port {bus}") for number, bus in enumerate(buses)
-    ]
+    nodes = [Node(home, f"node{number}", *options, f"cluster-port {bus}") for number, bus in enumerate(buses)]
     try:
         for node in nodes:
             node.start()
@@ -38,6 +38,22 @@ def two(tmp_path: Path) -> Iterator[list[Node]]:
     finally:
         for node in nodes:
             node.close()
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Node]]:
+    with cluster(tmp_path_factory.mktemp("cluster")) as nodes:
+        yield nodes
+
+
+@pytest.fixture
+def two(lasting: list[Node]) -> Iterator[list[Node]]:
+    """A cluster that holds nothing yet."""
+    yield lasting
+    first, second = lasting
+    second.client.flushall()
+    move(second, first)
+    first.client.flushall()
 
 
 def info(node: Node) -> list[str]:
@@ -77,14 +93,14 @@ def test_every_act_goes_to_the_node_that_holds_the_pool_and_follows_it(two: list
         dial(store).close()
 
 
-def test_nodes_that_were_heard_of_are_asked_too(two: list[Node]) -> None:
-    first, second = two
-    move(first, second)
-    pool = open_pool(url(first), KEYS)
-    pool.ping()
-    first.kill()
-    second.client.client_kill_filter(skipme=True, _type="normal")
-    pool.ping()
+def test_nodes_that_were_heard_of_are_asked_too(tmp_path: Path) -> None:
+    with cluster(tmp_path) as (first, second):
+        move(first, second)
+        pool = open_pool(url(first), KEYS)
+        pool.ping()
+        first.kill()
+        second.client.client_kill_filter(skipme=True, _type="normal")
+        pool.ping()
 
 
 def test_a_slot_that_nobody_holds_is_told(two: list[Node]) -> None:

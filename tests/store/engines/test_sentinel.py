@@ -10,8 +10,8 @@ from lb.errors import StoreUnavailableError
 from lb.store.client import connect, open_pool
 from lb.store.keys import Keys
 from lb.store.lease_wire import dial
-from tests.integration.engines import SENTINEL_ACL_RULE, Node, free_port
-from tests.support import eventually
+from tests.integration.engines import SENTINEL_ACL_RULE, Node
+from tests.support import eventually, free_port
 
 
 @pytest.fixture
