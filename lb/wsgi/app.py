@@ -1,6 +1,6 @@
 """The WSGI application: light until a process uses it, then a member of the fleet that forwards."""
 
-# ruff: noqa: PLC0415
+# ruff: noqa: PLC0415 (imports inside functions: `Application` says why)
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 class Application:
     """Forwards what it is called with (PEP 3333).
 
-    Each process joins the fleet for itself, at its first request or with `start`. Nothing that cannot be
-    shared is made before, so a server may load the application and then fork. Nor are urllib3 and redis
-    imported before, unless gevent has patched the standard library already: it may do so after the fork.
+    Each process joins the fleet for itself, at its first request or with `start`. Until then the application
+    holds nothing that processes cannot share, so a WSGI server may load it first and fork afterwards. It does
+    not import urllib3 and redis until then either, unless gevent has already patched the standard library: a
+    server may patch it after the fork, and what was imported before that would go unpatched.
     """
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._pid = 0
-        self._forwarder: Forwarder | None = None
+        # By process id: a fork copies what belongs to its parent.
+        self._forwarders: dict[int, Forwarder] = {}
         self._locks: dict[int, threading.Lock] = {}
         _import_early()
 
@@ -35,20 +36,17 @@ class Application:
         self, environ: Mapping[str, Any], start_response: Callable[[str, list[tuple[str, str]]], object]
     ) -> Iterable[bytes]:
         """Serve one request."""
-        forwarder = self._forwarder
-        if forwarder is None or self._pid != os.getpid():
-            forwarder = self.start()
+        forwarder = self._forwarders.get(os.getpid()) or self.start()
         return forwarder.forward(environ, start_response)
 
     def start(self) -> Forwarder:
-        """Join the fleet, if this process has not yet."""
+        """Join the fleet, unless this process has done so; return its forwarder."""
         pid = os.getpid()
-        # A lock that was made before the fork may be held for ever, and one before patching blocks the hub.
+        # A lock made before a fork may be held for ever, and one made before gevent patches blocks the hub.
         with self._locks.setdefault(pid, threading.Lock()):
-            if self._forwarder is None or self._pid != pid:
-                self._forwarder = _join(self._config)
-                self._pid = pid
-            return self._forwarder
+            if pid not in self._forwarders:
+                self._forwarders[pid] = _join(self._config)
+            return self._forwarders[pid]
 
 
 def _join(config: Config) -> Forwarder:
@@ -58,7 +56,7 @@ def _join(config: Config) -> Forwarder:
 
 
 def _import_early() -> None:
-    """Load now, and not at the first request, what forwarding takes, if gevent has patched already."""
+    """Import what forwarding takes now instead of at the first request, if gevent has already patched."""
     gevent = sys.modules.get("gevent.monkey")
     if gevent is not None and gevent.is_module_patched("socket"):
         import lb.wsgi.forward  # noqa: F401
