@@ -14,16 +14,6 @@ from lb.wsgi import app
 from lb.wsgi.app import Application
 
 
-class Noting:
-    """A forwarder that notes that it was used."""
-
-    def __init__(self, used: list[object]) -> None:
-        self._used = used
-
-    def forward(self, *_arguments: object) -> None:
-        self._used.append(self)
-
-
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """The forwarders that were made, which take a while."""
@@ -74,25 +64,6 @@ def test_a_process_that_was_forked_starts_for_itself(
     assert application.start() is not first
     assert application.start() is made[-1]
     assert len(made) == 2
-
-
-def test_a_request_never_goes_through_the_forwarder_of_the_parent_process(
-    made: list[object], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Not even if another thread joins the fleet while this one asks which process it is in."""
-    application: Any = Application(Config())
-    used: list[object] = []
-    monkeypatch.setattr(app, "_join", lambda config: Noting(used))
-    application.start()  # in the parent
-
-    def pid_of_a_child() -> int:
-        monkeypatch.setattr(os, "getpid", lambda: -1)
-        application.start()  # by another thread
-        return -1
-
-    monkeypatch.setattr(os, "getpid", pid_of_a_child)
-    application({}, print)
-    assert used == [application.start()]
 
 
 def test_a_lock_that_another_process_holds_stops_nobody(
