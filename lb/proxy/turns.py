@@ -7,6 +7,9 @@ it for a moment; then the busiest takes 50 to 56 %, on a busy machine too.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from time import monotonic
 from typing import Final
 
 from lb.proxy.exchange import Meters
@@ -15,18 +18,21 @@ from lb.proxy.exchange import Meters
 _LEAD: Final = 4
 #: … for so long. A worker that wakes from idleness is there in a tenth of it.
 STAND_BACK_SECONDS: Final = 0.002
-#: So often it takes `_LEAD` clients more if the others have not come; after that twice as many each time.
-_PATIENT_TIMES: Final = 4
+#: Who has stood back for so long, and clients wait still, takes them all. By the clock, not by the number of
+#: pauses: on a machine that is too busy each of them may last for a hundred times as long as it should.
+_PATIENCE_SECONDS: Final = 0.02
 #: Accepted per turn of the loop: more would starve the clients that are already in.
 _BATCH: Final = 16
+_ALL: Final = 1 << 30
 
 
 class Turns:
     """Says how many clients a worker may accept now. One that hangs delays the others little, and briefly."""
 
-    def __init__(self, meters: Meters) -> None:
+    def __init__(self, meters: Meters, clock: Callable[[], float] = monotonic) -> None:
         self._meters = meters
-        self._in_vain = 0  # times that it has stood back in a row, and nobody came
+        self._clock = clock
+        self._since = math.inf  # when somebody began to wait for another worker
         self._left_over = 0  # clients that nobody came for
 
     def room(self, own: int) -> int:
@@ -34,17 +40,18 @@ class Turns:
         others = self._meters.clients_of_others()
         room = min(others) + _LEAD - own if others else _BATCH
         if room > 0:
-            self._in_vain = self._left_over = 0
+            self.none_waits()
         else:
+            self._since = min(self._since, self._clock())
             room = self._left_over
             self._left_over -= min(room, _BATCH)
         return min(room, _BATCH)
 
     def stood_back(self) -> None:
-        """Take some of the clients that wait still, whoever is ahead: the others have had their time."""
-        self._left_over = _LEAD << max(0, self._in_vain - _PATIENT_TIMES)
-        self._in_vain += 1
+        """Take some of those who wait still, in the end all: the others have had their time."""
+        self._left_over = _LEAD if self._clock() - self._since < _PATIENCE_SECONDS else _ALL
 
     def none_waits(self) -> None:
-        """Take note that all who waited have been accepted."""
-        self._in_vain = self._left_over = 0
+        """Take note that nobody waits for another worker any more."""
+        self._since = math.inf
+        self._left_over = 0

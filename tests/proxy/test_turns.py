@@ -51,25 +51,34 @@ def test_who_stood_back_takes_some_of_those_that_nobody_came_for():
     assert [turns.room(10), turns.room(14)] == [4, 0]
 
 
-def test_a_worker_that_never_comes_is_waited_for_ever_less_often():
-    turns, own, pauses = Turns(_Among(0)), 0, 0
+@pytest.mark.parametrize("pause", [0.002, 0.02, 0.5])
+def test_nobody_waits_for_long_for_a_worker_that_never_comes(pause: float):
+    """However long a turn of the loop takes: a machine that is too busy makes pauses of 2 ms long ones."""
+    now = [100.0]
+    turns, own, waited = Turns(_Among(0), lambda: now[0]), 0, 0.0
     while own < 10_000:
         room = turns.room(own)
         own += room
         if not room:
-            pauses += 1
+            now[0] += pause
+            waited += pause
             turns.stood_back()
-    assert pauses < 20
+    assert waited < 0.021 + pause
 
 
 def test_patience_is_whole_again_once_somebody_came():
-    turns = Turns(_Among(0))
-    for _ in range(10):
+    now = [100.0]
+    turns = Turns(_Among(0), lambda: now[0])
+    for act in (turns.none_waits, lambda: turns.room(0)):
+        assert turns.room(10) == 0
+        now[0] += 1
         turns.stood_back()
-    turns.none_waits()
-    assert turns.room(10) == 0
-    turns.stood_back()
-    assert [turns.room(10), turns.room(14)] == [4, 0]
+        assert turns.room(10) == 16
+        act()
+        assert turns.room(10) == 0
+        turns.stood_back()
+        assert [turns.room(10), turns.room(14)] == [4, 0]
+        turns.none_waits()
 
 
 @given(st.lists(st.integers(0, 200), max_size=5), st.lists(st.sampled_from("rsn"), max_size=50))
