@@ -95,17 +95,20 @@ class ChunkedBody:
         self._ended = False
         self.trailers = b""  # known once the end was read
 
-    def read(self) -> bytes:
-        """Return the next piece, empty at the end; IncompleteBodyError, or ClientError if it is malformed."""
+    def read(self, *, wait: bool = True) -> bytes:
+        """Return the next piece, empty at the end; IncompleteBodyError, or ClientError if it is malformed.
+
+        Without `wait` it is what has arrived, which may be nothing before the end too.
+        """
         pieces: list[bytes] = []
         while not self._ended:
             if not self._chunk_left:
-                if not self._next_chunk(wait=not pieces):
+                if not self._next_chunk(wait=wait and not pieces):
                     break
                 continue
             data = self._stream.buffer
             if self._at == len(data):
-                if pieces:
+                if pieces or not wait:
                     break
                 data = self._receive()
             piece = data[self._at : self._at + self._chunk_left]

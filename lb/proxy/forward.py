@@ -64,7 +64,10 @@ class Forwarder(Chooser[Client, Request, Answer]):
                 request.upload.stop()
 
     def _take_body(self, client: Client, request: Request) -> None:
-        """Take the body if it is here already, else prepare the upload that will bring it."""
+        """Take the body if it is here already, else prepare the upload that will bring it.
+
+        ClientError if it is too large, or malformed in what is here of it: then no server is asked.
+        """
         settings = self._settings
         length = request.fields.content_length
         if length is not None:
@@ -82,3 +85,4 @@ class Forwarder(Chooser[Client, Request, Answer]):
             idle_seconds=settings.client_body_seconds,
             answer_seconds=settings.response_head_seconds,
         )
+        request.upload.look_ahead()

@@ -37,6 +37,7 @@ class Upload:
         self._idle_seconds = idle_seconds
         self._answer_seconds = answer_seconds
         self._kept: bytearray | None = bytearray()
+        self._ahead = b""  # read before there was a server
         self._pump: gevent.Greenlet[..., None] | None = None
         self.received = 0  # bytes of it
         self.error: Exception | None = None  # why the client's side ended the body early
@@ -47,6 +48,15 @@ class Upload:
     def kept(self) -> bool:
         """Whether everything read so far can be sent again."""
         return self._kept is not None
+
+    def look_ahead(self) -> None:
+        """Read what came with the head: no server sees a body that is malformed or too large from its start.
+
+        Raises ClientError if it is. A body of known length has nothing to check.
+        """
+        if isinstance(self._body, ChunkedBody):
+            self._ahead = self._body.read(wait=False)
+            self._count(self._ahead)
 
     def start(self, server: Stream) -> None:
         """Begin to send the body to `server`: first what was kept, then what still comes."""
@@ -85,16 +95,9 @@ class Upload:
     def _next_piece(self) -> bytes:
         if self.complete:
             return b""
-        self._client.arm(self._idle_seconds)
-        try:
-            piece = self._body.read()
-        except StreamTimeoutError:
-            raise ClientError("the request's body came too slowly", 408) from None
-        except OSError as error:
-            raise IncompleteBodyError from error
-        self.received += len(piece)
-        if self._max_bytes and self.received > self._max_bytes:
-            raise ClientError(f"the request's body is larger than {self._max_bytes} bytes", 413)
+        piece, self._ahead = self._ahead, b""
+        if not piece:
+            piece = self._await_piece()
         if not piece:
             self.complete = True
         elif self._kept is not None:
@@ -102,6 +105,22 @@ class Upload:
             if len(self._kept) > self._keep_bytes:
                 self._kept = None
         return piece
+
+    def _await_piece(self) -> bytes:
+        self._client.arm(self._idle_seconds)
+        try:
+            piece = self._body.read()
+        except StreamTimeoutError:
+            raise ClientError("the request's body came too slowly", 408) from None
+        except OSError as error:
+            raise IncompleteBodyError from error
+        self._count(piece)
+        return piece
+
+    def _count(self, piece: bytes) -> None:
+        self.received += len(piece)
+        if self._max_bytes and self.received > self._max_bytes:
+            raise ClientError(f"the request's body is larger than {self._max_bytes} bytes", 413)
 
     def _frame(self, piece: bytes) -> bytes:
         return chunk(piece) if self._chunked else piece

@@ -126,6 +126,18 @@ def test_what_has_arrived_is_given_before_more_is_awaited() -> None:
             body.read()
 
 
+def test_a_look_ahead_takes_what_is_there_and_awaits_nothing() -> None:
+    stream = Pieces(b"f\r\n0\r\n\r\n", buffer=b"3\r\nabc\r\n3\r\nde")
+    body = ChunkedBody(cast("Any", stream))
+    assert body.read(wait=False) == b"abcde"
+    assert body.read(wait=False) == b""
+    assert body.read() == b"f"
+    assert body.read(wait=False) == b"" == body.read()
+    assert stream.pieces == []
+    with pytest.raises(ClientError):
+        ChunkedBody(cast("Any", Pieces(buffer=b"3\r\nabc\r\n-1\r\n"))).read(wait=False)
+
+
 def test_chunks_of_one_byte_cost_no_more_than_their_number() -> None:
     def cost(count: int) -> float:
         began = time.process_time()

@@ -224,3 +224,56 @@ def test_a_body_may_be_as_late_after_100_continue_as_without(balancer: Make) -> 
             gevent.sleep(0.4)
             client.send(b"abc")
             assert client.message().endswith(b"ok")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"x\r\n",
+        b"5\nhello\r\n0\r\n\r\n",
+        b"5\r\nhelloX\r\n0\r\n\r\n",
+        b"5\r\nhello\r\n-1\r\n",
+        b"5;" + b"x" * 300 + b"\r\nhello\r\n0\r\n\r\n",
+        b"0\r\nX : 1\r\n\r\n",
+    ],
+)
+def test_what_is_malformed_from_the_start_reaches_no_server(balancer: Make, body: bytes) -> None:
+    with playing(answering()) as server:
+        made = balancer(server)
+        with made.client() as client:
+            client.send(CHUNKED + body)
+            assert client.rest().startswith(b"HTTP/1.1 400 ")
+        assert server.connections == 0
+
+
+def test_what_is_too_large_from_the_start_reaches_no_server(balancer: Make) -> None:
+    with playing(answering()) as server:
+        made = balancer(server, limits={"bodyBytes": 4})
+        with made.client() as client:
+            client.send(CHUNKED + chunk(b"hello"))
+            assert client.rest().startswith(b"HTTP/1.1 413 ")
+        assert server.connections == 0
+
+
+@pytest.mark.parametrize("keeps", [0, 5, 8, 9, 100])
+def test_what_came_with_the_head_is_sent_whether_or_not_it_is_kept(balancer: Make, keeps: int) -> None:
+    received: list[bytes] = []
+
+    def refuses(peer: Peer) -> None:
+        peer.head()
+        peer.reset()
+
+    def taking(peer: Peer) -> None:
+        while True:
+            received.append(chunks(peer))
+            peer.send(OK)
+
+    with playing(refuses) as first, playing(taking) as second:
+        made = balancer(first, second, limits={"replayBytes": keeps})
+        for _ in range(2):
+            with made.client() as client:
+                client.send(CHUNKED + chunk(b"hello") + b"3\r\nx")
+                gevent.sleep(0.02)
+                client.send(b"yz\r\n" + last_chunk(b"\r\nX-Sum: 1"))
+                client.message()
+    assert set(received) == {b"helloxyz|X-Sum: 1"}
