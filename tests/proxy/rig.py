@@ -189,6 +189,23 @@ def recording(requests: list[bytes], response: bytes = OK) -> Script:
     return script
 
 
+def slowly(peer: Peer) -> None:
+    """A script that lets some time pass before its one answer."""
+    peer.message()
+    gevent.sleep(0.1)
+    peer.send(OK)
+
+
+def deserted(noted: list[bool]) -> Script:
+    """A script that answers nothing, and notes whether the connection just ended then."""
+
+    def script(peer: Peer) -> None:
+        peer.message()
+        noted.append(peer.ended())
+
+    return script
+
+
 @contextmanager
 def refused_port() -> Iterator[ServerId]:
     """A server id that refuses connections, and a port that nobody else gets meanwhile."""

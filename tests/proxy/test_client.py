@@ -11,14 +11,15 @@ import pytest
 
 from tests.proxy.rig import (
     GET,
-    OK,
     SHORT,
     SHORT_SECONDS,
     Balancer,
     Peer,
     answering,
+    deserted,
     playing,
     recording,
+    slowly,
     until,
 )
 
@@ -200,12 +201,6 @@ LAST = [
 ]
 
 
-def slowly(peer: Peer) -> None:
-    peer.head()
-    gevent.sleep(0.1)
-    peer.send(OK)
-
-
 @pytest.mark.parametrize("request_bytes", LAST)
 def test_a_client_that_announced_its_end_may_end_its_side(balancer: Make, request_bytes: bytes) -> None:
     with playing(slowly) as server:
@@ -224,12 +219,7 @@ def test_any_other_client_that_ends_its_side_is_gone(
 ) -> None:
     """Also behind requests that it sent ahead."""
     left: list[bool] = []
-
-    def waits(peer: Peer) -> None:
-        peer.message()
-        left.append(peer.ended())
-
-    with playing(waits) as server:
+    with playing(deserted(left)) as server:
         made = balancer(server)
         with made.client() as client:
             client.send(GET)
@@ -244,12 +234,7 @@ def test_any_other_client_that_ends_its_side_is_gone(
 
 def test_a_reset_is_the_end_even_if_the_last_request_was_announced(balancer: Make) -> None:
     left: list[bool] = []
-
-    def waits(peer: Peer) -> None:
-        peer.message()
-        left.append(peer.ended())
-
-    with playing(waits) as server:
+    with playing(deserted(left)) as server:
         made = balancer(server)
         client = made.client()
         client.send(LAST[0])

@@ -16,6 +16,7 @@ from tests.proxy.rig import (
     Balancer,
     Peer,
     answering,
+    deserted,
     playing,
     recording,
     refused_port,
@@ -192,30 +193,9 @@ def test_no_server_is_503_with_retry_after(balancer: Make) -> None:
     assert b"\r\nRetry-After: 2\r\n" in response
 
 
-def test_a_client_that_leaves_while_it_waits_ends_the_servers_connection(balancer: Make) -> None:
-    left: list[bool] = []
-
-    def waits(peer: Peer) -> None:
-        peer.message()
-        left.append(peer.ended())
-
-    with playing(waits) as server:
-        made = balancer(server)
-        with made.client() as client:
-            client.send(GET)
-            until(lambda: made.connections() == 1)
-        until(lambda: left == [True])
-        assert made.failures(server.id) == 0
-
-
 def test_a_client_that_leaves_long_after_its_keep_alive_time_is_still_noticed(balancer: Make) -> None:
     left: list[bool] = []
-
-    def waits(peer: Peer) -> None:
-        peer.message()
-        left.append(peer.ended())
-
-    with playing(waits) as server:
+    with playing(deserted(left)) as server:
         made = balancer(server, timeouts={"keepAlive": "50ms"})
         with made.client() as client:
             client.send(GET)

@@ -8,18 +8,13 @@ from collections.abc import Callable
 import gevent
 import pytest
 
-from tests.proxy.rig import GET, OK, Balancer, Peer, answering, playing, until
+from tests.proxy.rig import GET, OK, Balancer, Peer, answering, playing, slowly, until
 
 Make = Callable[..., Balancer]
 
 
 def test_stopping_lets_requests_finish_and_takes_no_other(balancer: Make) -> None:
-    def slow(peer: Peer) -> None:
-        peer.message()
-        gevent.sleep(0.1)
-        peer.send(OK)
-
-    with playing(slow) as server:
+    with playing(slowly) as server:
         made = balancer(server)
         with made.client() as busy, made.client() as idle:
             busy.send(GET)
