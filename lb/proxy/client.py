@@ -7,6 +7,9 @@ from lb.proxy.headers import Fields
 from lb.proxy.http1 import Request
 from lb.proxy.stream import RECEIVE_BYTES, Stream
 
+# RFC 9110 §10.1.4: TE is for one connection, so a client's own goes no further; but trailers are passed on.
+_TRAILERS_ARE_WELCOME = b"\r\nTE: trailers\r\nConnection: TE"
+
 
 class CutError(Exception):
     """The response had begun and cannot be completed: the connection is cut so that the client can tell."""
@@ -46,10 +49,12 @@ class Client:
         stream.on_parked_readable = self._spoke
 
     def added_lines(self, fields: Fields, minor: int) -> bytes:
-        """Return what is added to a request of HTTP/1.`minor`; mostly the same as before."""
+        """Return what is added to a request of HTTP/1.`minor`; mostly the same as the last time."""
         if fields is not self._lines_of or minor != self._lines_minor:
             self._lines_of, self._lines_minor = fields, minor
             self._lines = self._additions.lines(fields, minor, self.address, trusted=self.trusted)
+            if fields.takes_trailers and minor and not fields.upgrade:
+                self._lines += _TRAILERS_ARE_WELCOME
         return self._lines
 
     def _spoke(self) -> None:

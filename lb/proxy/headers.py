@@ -82,6 +82,7 @@ class Fields:
     chunked: bool = False
     close: bool = False
     keep_alive: bool = False
+    takes_trailers: bool = False  # TE says so
     upgrade: bytes = b""  # the protocols asked for, if Connection names Upgrade
     forwarded_for: bytes = b""
     forwarded_proto: bytes = b""
@@ -135,6 +136,8 @@ def _note(fields: Fields, name: bytes, value: bytes, line: bytes) -> None:
         setattr(fields, attribute, _joined(getattr(fields, attribute), value))
     elif attribute := _SINGLE.get(name):
         setattr(fields, attribute, value)
+    elif name == b"te":
+        fields.takes_trailers |= b"trailers" in _tokens(value)
     elif name.startswith((b"x-forwarded-", b"x-real-")) and b"_" not in name:
         fields.claims += line
 

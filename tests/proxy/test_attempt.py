@@ -92,6 +92,27 @@ def test_a_trusted_client_may_speak_for_those_behind_it(balancer: Make) -> None:
     assert b"\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop\r\n" in trusted
 
 
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (b"TE: trailers\r\nConnection: TE\r\n", True),
+        (b"te: gzip;q=0.5, Trailers\r\n", True),
+        (b"TE: gzip\r\n", False),
+        (b"TE: trailers\r\nConnection: TE, upgrade\r\nUpgrade: websocket\r\n", False),
+    ],
+)
+def test_a_server_is_told_that_trailers_are_welcome(balancer: Make, lines: bytes, told: bool) -> None:
+    """RFC 9110 §10.1.4: TE is for one connection, and trailers are passed on. An upgrade has none."""
+    requests: list[bytes] = []
+    with playing(recording(requests)) as server:
+        made = balancer(server)
+        made.ask(b"GET / HTTP/1.1\r\nHost: a\r\n%b\r\n" % lines)
+        made.ask(b"GET / HTTP/1.0\r\nHost: a\r\n%b\r\n" % lines)
+    new, old = requests
+    assert (b"\r\nTE: trailers\r\nConnection: TE\r\n" in new) == told
+    assert b"\r\nte:" not in old.lower()
+
+
 def test_interim_answers_are_passed_on_as_they_come(balancer: Make) -> None:
     def interim(peer: Peer) -> None:
         while peer.message():
