@@ -1,4 +1,4 @@
-"""What a strategy is, and the local pool that its Python twin picks from."""
+"""What a strategy is, and the pool in memory that its Python twin picks from."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 from lb.model import Server, ServerId
 
-# MINSTD (Park and Miller, 1988): small enough for Lua's doubles, so both twins draw the same numbers.
+# MINSTD (Park and Miller, 1988). Its products fit into Lua's doubles, so both twins draw the same numbers.
 _MULTIPLIER = 48271
 _MODULUS = 2**31 - 1
 
 
 @dataclass(slots=True)
 class LocalPool:
-    """What a pick needs, in memory: the twin of the keys `cycle`, `cursor`, `connections` and `weights`."""
+    """All that a pick needs: the twin of the store's keys `cycle`, `cursor`, `connections` and `weights`."""
 
     cycle: list[ServerId]  # eligible servers, each as often as its weight
     weights: dict[ServerId, int]  # eligible servers in pool order
@@ -25,7 +25,7 @@ class LocalPool:
 
     @classmethod
     def of(cls, servers: Iterable[Server]) -> LocalPool:
-        """Take the eligible of `servers`, in their order."""
+        """Make the pool of those `servers` that are eligible, in their order."""
         weights = {server.id: server.weight for server in servers if server.eligible}
         return cls(cycle=weighted_cycle(weights), weights=weights)
 
@@ -35,40 +35,42 @@ class LocalPool:
         return self.seed
 
     def advance(self) -> int:
-        """Return the cursor and move it on."""
+        """Return the cursor's position and move it on by one."""
         position = self.cursor
         self.cursor += 1
         return position
 
 
-#: The rule itself: choose among the pool's eligible servers, none of `excluded`; None if there is none.
+#: The rule itself: picks one of the pool's servers that is not excluded; None if there is none.
 Pick = Callable[[LocalPool, Collection[ServerId]], ServerId | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """A rule of choice: `pick` here and the function of the same rule in `<stem>.lua` beside it."""
+    """A rule for picking servers: `pick`, and the same rule in `<stem>.lua` beside it."""
 
     name: str  # as config and commands write it, with hyphens
     pick: Pick
 
     @property
     def stem(self) -> str:
-        """Name of its two files."""
+        """The name of its two files."""
         return self.name.replace("-", "_")
 
 
 def weighted_cycle(weights: dict[ServerId, int]) -> list[ServerId]:
-    """Lay the servers out so that each appears exactly `weight` times, evenly spaced.
+    """Return a cycle in which each server appears as often as its weight, evenly spaced.
 
-    Server i of n stands at (j + i/n) / weight for j = 0 … weight - 1. With equal weights that is the pool's
-    own order; with others each server's turns are equally far apart, so no server gets a burst. Weights are
-    divided by their greatest common divisor first: 10/10/20 is a cycle of four.
+    The turns of server i of n are at (j + i/n) / weight for j = 0 … weight - 1, sorted. With equal weights
+    that is the order of the pool; with others, each server's turns are equally far apart, so none gets a
+    burst. Weights are first divided by their greatest common divisor: 10, 10 and 20 make a cycle of four.
     """
-    divisor = math.gcd(*weights.values()) or 1
+    divisor, count = math.gcd(*weights.values()) or 1, len(weights)
+    shares = [(server, weight // divisor) for server, weight in weights.items()]
+    # One division of whole numbers: turns that coincide get the same number, whatever it is rounded to.
     turns = [
-        ((turn + index / len(weights)) / (weight // divisor), index, server)
-        for index, (server, weight) in enumerate(weights.items())
-        for turn in range(weight // divisor)
+        ((turn * count + index) / (share * count), index, server)
+        for index, (server, share) in enumerate(shares)
+        for turn in range(share)
     ]
     return [server for _, _, server in sorted(turns)]

@@ -5,7 +5,7 @@ local function gcd(a, b)
   return a
 end
 
--- The twin of weighted_cycle in strategies/base.py: server i of n stands at (j + i/n) / weight.
+-- The twin of weighted_cycle in strategies/base.py.
 local function weighted_cycle(ids)
   local divisor, weight = 0, {}
   for i, id in ipairs(ids) do
@@ -16,7 +16,7 @@ local function weighted_cycle(ids)
   for i in ipairs(ids) do
     local share = weight[i] / divisor
     for turn = 0, share - 1 do
-      turns[#turns + 1] = { at = (turn + (i - 1) / #ids) / share, index = i }
+      turns[#turns + 1] = { at = (turn * #ids + i - 1) / (share * #ids), index = i }
     end
   end
   table.sort(turns, function(a, b)
