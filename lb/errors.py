@@ -1,4 +1,4 @@
-"""The exceptions of the balancer; each carries the HTTP status that a client or API user sees for it.
+"""The balancer's exceptions; each carries the HTTP status that a client or a user of the API sees for it.
 
 One place in the proxy and one in the API answer with `LBError.status`; nothing else maps exceptions to
 statuses. A message says what is wrong, where, and what was expected.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class LBError(Exception):
-    """Base of every error that the balancer raises on purpose."""
+    """The base of all errors that the balancer raises on purpose."""
 
     status = 500
 
@@ -34,13 +34,13 @@ class UnknownServerError(LBError):
 
 
 class ConflictError(LBError):
-    """The act contradicts the pool's state, such as adding a server that is there already."""
+    """The act contradicts the pool's state, for example by adding a server that is already there."""
 
     status = 409
 
 
 class OutdatedError(LBError):
-    """The pool is not at the version that an act was meant for: somebody else has changed it since."""
+    """The pool is no longer at the version that the act was meant for: somebody else has changed it."""
 
     status = 412
 
@@ -52,7 +52,7 @@ class StoreError(LBError):
 
 
 class StoreUnavailableError(StoreError):
-    """The store cannot do its work now; it may pass."""
+    """The store cannot serve at the moment; this may pass."""
 
 
 class StoreUnreachableError(StoreUnavailableError):
@@ -60,13 +60,13 @@ class StoreUnreachableError(StoreUnavailableError):
 
 
 class NoEligibleServerError(LBError):
-    """No server of the pool may take the request now (RFC 9110 §15.6.4: 503)."""
+    """No server of the pool may be picked at the moment (503, RFC 9110 §15.6.4)."""
 
     status = 503
 
 
 class ClientError(LBError):
-    """The client's message is at fault; answered with `status`, then the connection is closed."""
+    """The client's request is at fault; it is answered with `status` and the connection is closed."""
 
     status = 400
 
@@ -76,28 +76,34 @@ class ClientError(LBError):
 
 
 class ClientGoneError(LBError):
-    """The client closed its connection; nobody is left to answer."""
+    """The client closed its connection; there is nobody left to answer."""
 
-    status = 499  # never sent: for logs, after nginx
+    status = 499  # never sent; in logs it means the same as in nginx's
 
 
 class ServerError(LBError):
-    """A server failed a request (connect, reset, garbage): 502 if no other attempt helps."""
+    """A server failed a request; the client gets 502 unless another attempt succeeds."""
 
     status = 502
 
 
 class ServerConnectError(ServerError):
-    """No connection to the server; nothing was sent, so any method may go to another server."""
+    """No connection to the server. Nothing was sent, so any method may be tried on another server."""
 
 
-class ExhaustedError(LBError):
-    """The balancer is out of descriptors, ports or memory: no fault of a server."""
+class ServerConnectTimeoutError(ServerConnectError):
+    """The server did not accept a connection in time."""
 
-    status = 503
+    status = 504
 
 
 class ServerTimeoutError(ServerError):
-    """The server did not connect or answer in time."""
+    """The server did not answer in time."""
 
     status = 504
+
+
+class ExhaustedError(LBError):
+    """The balancer has run out of file descriptors, ports or memory; no server is at fault."""
+
+    status = 503

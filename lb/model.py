@@ -1,4 +1,4 @@
-"""The values everything else speaks in: servers, their two states, and what the store reports of them."""
+"""The values that all parts exchange: servers, their two states, and what the store reports about them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NewType
 
-#: Stable identity of a server: its normalised `host:port` (or `unix:/path`), never a position in a list.
+#: A server's stable identity: its normalised `host:port`, or `unix:/path`. Never a position in a list.
 ServerId = NewType("ServerId", str)
 
-#: Identity of one worker process in the fleet: `host-pid-random`.
+#: A worker process's identity in the fleet: `host-pid-random`.
 WorkerId = NewType("WorkerId", str)
 
-
-#: A server's share of the requests is 1 to this.
+#: The largest weight of a server; the smallest is 1.
 MAX_WEIGHT = 256
 
 
@@ -26,14 +25,14 @@ class Admin(StrEnum):
 
 
 class Health(StrEnum):
-    """What is observed of a server. A server that has not been checked yet is up."""
+    """What is observed of a server. One that has not been checked yet counts as up."""
 
     UP = "up"
     DOWN = "down"
 
 
 class Source(StrEnum):
-    """Who brought a server into the pool; reconciling the config touches only its own."""
+    """Who added a server to the pool. Reconciling with the config touches only the config's own servers."""
 
     CONFIG = "config"
     ADMIN = "admin"
@@ -41,7 +40,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ServerSpec:
-    """A server as an operator or the config names it."""
+    """A server as an operator or the config describes it."""
 
     id: ServerId
     url: str
@@ -50,7 +49,7 @@ class ServerSpec:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A member of the pool, as the store has it."""
+    """A member of the pool, as the store holds it."""
 
     id: ServerId
     url: str
@@ -69,7 +68,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The outcome of one health check. Any HTTP response is an answer, only an expected one passes."""
+    """The outcome of one health check. Any HTTP response is an answer, but only an expected one passes."""
 
     passed: bool
     answered: bool
@@ -79,14 +78,16 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """A member of the pool with its live figures, for people."""
+    """A member of the pool with its live figures, for operators."""
 
     server: Server
     connections: int  # requests in flight, all workers together
     failures: int  # consecutive failures on real traffic, all workers together
     last_check: Check | None
     last_check_at: float | None  # unix seconds
-    unanswered_since: float | None  # unix seconds of the first of the unanswered checks, if the last one was
+    unanswered_since: (
+        float | None
+    )  # unix seconds of the first check without an answer; None if the last had one
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class RemovedServer:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The pool at one version: what a worker keeps to resolve ids and to go on while degraded."""
+    """The pool at one version. Each worker keeps one, from which it picks while degraded."""
 
     version: int
     strategy: str
@@ -112,20 +113,20 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """A worker process as its heartbeat describes it."""
+    """A worker process as its last heartbeat describes it."""
 
     id: WorkerId
     host: str
     pid: int
     started: float  # unix seconds
     heartbeat: float  # unix seconds of the last one
-    version: int  # pool version that it has applied
+    version: int  # the pool version of its snapshot
     connections: int  # requests in flight
-    degraded_since: float | None = None  # unix seconds when it last began to pick without the store
+    degraded_since: float | None = None  # unix seconds when it last became degraded; None: never
     degraded_until: float | None = None  # unix seconds when that ended; None while it lasts
 
 
-#: What can happen: the kinds of events, as `lb/docs/redis.md` lists them.
+#: The kinds of events, as `lb/docs/redis.md` lists them.
 EVENT_KINDS = (
     "added",
     "removed",
@@ -151,9 +152,9 @@ EVENT_KINDS = (
 class Event:
     """One entry of the event stream."""
 
-    id: str  # the stream's own id, starts with unix milliseconds
+    id: str  # its id in the stream, which begins with unix milliseconds
     at: float  # unix seconds
-    kind: str  # one of EVENT_KINDS, or what another version of lb wrote
-    server: str  # empty where the event is of the whole pool
+    kind: str  # one of EVENT_KINDS, or one that another version of lb wrote
+    server: str  # empty if the event concerns the whole pool
     by: str  # who did it: "lb-admin", "health-checker", a worker id, …
     detail: str

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 
 import gevent
 
-from lb.errors import ServerConnectError, ServerTimeoutError
+from lb.errors import ServerConnectError, ServerConnectTimeoutError
 from lb.model import ServerId
 
 #: How long the addresses of a name are used before it is looked up again, and how long one that failed is
@@ -69,9 +69,7 @@ class Addresses:
     def _unknown(self, seconds: float) -> ServerConnectError:
         if self._lookup is None:
             return ServerConnectError(f"{self._server}: {self._problem}")
-        error = ServerConnectError(f"{self._server}: the name was not looked up in {seconds:g} s")
-        error.status = ServerTimeoutError.status
-        return error
+        return ServerConnectTimeoutError(f"{self._server}: the name was not looked up in {seconds:g} s")
 
     def _look_up(self) -> None:
         host, _, port = self._server.rpartition(":")

@@ -10,7 +10,7 @@ from _socket import socket as RawSocket  # noqa: N812 (unpatched, and a class to
 from collections.abc import Callable
 from functools import partial
 
-from lb.errors import ExhaustedError, LBError, ServerConnectError, ServerTimeoutError
+from lb.errors import ExhaustedError, LBError, ServerConnectError, ServerConnectTimeoutError
 from lb.model import ServerId
 from lb.proxy.addresses import Address, Addresses
 from lb.proxy.stream import Deadlines, Stream, StreamTimeoutError
@@ -76,8 +76,9 @@ class ServerConnections:
             try:
                 stream = self._connect(address, max(0.0, deadline - time.monotonic()) / left, tell)
             except StreamTimeoutError:
-                failure = ServerConnectError(f"{self.server}: no connection in {self._connect_seconds:g} s")
-                failure.status = ServerTimeoutError.status
+                failure = ServerConnectTimeoutError(
+                    f"{self.server}: no connection in {self._connect_seconds:g} s"
+                )
             except OSError as error:
                 kind = ExhaustedError if error.errno in OUR_OWN else ServerConnectError
                 failure = kind(f"{self.server}: {error.strerror or error}")

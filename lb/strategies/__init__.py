@@ -1,7 +1,7 @@
-"""Rules of choice. PURE: no I/O, no clock, no randomness of its own, no knowledge of health.
+"""The strategies. PURE: no I/O, no clock, no randomness of their own, no knowledge of health.
 
-A strategy sees only eligible servers. It is two files of one stem, a Python `pick` and its Lua twin, and one
-line here; tests run both on the same state and expect the same answer.
+A strategy sees only eligible servers. It consists of two files with the same stem, a Python `pick` and its
+twin in Lua, and of one line here. Tests run both on the same state and expect the same answer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ STRATEGIES: dict[str, Strategy] = {
     )
 }
 
-#: What a pool goes by whose strategy nobody has chosen, or is one that only a newer version of lb knows.
+#: For a pool whose strategy nobody has chosen yet, or that is known only to a newer version of lb.
 DEFAULT = ROUND_ROBIN
 
 __all__ = ["DEFAULT", "STRATEGIES", "LocalPool", "Strategy", "weighted_cycle"]

@@ -1,16 +1,16 @@
--- The server with the fewest requests in flight for its weight. The twin of least_connections.py.
--- `load` orders the eligible servers by connections / weight, equals by name; `counted` keeps it so.
+-- Picks the server with the fewest requests in flight for its weight. The twin of least_connections.py.
+-- `load` holds the eligible servers in order of connections / weight, equals by name; `counted` keeps it up to date.
 -- KEYS: load cursor weights connections
 local CHUNK = 1000 -- servers in one call
 
--- Of the servers from one place in the order to another, the last first.
+-- Appends the servers from one place of the order to another, the last one first.
 local function backwards(from, to, picked)
   local ids = redis.call('ZRANGE', load, from, to)
   for i = #ids, 1, -1 do picked[#picked + 1] = ids[i] end
 end
 
--- As many picks as the servers with the least can have before any other could: one each. As turns go backwards, those
--- of a batch lie side by side, though each server leaves its equals when it is picked.
+-- Gives out at most one pick for each of the least loaded servers: after that others may be the least loaded. A picked
+-- server leaves the ranks of its equals; as turns go backwards, the places below it keep their numbers.
 local function take(wanted)
   local first = redis.call('ZRANGE', load, 0, 0, 'WITHSCORES')
   if not first[1] then return {} end
@@ -26,12 +26,12 @@ local function take(wanted)
     backwards(tied - around, tied - 1, picked)
     lowest = tied - around - place - 1 -- among those that were left
   end
-  if wanted >= tied then lowest = around == 1 and 0 or 1 end -- the last one that is left takes no turn
+  if wanted >= tied then lowest = around == 1 and 0 or 1 end -- the last one has no equals, so it takes no turn
   redis.call('SET', cursor, lowest)
   return picked
 end
 
--- Writes the load of servers; with 'XX' of those that are in the order already.
+-- Writes the load of these servers; with the condition 'XX', only of those that have one.
 local function order(ids, totals, condition)
   for first = 1, #ids, CHUNK do
     local last = math.min(first + CHUNK - 1, #ids)
@@ -64,7 +64,7 @@ strategies['least-connections'] = {
 
   counted = function(ids, totals)
     if #ids > 1 then return order(ids, totals, 'XX') end
-    local id = ids[1] -- the usual case of a quiet worker
+    local id = ids[1] -- the usual case under little traffic
     redis.call('ZADD', load, 'XX', totals[id] / (redis.call('HGET', weights, id) or 1), id)
   end,
 

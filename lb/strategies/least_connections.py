@@ -1,4 +1,4 @@
-"""The server with the fewest requests in flight for its weight, counted over the whole fleet."""
+"""Picks the server with the fewest requests in flight for its weight, counted over the whole fleet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lb.strategies.base import LocalPool, Strategy
 
 
 def pick(pool: LocalPool, excluded: Collection[ServerId]) -> ServerId | None:
-    """Take the least loaded; among equals, the cursor goes backwards (and moves only then)."""
+    """Pick the least loaded server. Equally loaded ones take turns: the cursor goes backwards over them."""
     loads = {
         server: pool.connections.get(server, 0) / weight
         for server, weight in pool.weights.items()

@@ -1,4 +1,4 @@
--- A server by chance, in proportion to the weights. The twin of random.py.
+-- Picks a server at random, in proportion to the weights. The twin of random.py.
 -- KEYS: cycle
 local length = nil -- of the cycle
 

@@ -1,4 +1,4 @@
-"""A server by chance, in proportion to the weights."""
+"""Picks a server at random, in proportion to the weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lb.strategies.base import LocalPool, Strategy
 
 
 def pick(pool: LocalPool, excluded: Collection[ServerId]) -> ServerId | None:
-    """Draw a place in the cycle; step over excluded servers, at most once around."""
+    """Draw a place in the cycle and step over excluded servers, at most once around."""
     start = pool.draw()
     for step in range(len(pool.cycle)):
         server = pool.cycle[(start + step) % len(pool.cycle)]

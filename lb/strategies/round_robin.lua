@@ -1,9 +1,9 @@
--- Each server in turn, as often as its weight. The twin of round_robin.py.
+-- Picks each server in turn, as often as its weight. The twin of round_robin.py.
 -- KEYS: cycle cursor
 local length = nil -- of the cycle
 
 strategies['round-robin'] = {
-  -- The turns of a whole batch are read at once: three calls instead of two for each pick.
+  -- Reads the turns of a whole batch at once: three calls in all, instead of two for each pick.
   take = function(wanted)
     length = redis.call('LLEN', cycle)
     local turns = {}

@@ -1,4 +1,4 @@
-"""Each server in turn, as often as its weight: exact over every cycle, for the whole fleet."""
+"""Picks each server in turn, as often as its weight: exact over every cycle, for the whole fleet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from lb.strategies.base import LocalPool, Strategy
 
 
 def pick(pool: LocalPool, excluded: Collection[ServerId]) -> ServerId | None:
-    """Take the server under the cursor; step over excluded ones, at most once around."""
+    """Pick the server at the cursor, stepping over excluded ones, at most once around."""
     for _ in pool.cycle:
         server = pool.cycle[pool.advance() % len(pool.cycle)]
         if server not in excluded:

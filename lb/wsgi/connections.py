@@ -18,7 +18,7 @@ from gevent import monkey
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError
 
-from lb.errors import ExhaustedError, LBError, ServerConnectError, ServerError, ServerTimeoutError
+from lb.errors import ExhaustedError, LBError, ServerConnectError, ServerConnectTimeoutError, ServerError
 from lb.model import ServerId
 from lb.proxy.connections import OUR_OWN, url_of
 from lb.proxy.http1 import HeadParser, ResponseHead
@@ -181,11 +181,9 @@ class Connections:
 
     def _failure(self, cause: BaseException) -> LBError:
         if isinstance(cause, TimeoutError):
-            failure = ServerConnectError(
+            return ServerConnectTimeoutError(
                 f"{self.server}: no connection in {self._settings.connect_seconds:g} s"
             )
-            failure.status = ServerTimeoutError.status
-            return failure
         kind = ExhaustedError if getattr(cause, "errno", None) in OUR_OWN else ServerConnectError
         return kind(f"{self.server}: {getattr(cause, 'strerror', None) or cause}")
 
