@@ -3,60 +3,41 @@
 from __future__ import annotations
 
 import gzip
-import os
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import cycle
-from pathlib import Path
 
 import pytest
 
 from lb.model import Admin, ServerId, ServerSpec, Source
 from tests.integration.fleet import Fleet
 from tests.integration.load import Client
-from tests.support import eventually, free_port
+from tests.integration.nginx import running_nginx
 
 pytestmark = pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed")
 
 PAGE = b"".join(b"line %d of a page\n" % number for number in range(5000))
 LARGE = bytes(range(256)) * (16 << 12)  # 16 MiB
 
-CONFIG = """
-daemon off;
-{user}
-worker_processes 1;
-pid {home}/pid;
-error_log stderr crit;
-events {{ worker_connections 512; }}
-http {{
-    access_log off;
-    types {{ text/plain txt; }}
-    sendfile on;
+SERVER = """
+    keepalive_requests 5;
+    location = /closes { return 444; }
+    location = /port { return 200 $server_port; }
+    location = /connection { return 200 $connection; }
+    location = /small { client_max_body_size 1k; proxy_pass http://127.0.0.1:9; }
+    location /moved { return 301 /page.txt; }
+    location /failed { return 500 "oh\\n"; }
+    location /busy { return 503 "later\\n"; }
+    location /slow { limit_rate 2m; alias {home}/files/; }
+"""
+ALL_SERVERS = """
+    types { text/plain txt; }
     gzip on;
     gzip_types text/plain;
     keepalive_timeout 60s;
-    client_body_temp_path {home};
-    proxy_temp_path {home};
-    fastcgi_temp_path {home};
-    uwsgi_temp_path {home};
-    scgi_temp_path {home};
-    server {{
-        {listen}
-        root {home}/files;
-        keepalive_requests 5;
-        location = /closes {{ return 444; }}
-        location = /port {{ return 200 $server_port; }}
-        location = /connection {{ return 200 $connection; }}
-        location = /small {{ client_max_body_size 1k; proxy_pass http://127.0.0.1:9; }}
-        location /moved {{ return 301 /page.txt; }}
-        location /failed {{ return 500 "oh\\n"; }}
-        location /busy {{ return 503 "later\\n"; }}
-        location /slow {{ limit_rate 2m; alias {home}/files/; }}
-    }}
-}}
 """
 
 
@@ -78,28 +59,8 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     (home / "files").mkdir()
     (home / "files" / "page.txt").write_bytes(PAGE)
     (home / "files" / "large").write_bytes(LARGE)
-    ports = [free_port() for _ in range(3)]
-    listen = " ".join(f"listen 127.0.0.1:{port};" for port in ports)
-    user = "user root;" if os.geteuid() == 0 else ""  # else its worker could not read our files
-    config = home / "nginx.conf"
-    config.write_text(CONFIG.format(home=home, listen=listen, user=user))
-    with (home / "log").open("wb") as log:
-        process = subprocess.Popen(["nginx", "-c", str(config), "-e", "stderr"], stdout=log, stderr=log)
-    try:
-        eventually(lambda: _answers(process, ports[-1], home), seconds=10, what="nginx")
+    with running_nginx(home, SERVER.replace("{home}", str(home)), ALL_SERVERS, count=3) as ports:
         yield Nginx(tuple(ServerId(f"127.0.0.1:{port}") for port in ports))
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _answers(process: subprocess.Popen[bytes], port: int, home: Path) -> bool:
-    assert process.poll() is None, (home / "log").read_text()
-    try:
-        with Client(f"http://127.0.0.1:{port}") as client:
-            return client.ask("GET", "/port").body == b"%d" % port
-    except OSError:
-        return False
 
 
 @pytest.fixture

@@ -19,10 +19,10 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 from websockets.sync.server import ServerConnection, serve
 
-from tests.benchmarks.origin import run_as
 from tests.integration.balancer import Balancer
 from tests.integration.load import Client, Load
-from tests.support import eventually, free_port
+from tests.integration.nginx import running_nginx
+from tests.support import eventually
 
 pytestmark = [
     pytest.mark.alone,
@@ -39,36 +39,19 @@ RENEWAL_SECONDS = 60.0
 LATE = "5s"
 COUNTS = Path(__file__).parents[1] / "benchmarks" / "wrk.lua"
 
-CONFIG = """
-daemon off;
-{user}
-worker_processes 1;
-pid {home}/pid;
-error_log stderr crit;
-events {{ worker_connections 4096; }}
-http {{
-    access_log off;
+SERVER = """
+    location = / { return 200 "here\\n"; }
+    location = /socket {
+        proxy_pass http://127.0.0.1:{socket_port};
+        proxy_http_version 1.1;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection "upgrade";
+        proxy_read_timeout 1h;
+    }
+"""
+ALL_SERVERS = """
     default_type application/octet-stream;
-    sendfile on;
     keepalive_requests 1000000000;
-    client_body_temp_path {home};
-    proxy_temp_path {home};
-    fastcgi_temp_path {home};
-    uwsgi_temp_path {home};
-    scgi_temp_path {home};
-    server {{
-        {listen}
-        root {home}/files;
-        location = / {{ return 200 "here\\n"; }}
-        location = /socket {{
-            proxy_pass http://127.0.0.1:{socket_port};
-            proxy_http_version 1.1;
-            proxy_set_header Upgrade $http_upgrade;
-            proxy_set_header Connection "upgrade";
-            proxy_read_timeout 1h;
-        }}
-    }}
-}}
 """
 
 
@@ -86,17 +69,11 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
     (home / "files").mkdir()
     content = random.Random(5).randbytes(DOWNLOAD_BYTES)
     (home / "files" / "download").write_bytes(content)
-    with ExitStack() as stack:
-        ports = [free_port() for _ in range(2)]
-        listen = " ".join(f"listen 127.0.0.1:{port} backlog=4096;" for port in ports)
-        config = home / "nginx.conf"
-        socket_port = stack.enter_context(echo_server())
-        config.write_text(CONFIG.format(home=home, listen=listen, user=run_as(), socket_port=socket_port))
-        nginx = stack.enter_context(subprocess.Popen(["nginx", "-c", str(config), "-e", "stderr"]))
-        stack.callback(nginx.terminate)
-        urls = [f"http://127.0.0.1:{port}" for port in ports]
-        eventually(lambda: answers(urls[-1]), seconds=20, what="an answer from nginx")
-        yield Origin(urls, hashlib.sha256(content).hexdigest())
+    with echo_server() as socket_port:
+        server = SERVER.replace("{socket_port}", str(socket_port))
+        with running_nginx(home, server, ALL_SERVERS, count=2) as ports:
+            urls = [f"http://127.0.0.1:{port}" for port in ports]
+            yield Origin(urls, hashlib.sha256(content).hexdigest())
 
 
 @contextmanager
@@ -111,14 +88,6 @@ def echo_server() -> Iterator[int]:
         yield server.socket.getsockname()[1]
         server.shutdown()
         thread.join()
-
-
-def answers(url: str) -> bool:
-    try:
-        with Client(url) as client:
-            return client.ask().status == 200
-    except OSError:
-        return False
 
 
 @pytest.fixture
