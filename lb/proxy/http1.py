@@ -69,6 +69,7 @@ class ResponseHead:
     fields: Fields
     forward: bytes  # status line and fields to pass on, without the last line's end
     keep_alive: bool  # whether the server's connection may be used again (RFC 9112 §9.3)
+    dated: bool  # whether it has a Date
 
     def has_body(self, method: bytes) -> bool:
         """Whether a body may follow (RFC 9112 §6.3, 1 and 2)."""
@@ -169,6 +170,7 @@ class HeadParser:
             forward=b"HTTP/1.1 %b%b%b%b"
             % (head[9:line_end], fields.forward, _required(status, fields), self._via[minor]),
             keep_alive=not (fields.close or lies) and (minor == 1 or fields.keep_alive),
+            dated=b"\r\ndate:" in head.lower(),
         )
 
     def _read_block(self, block: bytes, special: re.Pattern[bytes]) -> Fields:

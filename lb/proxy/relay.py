@@ -18,6 +18,7 @@ from lb.proxy.body import (
 from lb.proxy.client import Client, CutError
 from lb.proxy.exchange import Meters
 from lb.proxy.http1 import Request
+from lb.proxy.responses import date_line
 from lb.proxy.tunnel import tunnel
 
 
@@ -158,6 +159,8 @@ def _body(request: Request, answer: Answer) -> Body | bytes:
 
 
 def _head(request: Request, answer: Answer, rechunk: bool, keep_alive: bool, own: bytes) -> bytes:  # noqa: FBT001
+    if not answer.head.dated:
+        own += date_line()
     if rechunk:
         own += b"\r\nTransfer-Encoding: chunked"
     if not keep_alive:

@@ -31,7 +31,8 @@ from lb.store.pool import BackendPool
 T = TypeVar("T")
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+DATE = b"Date: Sun, 06 Nov 1994 08:49:37 GMT"
+OK = b"HTTP/1.1 200 OK\r\n%b\r\nContent-Length: 2\r\n\r\nok" % DATE
 SHORT = "300ms"
 SHORT_SECONDS = 0.3
 

@@ -10,6 +10,7 @@ import gevent
 import pytest
 
 from tests.proxy.rig import (
+    DATE,
     GET,
     SHORT,
     SHORT_SECONDS,
@@ -80,13 +81,13 @@ FAILING = [reset_at_once, close_at_once, half_a_head, garbage, two_lengths, endl
 def test_a_request_is_forwarded_and_answered(balancer: Make) -> None:
     requests: list[bytes] = []
     with playing(
-        recording(requests, b"HTTP/1.1 200 Fine\r\nX-a: 1\r\nContent-Length: 2\r\n\r\nok")
+        recording(requests, b"HTTP/1.1 200 Fine\r\nX-a: 1\r\n%b\r\nContent-Length: 2\r\n\r\nok" % DATE)
     ) as server:
         made = balancer(server, requestId=False)
         response = made.ask(b"POST /p?q HTTP/1.1\r\nHost: h:1\r\nX-B:  2 \r\nContent-Length: 3\r\n\r\nabc")
     assert response == (
-        b"HTTP/1.1 200 Fine\r\nX-a: 1\r\nContent-Length: 2\r\nX-Forwarded-Server: http://%b\r\n\r\nok"
-        % server.id.encode()
+        b"HTTP/1.1 200 Fine\r\nX-a: 1\r\n%b\r\nContent-Length: 2\r\nX-Forwarded-Server: http://%b\r\n\r\nok"
+        % (DATE, server.id.encode())
     )
     assert len(requests) == 1
     assert requests[0] == (

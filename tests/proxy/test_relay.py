@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 import gevent
 import pytest
@@ -37,6 +40,23 @@ def test_a_large_body_comes_whole_and_the_connections_go_on(balancer: Make) -> N
         for _ in range(3):
             assert client.ask().endswith(LARGE)
         assert server.connections == 1
+
+
+def test_an_answer_without_a_date_gets_one(balancer: Make) -> None:
+    """RFC 9110 §6.6.1: who receives it says when that was. An interim answer needs none."""
+    answer = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    with playing(answering(answer)) as server, balancer(server).client() as client:
+        client.send(GET)
+        assert b"\r\nDate: " not in client.head()
+        said = re.search(rb"\r\nDate: ([^\r]*)", client.message())
+        assert said
+        age = datetime.now(UTC) - parsedate_to_datetime(said[1].decode())
+        assert 0 <= age.total_seconds() < 5
+
+
+def test_a_servers_date_is_its_own(balancer: Make) -> None:
+    with playing(answering(OK.replace(b"Date", b"date"))) as server, balancer(server).client() as client:
+        assert client.ask().lower().count(b"\r\ndate:") == 1
 
 
 def test_a_chunked_body_is_framed_anew_with_its_trailers(balancer: Make) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
 import h11
 import pytest
 
@@ -16,6 +19,7 @@ def test_phrases_are_those_of_rfc_9110(status: int, phrase: bytes) -> None:
 @pytest.mark.parametrize("status", [400, 408, 413, 414, 431, 500, 501, 502, 503, 504, 505])
 @pytest.mark.parametrize("head", [True, False])
 def test_an_own_response_is_whole_and_ends_the_connection(status: int, head: bool) -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
     client = h11.Connection(h11.CLIENT)
     client.send(h11.Request(method="HEAD" if head else "GET", target="/", headers=[("Host", "a")]))
     client.send(h11.EndOfMessage())
@@ -25,6 +29,7 @@ def test_an_own_response_is_whole_and_ends_the_connection(status: int, head: boo
     assert response.status_code == status
     assert dict(response.headers)[b"retry-after"] == b"7"
     assert dict(response.headers)[b"connection"] == b"close"
+    assert parsedate_to_datetime(dict(response.headers)[b"date"].decode()) >= before
     body = b""
     while isinstance(event := client.next_event(), h11.Data):
         body += event.data
