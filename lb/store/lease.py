@@ -1,4 +1,4 @@
-"""What a lease is, and what a worker learns from the line that its leases come through."""
+"""What a lease is, and what a lease line tells its worker."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from lb.model import ServerId
 
 
 class Lease:
-    """One request's claim on one server: counted from `LeaseLine.lease` to `release`, exactly once."""
+    """One request's claim on one server, counted exactly once between `LeaseLine.lease` and `release`."""
 
     __slots__ = ("failed", "server", "succeeded")
 
     def __init__(self, server: ServerId) -> None:
         self.server = server
         self.succeeded = False  # the server answered properly
-        self.failed = False  # the server failed; neither is set when the client left
+        self.failed = False  # the server failed; neither is set if the client left first
 
 
 class Phase(enum.Enum):
-    """What the line does at this moment."""
+    """What the line is doing."""
 
     IDLE = enum.auto()  # connected, nothing to send
-    SCHEDULED = enum.auto()  # a flush comes at the end of the loop's turn
-    IN_FLIGHT = enum.auto()  # a reply is awaited
-    AWAY = enum.auto()  # no connection; being recovered
+    SCHEDULED = enum.auto()  # a batch will be sent at the end of the event loop's turn
+    IN_FLIGHT = enum.auto()  # waiting for a reply
+    AWAY = enum.auto()  # not connected; reconnecting
 
 
 class LeaseEvents(Protocol):
-    """What the line tells its worker; called in the hub, so nothing here may wait."""
+    """What the line tells its worker. Called in the hub, so implementations must not wait."""
 
     def pool_changed(self, version: int) -> None:
-        """Tell that the store's pool is at `version`."""
+        """Tell that the pool in the store is at `version`."""
 
     def server_failed(self, server: ServerId, failures: int) -> None:
-        """Tell that a server has this many consecutive failures, fleet-wide."""
+        """Tell that a server has this many consecutive failures, counted over the whole fleet."""
 
     def granted(self, picks: int, since: float) -> None:
         """Tell that the store has answered a batch of so many picks, sent at `since` (monotonic seconds)."""

@@ -1,7 +1,7 @@
-"""The lease line's connection: packs a batch into one EVALSHA, hands back each reply.
+"""The lease line's connection: packs each batch into one EVALSHA and hands back the replies.
 
-redis-py makes the connection (URL, authentication, database); from then on its socket is used directly, as
-a redis-py call costs more than forwarding a request (170-230 µs against 30 µs of processor time).
+redis-py opens the connection (URL, authentication, database). From then on its socket is used directly,
+because a call through redis-py costs more than forwarding a request: 170-230 µs of processor time against 30.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lb.store import scripts
 from lb.store.keys import Keys
 from lb.store.session import store_error
 
-_READ = 1  # libev's EV_READ and EV_WRITE, as gevent's loop.io takes them
+_READ = 1  # EV_READ and EV_WRITE of libev, which gevent's loop.io takes
 _WRITE = 2
 _RECEIVE_BYTES = 65536
 
@@ -33,7 +33,7 @@ _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 _NO_REPLY = b"*3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$4\r\nSKIP\r\n"
 
-_USUAL = [1, 1, 0]  # one request ended, and well
+_USUAL = [1, 1, 0]  # one request ended, with success
 
 #: server id → [requests ended, 1 if any succeeded, failures since the last success]
 Releases = Mapping[ServerId, list[int]]
@@ -41,18 +41,20 @@ Releases = Mapping[ServerId, list[int]]
 
 @lru_cache(maxsize=8192)
 def _bulk(value: str | int) -> bytes:
-    """Encode one argument; server ids and small numbers recur in every batch."""
+    """Encode one argument. Cached, as server ids and small numbers recur in every batch."""
     data = str(value).encode()
     return b"$%d\r\n%b\r\n" % (len(data), data)
 
 
 def dial(client: redis.Redis) -> LeaseSocket:
-    """Open a connection of its own, with the scripts loaded, and return its non-blocking socket.
+    """Open a new connection, load the scripts through it, and return its socket, made non-blocking.
 
-    StoreError if that fails; StoreUnavailableError if it may pass.
+    StoreError if that fails, StoreUnavailableError if the failure may pass.
     """
     pool = client.connection_pool
-    connection: Any = pool.connection_class(**pool.connection_kwargs)  # the pool would count it for ever
+    connection: Any = pool.connection_class(
+        **pool.connection_kwargs
+    )  # not from the pool, which would wait for its return
     try:
         connection.connect()
         for name in ("lease", "register"):
@@ -63,22 +65,22 @@ def dial(client: redis.Redis) -> LeaseSocket:
         raise store_error(error, client) from error
     sock: LeaseSocket
     if isinstance(connection._sock, ssl.SSLSocket):
-        sock, connection._sock = connection._sock, None  # from here on ours alone
+        sock, connection._sock = connection._sock, None  # redis-py must not close it
     else:
-        # The interpreter's bare socket: gevent's would start and stop a watcher around each call.
+        # The interpreter's own socket: gevent's would start and stop a watcher around each call.
         sock = RawSocket(fileno=connection._sock.detach())
     sock.setblocking(False)
     if sock.family != socket.AF_UNIX:
-        # Given up is given up: the kernel must not deliver a batch after the counts were registered anew.
+        # Once closed, the kernel must not deliver what is left: the counts are registered anew by then.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     return sock
 
 
 class LeaseProtocol:
-    """Packs the commands of one worker; knows the scripts' arguments, holds no connection.
+    """Packs the commands of one worker. It knows the arguments of the scripts and holds no connection.
 
-    Each registration is a new generation, and each batch belongs to the last one packed before it: what the
-    network delivers after a later registration is refused by the scripts.
+    Each registration begins a new generation, to which the batches packed after it belong. A batch that the
+    network delivers only after a later registration is refused by the scripts.
     """
 
     def __init__(self, worker: WorkerId, keys: Keys, *, host: str, pid: int, started: float) -> None:
@@ -110,19 +112,20 @@ class LeaseProtocol:
         for excluded in exclusions:
             words.append(len(excluded))
             words += excluded
-        digits = b"%d" % seed  # never the same twice: not worth a place in the cache
+        digits = b"%d" % seed  # never the same twice, so it is kept out of the cache
         first = b"$%d\r\n%b\r\n" % (len(digits), digits)
         return self._pack(self._lease_prefix, words, first)
 
     def release(self, releases: Releases) -> bytes:
-        """Pack a batch that only gives back, and needs no answer: what it could say, the next batch hears.
+        """Pack a batch of releases alone, to which the store is asked to send no reply.
 
-        An answer would wake the worker for nothing, which costs a lone request a quarter of its time.
+        A reply would wake the worker for nothing, which costs a lone request a quarter of its time. What it
+        could have said, the reply to the next batch says as well.
         """
         return _NO_REPLY + self.lease(1, releases, 0, ())
 
     def register(self, held: Mapping[ServerId, int]) -> bytes:
-        """Pack the absolute counts for register.lua."""
+        """Pack a registration for register.lua: requests in flight by server, as absolute numbers."""
         self._generation += 1
         words: list[str | int] = [self._generation]
         for server, count in held.items():
@@ -137,7 +140,10 @@ class LeaseProtocol:
 
 
 class LeaseWire:
-    """A non-blocking connection that sends whole commands and calls back with each reply, in the hub."""
+    """A non-blocking connection: sends whole commands, and calls `on_reply` in the hub with each reply.
+
+    `on_lost` gets the reason when the connection has broken; closing it is then the owner's part.
+    """
 
     def __init__(
         self, sock: LeaseSocket, on_reply: Callable[[object], None], on_lost: Callable[[str], None]
@@ -154,7 +160,7 @@ class LeaseWire:
         self._reader.start(self._readable)
 
     def send(self, command: bytes) -> None:
-        """Send a command; what the socket does not take now goes out when it can. OSError if it is closed."""
+        """Send a command; what the socket does not take now is sent as soon as it does. OSError if broken."""
         if self._unsent:
             self._unsent += command
             return
@@ -178,12 +184,12 @@ class LeaseWire:
             self._writer.stop()
 
     def poll(self) -> None:
-        """Take what has arrived without waiting for the loop to say so."""
+        """Read what has already arrived, without waiting for the event loop to report it."""
         self._readable()
 
     def _readable(self) -> None:
         self._receive()
-        # TLS holds back what is left of a record, and the descriptor will not tell.
+        # The rest of a TLS record is buffered in the socket object, where no watcher sees it.
         while isinstance(self._socket, ssl.SSLSocket) and not self._closed and self._socket.pending():
             self._receive()
 
@@ -206,7 +212,7 @@ class LeaseWire:
             self._on_lost(f"not a store's answer: {error}")
 
     def close(self) -> None:
-        """Close; no callback comes after this."""
+        """Close the connection; no callback is made after this."""
         self._reader.close()
         self._writer.close()
         self._socket.close()
@@ -214,5 +220,5 @@ class LeaseWire:
 
 
 def reply_error(reply: object) -> StoreError | None:
-    """Return the store's error if the reply is one."""
+    """Return the error that the reply is; None if it is another reply."""
     return StoreError(str(reply)) if isinstance(reply, hiredis.ReplyError) else None

@@ -1,4 +1,4 @@
-"""LocalPicks: how a worker picks by itself while the store does not answer."""
+"""LocalPicks: how a worker picks on its own while the store does not answer."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from lb.strategies import DEFAULT, STRATEGIES, LocalPool
 
 _log = logging.getLogger(__name__)
 
-#: A barred server is not picked for so long; then it is tried again, and the first failure bars it anew.
+#: For so long a barred server is not picked. Then it is tried again, and the first failure bars it anew.
 BARRED_SECONDS = 5.0
 _SEEDS = 2**31 - 2
 
 
 class LocalPicks:
-    """The last snapshot, the strategy's twin, and this worker's own verdict on servers that fail.
+    """Picks from the last snapshot with the strategy's Python twin, and avoids servers that fail.
 
-    `limit` failures in a row bar a server, as they mark it down when the store counts them; 0: never.
+    `limit` failures in a row bar a server, just as they mark it down when the store counts them; 0: never.
     """
 
     def __init__(self, limit: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -31,23 +31,23 @@ class LocalPicks:
         self._barred_until: dict[ServerId, float] = {}
 
     def update(self, snapshot: Snapshot, held: dict[ServerId, int]) -> None:
-        """Pick from this snapshot on; `held` are the worker's requests in flight, shared with the caller."""
+        """Use this snapshot from now on. `held` is the caller's count of requests in flight, not a copy."""
         pool = LocalPool.of(snapshot.servers)
         pool.connections = held
         pool.cursor, pool.seed = self.pool.cursor, self.pool.seed
         self.pool = pool
         self._strategy = STRATEGIES.get(snapshot.strategy, DEFAULT)
         for server in [server for server, count in held.items() if not count]:
-            del held[server]  # or the servers that come and go would add up
+            del held[server]  # or servers that come and go would pile up here
 
     def pick(self, excluded: Collection[ServerId]) -> ServerId | None:
-        """Pick none of `excluded`, and none of the barred if there is another; None if none is eligible."""
+        """Pick a server that is not excluded; a barred one only if no other is left; None if none is."""
         barred = self._barred()
         server = self._strategy.pick(self.pool, {*excluded, *barred}) if barred else None
         return server or self._strategy.pick(self.pool, excluded)
 
     def failed(self, server: ServerId, in_a_row: int) -> None:
-        """Take note of a failure, which is the last of so many in a row."""
+        """Note a failure of a server, the last of so many in a row."""
         if not self._limit or in_a_row < self._limit:
             return
         if server not in self._barred_until:
@@ -55,11 +55,11 @@ class LocalPicks:
         self._barred_until[server] = self._clock() + BARRED_SECONDS
 
     def forget(self) -> None:
-        """Bar nobody: the store decides again."""
+        """Bar no server any longer, as the store decides again."""
         self._barred_until.clear()
 
     def _barred(self) -> list[ServerId]:
-        """Return whom to avoid now: at most half of the eligible, as when the store decides."""
+        """Return the servers to avoid now: at most half of the eligible ones, as when the store decides."""
         if not self._barred_until:
             return []
         now = self._clock()

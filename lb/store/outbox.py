@@ -1,4 +1,4 @@
-"""Outbox: the events that the webhook has not been told; any leader goes on where the last one stopped."""
+"""Outbox: the events that the webhook is still to be told of; a new leader goes on where the last one was."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from lb.store.session import Session
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """What is still to be told, at one instant."""
+    """The events that are still to be told, as of one instant."""
 
-    now: float  # unix seconds by the store's clock, as the events'
-    cursor: str  # id of the last event that needs no more telling
+    now: float  # unix seconds by the store's clock, like the times of the events
+    cursor: str  # id of the last event that need not be told any more
     events: tuple[Event, ...]  # the oldest first
 
 
 class Outbox:
-    """For the leading health-checker; with the `term` of a lead that is over, StoreError.
+    """For the leading health-checker: with the `term` of a lead that has ended, its methods raise StoreError.
 
-    Also raises StoreUnavailableError if the store does not answer.
+    They raise StoreUnavailableError if the store cannot serve now.
     """
 
     def __init__(self, connection: redis.Redis, keys: Keys) -> None:
         self._session = Session(connection, keys)
 
     def unsent(self, term: int, cursor: str = "") -> Unsent:
-        """Read what is to be told: nothing the first time, as what was before is no news.
+        """Read the events that are still to be told: none the first time, as older events are no news.
 
-        `cursor` is what the caller knows of it, in case that the store has lost its own.
+        `cursor` is the position that the caller knows; it is used if the store has lost its own.
         """
         now, found, *entries = self._session.run("unsent", term, cursor)
         events = (
@@ -42,5 +42,5 @@ class Outbox:
         return Unsent(float(now), found, tuple(events))
 
     def sent(self, event: str, term: int) -> None:
-        """Note that all events up to this id need no more telling."""
+        """Note that the events up to and including this id need not be told any more."""
         self._session.run("sent", event, term)

@@ -1,9 +1,9 @@
-"""Loads the Lua scripts: one act per file, its header is its contract.
+"""Loads the Lua scripts: one act per file, whose header is its contract.
 
-A script's first comment says what it does. `-- KEYS:` names the keys it uses, by the names of `keys.Keys`;
-the loader passes exactly those and gives them to the script as locals of the same names. `--@include NAME`
-puts `NAME.lua` there, with its keys; `--@include strategies` puts every registered strategy. `SCHEMA` is the
-number of ours.
+The first comment of a script says what it does. `-- KEYS:` lists the keys that it uses, by their names in
+`keys.Keys`: exactly these are passed, and the script finds them in local variables of the same names.
+`--@include NAME` is replaced by `NAME.lua`, whose keys are added; `--@include strategies` also brings in the
+registered strategies. The local variable `SCHEMA` holds our schema number.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _INCLUDE_LINE = re.compile(r"^--@include (\w+)$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script ready to send: its text, its hash for EVALSHA, and the names of its keys in order."""
+    """A script that is ready to be sent: its text, its hash for EVALSHA, and its keys' names in order."""
 
     name: str
     text: str
@@ -31,13 +31,13 @@ class Script:
     key_names: tuple[str, ...]
 
     def keys(self, keys: Keys, **own: str) -> list[str]:
-        """Return the key names to send; `own` gives those that `Keys` makes from an id."""
+        """Return the keys to send; `own` gives, by name, those that `Keys` composes from an id."""
         return [own[name] if name in own else getattr(keys, name) for name in self.key_names]
 
 
 @cache
 def load(name: str) -> Script:
-    """Read `lua/<name>.lua` with all that it includes."""
+    """Read `lua/<name>.lua` with everything that it includes."""
     body = _expand(_read(name))
     names = dict.fromkeys(key for line in _KEYS_LINE.findall(body) for key in line.split())
     values = ", ".join(f"KEYS[{index}]" for index in range(1, len(names) + 1))

@@ -32,12 +32,12 @@ from lb.errors import OutdatedError, StoreError, StoreUnavailableError, StoreUnr
 from lb.store.keys import SCHEMA, Keys
 from lb.store.scripts import load
 
-#: Workers put the pool back into a store that lost it within two seconds. What operators do meanwhile waits
-#: for it, or it would be undone; a store to which none has come back after this time is a new one.
+#: Workers put the pool back into a store that lost it within two seconds. Operators' acts wait for that, or
+#: they would be undone. A store that is still empty after this time is taken for a new one.
 RETURN_SECONDS = 2.5
 _LOOK_SECONDS = 0.05
 
-#: The first row that fits an exception says what it becomes, and what it means.
+#: The first row that fits an exception says what it is turned into, and what it means.
 _TRANSLATION: tuple[tuple[type[Exception], type[StoreError], str], ...] = (
     (AuthenticationError, StoreError, "refuses the user name or password (redis://USER:PASSWORD@HOST)"),
     (AuthorizationError, StoreError, "refuses this user"),
@@ -64,11 +64,11 @@ _REASON = re.compile(r"(?:Error -?\d+ connecting to \S+\. )?(.*?)\.?(?: script: 
 
 
 class EmptyStoreError(StoreUnavailableError):
-    """The store holds no pool: it is new, or lost what it held, which the workers will put back."""
+    """The store holds no pool: it is new, or has lost one that the workers will put back."""
 
 
 def address_of(client: redis.Redis) -> str:
-    """Return where a client's store is, without its password."""
+    """Return the URL of a client's store, without credentials."""
     place: dict[str, Any] = client.connection_pool.connection_kwargs
     if "finder" in place:
         return str(place["finder"])
@@ -78,7 +78,7 @@ def address_of(client: redis.Redis) -> str:
 
 
 def store_error(error: RedisError, client: redis.Redis) -> StoreError:
-    """Return what an exception of redis means to us, in one line with the store's address."""
+    """Translate an exception of redis into one of ours, a single line that names the store."""
     if str(error).startswith("EMPTY "):
         return EmptyStoreError(f"the store at {address_of(client)} holds no pool")
     kind, meaning = next(row[1:] for row in _TRANSLATION if isinstance(error, row[0]))
@@ -92,11 +92,14 @@ def _reason(error: RedisError) -> str:
 
 def _outdated(reply: str) -> OutdatedError:
     version = reply.removeprefix("VERSION ")
-    return OutdatedError(f'the pool is at version "{version}", no more as you saw it: look again')
+    return OutdatedError(f'the pool is now at version "{version}", not as you saw it: look again')
 
 
 class Session:
-    """One client of one pool's keys. Raises StoreError; OutdatedError where an act's header says VERSION."""
+    """A client together with the keys of one pool; runs scripts over them.
+
+    Raises StoreError, and OutdatedError where the header of an act says VERSION.
+    """
 
     def __init__(self, connection: redis.Redis, keys: Keys) -> None:
         self.connection = connection
@@ -104,12 +107,12 @@ class Session:
 
     @property
     def address(self) -> str:
-        """Where the store is, without its password."""
+        """The store's URL, without credentials."""
         return address_of(self.connection)
 
     @contextmanager
     def edge(self) -> Iterator[Any]:  # its types allow for bytes everywhere; our connections decode
-        """Give the connection; translate what it raises."""
+        """Lend the connection, and translate what it raises."""
         try:
             yield self.connection
         except RedisError as error:
@@ -120,9 +123,9 @@ class Session:
     def run(
         self, act: str, *arguments: str | float, further_keys: Iterable[str] = (), **own_keys: str
     ) -> Any:
-        """Run `lua/<act>.lua`, whose header tells what it asks for and what it returns.
+        """Run `lua/<act>.lua`, whose header says what it takes and what it returns.
 
-        `own_keys` are those of its KEYS that `Keys` makes from an id, `further_keys` come after all of them.
+        `own_keys` are those of its KEYS that `Keys` composes from an id; `further_keys` come after KEYS.
         """
         script = load(act)
         names = [*script.keys(self.keys, **own_keys), *further_keys]
@@ -133,7 +136,7 @@ class Session:
                 return connection.eval(script.text, len(names), *names, *arguments)
 
     def act(self, act: str, *arguments: str | float, **own_keys: str) -> Any:
-        """Run an operator's act; on a store that lost its pool, once that is back, on a new one at last."""
+        """Run an operator's act; if the store holds no pool, once that is back, or else on a new one."""
         for _ in range(int(RETURN_SECONDS / _LOOK_SECONDS)):
             try:
                 return self.run(act, *arguments, **own_keys)

@@ -1,4 +1,4 @@
-"""Turns what the store replies into the values of `lb.model`. PURE."""
+"""Turns the store's replies into the values of `lb.model`. PURE."""
 
 from __future__ import annotations
 
@@ -21,15 +21,18 @@ from lb.model import (
 )
 from lb.strategies import DEFAULT
 
-#: What `read.lua` returns: version, strategy, server ids, then one flat `field, value, …` list per hash.
+#: What `read.lua` returns: version, strategy, server ids, and one flat `field, value, …` list for each hash.
 Pool: TypeAlias = tuple[int, str, list[str], list[list[str]]]
 _Column: TypeAlias = dict[str, str]
+
+#: So many of these hashes say what a member is; the others hold its live figures.
+_MEMBER_COLUMNS = 7
 
 _PASSED, _FAILED = "passed", "failed"
 
 
 def server_of(row: Sequence[str]) -> Server:
-    """Read what `server.lua` gives of one server."""
+    """Read a server as `server.lua` describes it."""
     server, url, weight, admin, health, source, reason, since = row
     return Server(
         id=ServerId(server),
@@ -44,27 +47,27 @@ def server_of(row: Sequence[str]) -> Server:
 
 
 def snapshot_of(pool: Pool) -> Snapshot:
-    """Read the members out of the whole pool."""
+    """Read the members from the whole pool."""
     version, strategy, ids, columns = pool
-    members = [_column(flat) for flat in columns[:7]]
+    members = [_column(flat) for flat in columns[:_MEMBER_COLUMNS]]
     chosen = strategy or (DEFAULT.name if version else "")
     return Snapshot(version, chosen, tuple(_member(server, members) for server in ids))
 
 
 def statuses_of(pool: Pool) -> list[ServerStatus]:
-    """Read the members with their live figures out of the whole pool."""
+    """Read the members and their live figures from the whole pool."""
     _, _, ids, flat_columns = pool
     columns = [_column(flat) for flat in flat_columns]
     return [_status(server, columns) for server in ids]
 
 
 def outcome(check: Check) -> str:
-    """Write a check's outcome as `check_results` keeps it: "passed 200 OK"."""
+    """Write a check's outcome as `check_results` keeps it, such as "passed 200 OK"."""
     return f"{_PASSED if check.passed else _FAILED} {check.detail}"
 
 
 def removed_of(server: str, at: float, record: Mapping[str, str]) -> RemovedServer:
-    """Read one `removed_server` hash."""
+    """Read a `removed_server` hash."""
     return RemovedServer(
         id=ServerId(server),
         url=record["url"],
@@ -76,7 +79,7 @@ def removed_of(server: str, at: float, record: Mapping[str, str]) -> RemovedServ
 
 
 def event_of(entry: tuple[str, Mapping[str, str]]) -> Event:
-    """Read one entry of the stream of events."""
+    """Read an entry of the stream of events."""
     stream_id, fields = entry
     milliseconds, _, _ = stream_id.partition("-")
     return Event(
@@ -90,7 +93,7 @@ def event_of(entry: tuple[str, Mapping[str, str]]) -> Event:
 
 
 def worker_of(worker: str, heartbeat: float, about: Mapping[str, str], held: Sequence[str]) -> WorkerStatus:
-    """Read one worker's hash and its connection counts."""
+    """Read a worker from its hash and its connection counts."""
     return WorkerStatus(
         id=WorkerId(worker),
         host=about["host"],
@@ -113,27 +116,27 @@ def _column(flat: list[str]) -> _Column:
 
 
 def _member(server: str, columns: list[_Column]) -> Server:
-    return server_of([server, *(column.get(server, "") for column in columns[:7])])
+    return server_of([server, *(column.get(server, "") for column in columns[:_MEMBER_COLUMNS])])
 
 
 def _status(server: str, columns: list[_Column]) -> ServerStatus:
-    connections, failures, results, times, durations, unanswered = (
-        column.get(server) for column in columns[7:]
+    connections, failures, result, checked_at, milliseconds, unanswered_since = (
+        column.get(server) for column in columns[_MEMBER_COLUMNS:]
     )
     check = None
-    if results is not None:
-        verdict, _, detail = results.partition(" ")
+    if result is not None:
+        verdict, _, detail = result.partition(" ")
         check = Check(
             passed=verdict == _PASSED,
-            answered=unanswered is None,
+            answered=unanswered_since is None,
             detail=detail,
-            duration_seconds=float(durations or 0) / 1000,
+            duration_seconds=float(milliseconds or 0) / 1000,
         )
     return ServerStatus(
         server=_member(server, columns),
         connections=int(connections or 0),
         failures=int(failures or 0),
         last_check=check,
-        last_check_at=float(times) if times else None,
-        unanswered_since=float(unanswered) if unanswered else None,
+        last_check_at=_moment(checked_at),
+        unanswered_since=_moment(unanswered_since),
     )

@@ -51,7 +51,7 @@ def test_of_two_writes_on_the_same_sight_one_is_done(client, add):
     ]
 
     assert [response.status_code for response in writes] == [200, 412]
-    assert writes[1].json["error"].startswith('the pool is at version "2", no more as you saw it')
+    assert writes[1].json["error"].startswith('the pool is now at version "2", not as you saw it')
 
 
 def test_a_change_of_two_things_is_one_write(client, add):

@@ -336,7 +336,7 @@ def test_acts_can_insist_on_what_was_seen(two: BackendPool) -> None:
         lambda: pool.at([]).remove(A, "late"),
     )
     for act in refused:
-        with pytest.raises(OutdatedError, match=f'the pool is at version "{seen + 1}"'):
+        with pytest.raises(OutdatedError, match=f'the pool is now at version "{seen + 1}"'):
             act()
     assert [event.by for event in pool.events()][-1] == "first"
     assert pool.set_weight(A, 9, "anyone").weight == 9

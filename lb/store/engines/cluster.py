@@ -1,4 +1,4 @@
-"""Cluster: any node tells which one holds the slot of a pool's keys."""
+"""Cluster: any node can say which node holds the slot of a pool's keys."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from lb.store.keys import Keys
 
 
 class ClusterNodes:
-    """Asks any node of those in the URL and those heard of since, in another order each time.
+    """Asks the nodes in the URL and those learnt of since, in another order each time.
 
-    A node that was cut off from the others answers too, and names a primary of old: so none is asked always.
+    The order varies because a node that is cut off from the others also answers, and names a former primary.
     """
 
     def __init__(self, url: StoreUrl, settings: dict[str, Any], keys: Keys) -> None:
         """Take the URL, how to connect to a node (credentials, TLS, time-outs), and the pool's keys."""
         self._url = url
         self._settings = settings
-        self._slot = key_slot(keys.servers.encode())  # that of all its keys
+        self._slot = key_slot(keys.servers.encode())  # the same for all its keys
         self._nodes = set(url.hosts)
 
     def __str__(self) -> str:
         return str(self._url)
 
     def find(self) -> tuple[str, int]:
-        """Return the node that holds the slot, as the first says that answers."""
+        """Return the node that holds the slot, according to the first node that knows."""
         problems = []
         for place in random.sample(sorted(self._nodes), len(self._nodes)):
             try:
@@ -47,13 +47,13 @@ class ClusterNodes:
                 ranges = node.execute_command("CLUSTER", "SLOTS")
             except ResponseError as error:
                 raise ConnectionError(str(error)) from error
-        # a node that does not know its own name leaves it empty: it is the one that was asked
+        # A node that does not know its own name leaves it empty; it is the one that was asked.
         nodes = [[(host or place[0], int(port)) for host, port, *_ in holders] for _, _, *holders in ranges]
         self._nodes = set(self._url.hosts).union(*nodes)
         for (first, last, *_), (primary, *_) in zip(ranges, nodes, strict=True):
             if first <= self._slot <= last:
                 return primary
-        raise ConnectionError("knows of none")
+        raise ConnectionError("knows of no such node")
 
     def check(self, connection: Connection) -> None:
-        """Need nothing: a node that does not hold a key says so at each command."""
+        """Check nothing: a node that does not hold a key says so in reply to each command."""

@@ -1,4 +1,4 @@
-"""Connections that ask a finder where the primary is, each time they connect."""
+"""Connections that ask a finder for the primary each time they connect."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-#: One node that is asked may take this long: it may be frozen, and the next one knows as well.
+#: How long to wait for one node's answer: it may be frozen, and the next one knows as well.
 ASK_SECONDS = 0.5
 
-#: A node that is no longer the primary refuses before it does anything, so the command can go to the one that
-#: is. Nothing else is sent twice.
+#: A node that is no longer the primary refuses a command before doing anything, so it can be sent to the one
+#: that is. Nothing else is ever sent twice.
 MOVE = Retry(NoBackoff(), 1, supported_errors=(MovedError, ReadOnlyError))
 
 
 class Finder(Protocol):
-    """Knows whom to ask for the primary. `str()` is the store's URL without credentials."""
+    """Finds the primary. `str()` is the store's URL without credentials."""
 
     def find(self) -> tuple[str, int]:
-        """Return host and port of the primary now; redis's ConnectionError if nobody knows."""
+        """Return the primary's host and port; redis's ConnectionError if no node knows it."""
 
     def check(self, connection: Connection) -> None:
-        """Make sure that a new connection leads to a primary; RedisError if not."""
+        """Make sure that a new connection is to a primary; RedisError if it is not."""
 
 
 class FoundConnection(Connection):
-    """A connection to the primary that its finder finds."""
+    """A connection to whichever node the finder names as the primary."""
 
     def __init__(self, *, finder: Finder, **settings: Any) -> None:
         self._finder = finder
         super().__init__(**settings)  # type: ignore[no-untyped-call]
 
     def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:  # noqa: FBT001, FBT002 (redis-py's)
-        """Connect, if not connected."""
+        """Connect, unless connected."""
         if self._sock:
             return
         self.host, self.port = self._finder.find()
@@ -53,9 +53,9 @@ class FoundConnection(Connection):
 
 
 class FoundTlsConnection(FoundConnection, SSLConnection):
-    """The same through TLS."""
+    """The same over TLS."""
 
 
 def nobody_knows(what: str, problems: list[str]) -> ConnectionError:
-    """Return the error for a primary that was not found: whom was asked, and what each said."""
+    """Return the error for a primary that was not found: what is missing, and what each node said."""
     return ConnectionError(f"{what} ({'; '.join(problems)})")

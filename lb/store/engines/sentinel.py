@@ -13,7 +13,7 @@ from lb.store.engines.finder import nobody_knows
 
 
 class Sentinels:
-    """Asks one sentinel after the other; who answered last is asked first."""
+    """Asks one sentinel after the other, beginning with the one that knew last time."""
 
     def __init__(self, url: StoreUrl, settings: dict[str, Any]) -> None:
         """Take the URL, and how to connect to a sentinel (credentials, TLS, time-outs)."""
@@ -27,7 +27,7 @@ class Sentinels:
         return str(self._url)
 
     def find(self) -> tuple[str, int]:
-        """Return the primary that a sentinel names and does not take for down."""
+        """Return the primary that a sentinel names and believes to be up."""
         problems = []
         for place in tuple(self._order):
             try:
@@ -50,7 +50,7 @@ class Sentinels:
         return host, port
 
     def check(self, connection: Connection) -> None:
-        """Ask for the role: a sentinel that was cut off may name a primary of old."""
+        """Ask the node for its role, as a sentinel that was cut off may name a former primary."""
         connection.send_command("ROLE")  # type: ignore[no-untyped-call]
         role, *_ = connection.read_response()
         if role not in ("master", b"master"):
