@@ -13,15 +13,11 @@ from lb.proxy.additions import Additions
 from lb.proxy.client import Client, CutError
 from lb.proxy.exchange import NO_SERVER, Meters
 from lb.proxy.http1 import HeadParser, Request, has_bare_line_feed, unreadable
+from lb.proxy.linger import LINGER_SECONDS, linger
 from lb.proxy.responses import own_response, reason_of
-from lb.proxy.stream import RECEIVE_BYTES, Stream, StreamTimeoutError
+from lb.proxy.stream import Stream, StreamTimeoutError
 
 log = logging.getLogger(__name__)
-
-#: After an error answer, so much of what the client still sends is taken and dropped: closing on unread data
-#: would reset the connection and destroy the answer on its way (RFC 9112 §9.6).
-_LINGER_BYTES = 1 << 20
-_LINGER_SECONDS = 2.0
 
 _EMPTY_LINE = b"\r\n"
 _TLS_HANDSHAKE = b"\x16"  # the first byte of a TLS connection (RFC 8446 §5.1), and of no method
@@ -82,8 +78,8 @@ class ClientLoop:
                 if self._id_line is not None:
                     request.id_line = self._id_line(request.fields, trusted=client.trusted)
                 if not self._forward(client, request) or self.stopping:
-                    if request.upload is not None and not request.upload.complete:
-                        _linger(stream)  # it is still sending: the answer came early
+                    if request.keep_alive or (request.upload is not None and not request.upload.complete):
+                        linger(stream)  # it may be sending: a next request, or still a body
                     break
         except LBError as error:
             self._refuse(client, request or _what_came(stream, head), error)
@@ -99,18 +95,11 @@ class ClientLoop:
     def _read_head(self, client: Client) -> bytes:
         """Return the next request's head; empty if the client ended its connection instead."""
         stream = client.stream
-        data = stream.buffer
-        if not data:
-            stream.arm(self._settings.keep_alive_seconds)
-            stream.parked = True
-            try:
-                data = stream.receive_later()
-            except StreamTimeoutError:
-                return b""
+        data = stream.buffer or self._await(stream)
         stream.parked = False
         end = data.find(b"\r\n\r\n")
         if end < 0 or data.startswith(b"\r\n") or end > self._short_bytes:
-            return self._read_long_head(client, data)
+            return self._read_long_head(client, data) if data else b""
         stream.buffer = data[end + 4 :]
         return data[: end + 4]
 
@@ -122,14 +111,13 @@ class ClientLoop:
             return stream.receive_later()
         except StreamTimeoutError:
             return b""
-        finally:
-            stream.parked = False
 
     def _read_long_head(self, client: Client, data: bytes) -> bytes:
         """Read a head that did not come in one piece, within its time and size."""
         stream = client.stream
         if data == _EMPTY_LINE:  # as some send after a body: no request has begun
             more = self._await(stream)
+            stream.parked = False
             if not more:
                 return b""
             data += more
@@ -174,7 +162,7 @@ class ClientLoop:
         """Answer with an error, then wait a little before closing, so that the answer arrives."""
         with suppress(OSError):  # it did not wait for the answer
             if self._answer(client, request, error):
-                _linger(client.stream)
+                linger(client.stream)
 
     def _answer(self, client: Client, request: Request, error: LBError) -> bool:
         """Answer for the balancer itself; False if there is nobody to answer."""
@@ -190,7 +178,7 @@ class ClientLoop:
             lines=request.id_line if self._settings.request_id_in_response else b"",
         )
         self._meters.answered(NO_SERVER, error.status, monotonic() - client.arrived)
-        client.stream.arm(_LINGER_SECONDS)
+        client.stream.arm(LINGER_SECONDS)
         client.stream.send_all(response)
         return True
 
@@ -206,12 +194,3 @@ def _not_a_request(data: bytes) -> ClientError:
     if data.startswith(_TLS_HANDSHAKE):
         return ClientError("this is a plain HTTP port: it does not speak TLS (https)")
     return ClientError("more than one empty line before the request line")
-
-
-def _linger(stream: Stream) -> None:
-    """Take what the client still sends, for a while, so that it sees the answer."""
-    stream.arm(_LINGER_SECONDS)
-    stream.shutdown_write()
-    for _ in range(_LINGER_BYTES // RECEIVE_BYTES):
-        if not stream.receive():
-            break
