@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
+from random import uniform
 
-import gevent
+from gevent import sleep, spawn
 
 from lb.errors import StoreError
 from lb.store.lease_wire import LeaseSocket
@@ -34,11 +34,11 @@ class Redial:
 
     def start(self) -> None:
         """Begin to dial, in a greenlet of its own."""
-        gevent.spawn(self._run)
+        spawn(self._run)
 
     def _run(self) -> None:
         while True:
-            gevent.sleep(self.delay_seconds * random.uniform(0.75, 1.25))
+            sleep(self.delay_seconds * uniform(0.75, 1.25))
             self.delay_seconds = min(max(self.delay_seconds * 2, _SHORTEST_SECONDS), _LONGEST_SECONDS)
             try:
                 sock = self._dial()

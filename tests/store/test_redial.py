@@ -24,8 +24,8 @@ def test_it_dials_until_it_succeeds_and_tells_each_failure(monkeypatch: pytest.M
             raise outcome
         return outcome
 
-    monkeypatch.setattr(redial.random, "uniform", lambda low, high: 1.0)
-    monkeypatch.setattr(redial.gevent, "sleep", pauses.append)
+    monkeypatch.setattr(redial, "uniform", lambda low, high: 1.0)
+    monkeypatch.setattr(redial, "sleep", pauses.append)
     Redial(dial, connected.set, failures.append).start()
     with connected.get(timeout=5):
         assert failures == ["refused", "loading"]
@@ -35,6 +35,6 @@ def test_it_dials_until_it_succeeds_and_tells_each_failure(monkeypatch: pytest.M
 def test_no_pause_is_longer_than_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     line = Redial(socket.socket, lambda sock: sock.close(), pytest.fail)
     line.delay_seconds = 0.7
-    monkeypatch.setattr(redial.gevent, "sleep", lambda seconds: None)
+    monkeypatch.setattr(redial, "sleep", lambda seconds: None)
     line._run()
     assert line.delay_seconds == 1.0
