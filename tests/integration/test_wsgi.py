@@ -31,7 +31,7 @@ MEBIBYTE = 1 << 20
 #: Nothing takes a server down, so that tests can ill-treat theirs.
 HARSH: dict[str, Any] = {
     "passiveHealth": {"failures": 0},
-    "timeouts": dict.fromkeys(("connect", "responseHead", "idle", "clientBody"), "3s"),
+    "timeouts": dict.fromkeys(("connect", "responseHead", "idle", "clientBody"), "2s"),
     "requestIdInResponse": True,
     "trustedProxies": ["127.0.0.2/32"],
 }
@@ -297,9 +297,10 @@ def test_a_silent_server_is_504(site: Site, serve: Serve) -> None:
 
 
 def test_an_answer_that_breaks_off_does_so_for_the_client(site: Site, serve: Serve) -> None:
+    """Be it that the server leaves, or that it falls silent."""
     serve(
-        lambda _: [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"],
-        lambda _: [b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\nConnection: close\r\n\r\n", b"abc"],
+        lambda _: Broken([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"]),
+        lambda _: [b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b"abc"],
     )
     for _each in range(2):
         with pytest.raises(CutError):
@@ -307,16 +308,12 @@ def test_an_answer_that_breaks_off_does_so_for_the_client(site: Site, serve: Ser
 
 
 def test_a_short_answer_that_breaks_off_was_never_one(site: Site, serve: Serve) -> None:
-    good, _bad = serve(None, lambda _: None if _.method == "HEAD" else _half())
+    half = Broken([b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"])
+    good, _bad = serve(None, lambda request: None if request.method == "HEAD" else half)
     assert {site.ask().server for _ in range(4)} == {good.id}
 
 
-def _half() -> list[bytes]:
-    raise_reset = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"
-    return _Broken([raise_reset])
-
-
-class _Broken(list[bytes]):
+class Broken(list[bytes]):
     """Pieces, then the end of the connection."""
 
     def __iter__(self) -> Iterator[bytes]:
@@ -406,30 +403,29 @@ def hosted(
         yield Site(host, valkey.url, keys)
 
 
-def test_four_processes_pick_as_one(valkey: Valkey, keys: Keys) -> None:
-    with servers(5) as five, hosted(workers(GEVENT, 4), valkey, keys, five) as site:
-        site.wait_workers(4)
-        with Load(site.url, connections=40, total=1000) as load:
-            load.join()
-        assert load.errors == []
-        assert shares(load.outcomes) == {server.id: 200 for server in five}
+@pytest.mark.parametrize(
+    ("command", "count", "connections", "each"),
+    [(workers(GEVENT, 4), 4, 40, 200), (THREADS, 2, 12, 100)],
+    ids=["gevent", "gthread"],
+)
+def test_processes_and_their_threads_pick_as_one(
+    valkey: Valkey, keys: Keys, command: list[str], count: int, connections: int, each: int
+) -> None:
+    with servers(5) as five, hosted(command, valkey, keys, five) as site:
+        site.wait_workers(count)
+        rotates_exactly(site, five, connections, each)
         site.wait_idle()
         site.host.stop()
         assert site.fleet.workers() == []
-        assert counted(site) == 1000
+        assert counted(site) == 5 * each
 
 
-def test_threads_pick_as_one(valkey: Valkey, keys: Keys) -> None:
-    with servers(5) as five, hosted(THREADS, valkey, keys, five) as site:
-        site.wait_workers(2)
-        with Load(site.url, connections=12, total=500) as load:
-            load.join()
-        assert load.errors == []
-        assert shares(load.outcomes) == {server.id: 100 for server in five}
-        site.wait_idle()
-        site.host.stop()
-        assert site.fleet.workers() == []
-        assert counted(site) == 500
+def rotates_exactly(site: Site, there: list[HttpServer], connections: int, each: int) -> None:
+    """Send so many requests for each server, and check that each gets its exact share."""
+    with Load(site.url, connections, total=each * len(there)) as load:
+        load.join()
+    assert load.errors == []
+    assert shares(load.outcomes) == {server.id: each for server in there}
 
 
 def counted(site: Site) -> float:
@@ -453,28 +449,29 @@ def test_they_share_the_pool_with_ordinary_workers(valkey: Valkey, keys: Keys) -
 
 
 @pytest.mark.parametrize("command", [GEVENT, THREADS], ids=["gevent", "gthread"])
-def test_a_drained_server_gets_nothing_from_then_on(valkey: Valkey, keys: Keys, command: list[str]) -> None:
-    with servers(3) as three, hosted(command, valkey, keys, three) as site, Load(site.url, 8) as load:
-        eventually(lambda: len(load.outcomes) > 100, seconds=30)
-        site.pool.set_admin(server_id(three[0]), Admin.DRAIN, "test")
-        drained = time.monotonic()
-        eventually(lambda: len(load.since(drained)) > 100, seconds=30)
-        load.stop()
-        assert load.errors == []
-        assert three[0].id not in shares(load.since(drained))
-
-
-@pytest.mark.parametrize("command", [GEVENT, THREADS], ids=["gevent", "gthread"])
-def test_a_server_that_fails_is_down_for_all(valkey: Valkey, keys: Keys, command: list[str]) -> None:
-    with servers(2) as two, hosted(command, valkey, keys, two) as site:
+def test_what_operators_and_failures_say_of_a_server_holds_for_all(
+    valkey: Valkey, keys: Keys, command: list[str]
+) -> None:
+    """One that is drained gets nothing from then on; one that fails is down for everyone."""
+    with servers(3) as three, hosted(command, valkey, keys, three) as site:
         site.wait_workers(2)
-        two[0].behaviour = reset
+        drained, failing, good = three
+        with Load(site.url, 8) as load:
+            eventually(lambda: len(load.outcomes) > 100, seconds=30)
+            site.pool.set_admin(server_id(drained), Admin.DRAIN, "test")
+            since = time.monotonic()
+            eventually(lambda: len(load.since(since)) > 100, seconds=30)
+        assert load.errors == []
+        assert drained.id not in shares(load.since(since))
+
+        failing.behaviour = reset
         answers = [site.ask() for _ in range(20)]
         assert {answer.status for answer in answers} == {200}
-        eventually(lambda: [one.server.health for one in site.pool.list()] == [Health.DOWN, Health.UP])
-        asked = len(two[0].requests)
-        assert {site.ask("POST", body=b"x").status for _ in range(6)} == {200}
-        assert len(two[0].requests) == asked
+        down = [Health.UP, Health.DOWN, Health.UP]
+        eventually(lambda: [one.server.health for one in site.pool.list()] == down)
+        asked = len(failing.requests)
+        assert {site.ask("POST", body=b"x").server for _ in range(6)} == {good.id}
+        assert len(failing.requests) == asked
 
 
 def test_a_pool_that_the_store_lost_is_put_back(valkey: Valkey, keys: Keys) -> None:
@@ -548,9 +545,7 @@ def test_no_request_fails_because_the_store_stands_still(keys: Keys, command: li
         load.stop()
         assert load.errors == []
         site.wait_idle()
-        with Load(site.url, 8, total=300) as load:
-            load.join()
-        assert shares(load.outcomes) == {server.id: 100 for server in three}
+        rotates_exactly(site, three, 8, 100)
 
 
 def over(site: Site) -> bool:
@@ -575,10 +570,7 @@ def test_each_process_joins_after_the_fork(valkey: Valkey, keys: Keys) -> None:
     """With --preload the application is loaded once, before gevent patches and before the workers are."""
     with servers(2) as two, hosted(workers(GEVENT, 3, "--preload"), valkey, keys, two) as site:
         site.wait_workers(3)
-        with Load(site.url, connections=20, total=200) as load:
-            load.join()
-        assert load.errors == []
-        assert shares(load.outcomes) == {server.id: 100 for server in two}
+        rotates_exactly(site, two, 20, 100)
         site.wait_idle()
         known = {worker.pid for worker in site.fleet.workers()}
         assert known == set(site.host.worker_pids())
