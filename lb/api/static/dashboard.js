@@ -1,13 +1,14 @@
 // The dashboard: watches the stream of /live and asks the API to act. What it shows is text, never markup.
 
 import { draw, forget, highest, newLine, note } from "./lines.js";
-import { NOTHING, clock, count, duration, perSecond, share, some, span, sum } from "./words.js";
+import { NOTHING, clock, count, duration, perSecond, sentence, share, some, span, sum } from "./words.js";
 
 const TOKEN = "lb-token";
 const EVENTS = 200; // kept in the feed
 const SILENCE_SECONDS = 8; // after which the stream counts as lost
 const RETRY_SECONDS = 2;
 const HEARTBEAT_SECONDS = 3; // without one a worker is silent
+const MANY = 10; // servers, from which on they can be filtered
 const TOTAL = ""; // whose figures the totals are
 
 // Each is a column of the servers' table and one of the totals. The scale of its lines ends at `least` or above.
@@ -88,7 +89,7 @@ async function watch() {
     } catch (error) {
       const why = error instanceof TypeError || error.name === "AbortError" ? "the API does not answer" : error.message;
       say("lost", "not live");
-      trouble(`${why}; what you see is of ${now ? clock(now) : "no time yet"}. Trying again.`);
+      trouble(`${sentence(why)} What you see is of ${now ? clock(now) : "no time yet"}. Trying again.`);
     }
     await new Promise((done) => setTimeout(done, RETRY_SECONDS * 1000));
   }
@@ -137,7 +138,7 @@ const shows = {
   },
   trouble({ error }) {
     say("lost", "store away");
-    trouble(`${error} Workers go on with the servers they know; what you see is of ${now ? clock(now) : "no time yet"}.`);
+    trouble(`${sentence(error)} Workers go on with the servers they know; what you see is of ${now ? clock(now) : "no time yet"}.`);
   },
   events: showEvents,
 };
@@ -189,6 +190,23 @@ function showServers(servers) {
     showCheck(row, server);
     offer(row, server);
   });
+  $("find").hidden = servers.length <= MANY && !$("filter").value;
+  showMatches();
+}
+
+// Hides the rows without every word of the filter; "up" is not found in "drain, up", which gets no requests.
+function showMatches() {
+  const words = $("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const all = [...$("server-rows").children];
+  for (const row of all) {
+    const state = row.querySelector(".badge").dataset.state;
+    const said = `${row.firstChild.textContent} ${row.querySelector(".state").textContent}`.toLowerCase();
+    row.hidden = !words.every((word) => (word === "up" ? state === word : said.includes(word)));
+  }
+  const found = all.filter((row) => !row.hidden).length;
+  put($("found"), words.length ? `${count(found)} of ${count(all.length)}` : "");
+  $("none-found").hidden = found > 0 || all.length === 0;
+  $("server-table").hidden = found === 0;
 }
 
 function showCheck(row, { admin, lastCheck }) {
@@ -325,13 +343,15 @@ function fill(body, items, create, update) {
   });
 }
 
+const plain = (url, id) => url === id || url === `http://${id}`;
+
 function newServerRow({ id, url, source }) {
   const figures = Object.entries(FIGURES).map(([figure, { label }]) => {
     const kind = `number figure ${figure}${figure === "flight" ? "" : " rate-only"}`;
     return cell(label, kind, make("span", "", "value"), newLine());
   });
   const row = newRow(id, [
-    head(id, `${url === `http://${id}` ? "" : `${url}, `}${source === "config" ? "from the config" : "by an operator"}`),
+    head(id, `${plain(url, id) ? "" : `${url}, `}${source === "config" ? "from the config" : "by an operator"}`),
     cell("", "state", make("span", "", "badge"), make("span", "", "small why")),
     cell("Weight", "number weight"),
     ...figures,
@@ -355,7 +375,7 @@ function newRemovedRow({ id, url }) {
     }),
   );
   const cells = [cell("Why", "wide why"), cell("When", "when"), cell("Weight", "number weight")];
-  return newRow(id, [head(id, url === `http://${id}` ? "" : url), ...cells, cell("", "acts writes", restore)]);
+  return newRow(id, [head(id, plain(url, id) ? "" : url), ...cells, cell("", "acts writes", restore)]);
 }
 
 function newWorkerRow({ id, host, pid, members }) {
@@ -525,6 +545,8 @@ $("add").addEventListener("submit", async (event) => {
   if (done) event.target.reset();
   url.focus();
 });
+
+$("filter").addEventListener("input", showMatches);
 
 $("strategy").addEventListener("change", ({ target }) => {
   const strategy = target.value;

@@ -52,6 +52,7 @@ export function draw(svg, { figure, name, now, top, text, title }) {
   course.setAttribute("d", runs.map((run) => `M${run.join("L")}`).join(""));
   ground.setAttribute("d", runs.map((run) => `M${foot(run[0])}L${run.join("L")}L${foot(run.at(-1))}Z`).join(""));
   const values = points.map(({ value }) => value).filter((value) => value !== null);
+  svg.classList.toggle("nil", !values.some(Boolean));
   const told = values.length ? `${text(Math.min(...values))} to ${text(Math.max(...values))}` : "nothing yet";
   svg.setAttribute("aria-label", `${title}, last two minutes: ${told}`);
 }

@@ -7,6 +7,8 @@ export const some = (number, name) => `${count(number)} ${name}${number === 1 ? 
 export const sum = (numbers) => numbers.reduce((total, each) => total + each, 0);
 export const clock = (at) => new Date(at * 1000).toLocaleTimeString("en-GB");
 
+export const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1).replace(/\.$/, "")}.`;
+
 export function perSecond(number) {
   if (number > 0 && number < 10) return number.toFixed(1);
   return number < 100_000 ? count(Math.round(number)) : `${count(Math.round(number / 1000))}k`;
