@@ -14,7 +14,7 @@ from tests.integration.h11_peers import NUMBER, H11Server, Headers, Message, exc
 
 #: Of one connection (RFC 9110 §7.6.1), or written by the balancer.
 OWN = frozenset(
-    b"connection keep-alive te transfer-encoding upgrade via forwarded x-request-id x-forwarded-for"
+    b"connection date keep-alive te transfer-encoding upgrade via forwarded x-request-id x-forwarded-for"
     b" x-forwarded-proto x-forwarded-host x-forwarded-server".split()
 )
 
