@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lb.errors import ClientError, ServerError
 from lb.proxy.headers import BLOCK, Fields, HeaderSettings, read_fields
-from lb.proxy.target import REFUSED_METHODS, origin_form
+from lb.proxy.target import METHODS_APART, origin_form
 
 _SLASH = ord("/")
 
@@ -133,7 +133,7 @@ class HeadParser:
                 raise ClientError("no Host in an HTTP/1.1 request")  # RFC 9112 §3.2
         elif fields.chunked:
             raise ClientError("Transfer-Encoding in an HTTP/1.0 request")  # RFC 9112 §6.1
-        if target[0] != _SLASH or method in REFUSED_METHODS:
+        if target[0] != _SLASH or method in METHODS_APART:
             target, fields = origin_form(method, target, fields)
         return Request(method, target, minor, fields)
 

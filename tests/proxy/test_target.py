@@ -68,6 +68,29 @@ def test_targets_of_no_known_form_are_refused(line):
     assert caught.value.status == 400
 
 
+@pytest.mark.parametrize(
+    ("said", "passed_on"), [(b"5", b"4"), (b" 01", b"0"), (b"x", b" x"), (b"-1", b" -1")]
+)
+def test_options_go_one_hop_less_far(said, passed_on):
+    """RFC 9110 §7.6.2; what is no number is for the server to judge."""
+    rest = b" HTTP/1.1\r\nHost: a\r\nmax-forwards:%b\r\nB: 2\r\n\r\n" % said
+    heads = HeadParser(100)
+    for target in (b"/", b"*"):
+        forward = heads.request(b"OPTIONS " + target + rest).fields.forward
+        assert (
+            forward.replace(b": ", b":").lower()
+            == b"\r\nhost:a\r\nmax-forwards:%b\r\nb:2" % passed_on.strip()
+        )
+    assert b"max-forwards:%b" % said in heads.request(b"GET /" + rest).fields.forward
+
+
+@pytest.mark.parametrize("target", [b"/", b"*", b"http://real.example"])
+def test_options_that_may_go_no_further_are_refused(target):
+    with pytest.raises(ClientError) as caught:
+        HeadParser(100).request(b"OPTIONS %b HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n" % target)
+    assert caught.value.status == 501
+
+
 @pytest.mark.parametrize("line", [b"CONNECT real.example:443", b"TRACE /", b"CONNECT /"])
 def test_methods_that_are_not_for_servers_are_refused(line):
     with pytest.raises(ClientError) as caught:
