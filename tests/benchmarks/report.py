@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sysconfig
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -87,6 +87,13 @@ def noise(measured: Mapping[str, Sequence[Measurement]]) -> list[str]:
                     "end what else runs and measure again"
                 )
     return warnings
+
+
+def disturbance(measured: Iterable[Measurement], repeated: int) -> str:
+    """Tell how many runs were repeated because something else had a core, and how many could not be helped."""
+    kept = sum(each.disturbance > DISTURBED for each in measured)
+    told = f"{repeated} disturbed runs repeated"
+    return f"{told}, {kept} kept although disturbed" if kept else told
 
 
 def machine() -> str:
