@@ -27,7 +27,7 @@ _GAP = 2  # columns between two cells
 _READABLE_PROSE = 30  # columns that running text gets before less important columns are shown
 _LEAST_PROSE = 16  # and in the end, on a terminal that is too narrow for anything
 _READABLE_NAME = 40  # columns of a name, likewise: what is longer loses its middle
-_LEAST_NAME = 24
+_LEAST_NAME = 18
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
@@ -46,10 +46,10 @@ class Rows:
 
     The first column names the row. Those in `numbers` align to the right, those in `prose` may wrap. Of
     `expendable` one after the other is left out until the rest fits, and then named below. Long names are
-    shortened next; if nothing helps, each row is a paragraph with its whole name.
+    shortened next, then `sacrificed` goes too; if nothing helps, each row is a paragraph with its whole name.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a kind of column
         self,
         headings: Sequence[str],
         rows: Sequence[Sequence[Text]],
@@ -57,6 +57,7 @@ class Rows:
         numbers: Collection[str] = (),
         prose: Collection[str] = (),
         expendable: Sequence[str] = (),
+        sacrificed: Sequence[str] = (),
     ) -> None:
         cells: Iterable[tuple[Text, ...]] = zip(*rows, strict=True) if rows else repeat((), len(headings))
         self._columns = dict(zip(headings, cells, strict=True))
@@ -64,7 +65,8 @@ class Rows:
         self._longest_name = self._width_of(headings[0])
         self._numbers = numbers
         self._prose = prose
-        self._expendable = expendable
+        self._expendable = [heading for heading in expendable if heading in headings]
+        self._sacrificed = [heading for heading in sacrificed if heading in headings]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Lay out what fits."""
@@ -85,11 +87,17 @@ class Rows:
         return Group(*fitted)
 
     def _left_out(self, width: int) -> Sequence[str]:
-        for count in range(len(self._expendable)):
-            others = [heading for heading in self._others if heading not in self._expendable[:count]]
-            if min(self._longest_name, _READABLE_NAME) + self._total(others, _READABLE_PROSE) <= width:
-                return self._expendable[:count]
-        return self._expendable
+        left_out: list[str] = []
+        for columns, name, prose in (
+            (self._expendable, _READABLE_NAME, _READABLE_PROSE),
+            (self._sacrificed, _LEAST_NAME, _LEAST_PROSE),
+        ):
+            for heading in columns:
+                others = [other for other in self._others if other not in left_out]
+                if min(self._longest_name, name) + self._total(others, prose) <= width:
+                    return left_out
+                left_out.append(heading)
+        return left_out
 
     def _name_width(self, others: Iterable[str], width: int) -> int:
         """Return what the other columns leave for names: prose goes before what is readable of a name."""

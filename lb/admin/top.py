@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import click
 from rich.console import Console, Group, RenderableType
@@ -15,7 +16,9 @@ from lb.admin.operators import Operator, operator_command
 from lb.admin.output import cell
 from lb.admin.parameters import INTERVAL
 from lb.api.overview import look
+from lb.api.rates import Rates
 from lb.errors import StoreUnavailableError
+from lb.model import ServerStatus
 
 
 @click.command("top")
@@ -26,8 +29,8 @@ def command(operator: Operator, interval: float) -> None:
 
     What `status` and `list` show, and how much each server does: requests per second, the latency of the
     median (P50) and of the slowest hundredth (P99), and the share of failed requests, over the last ten
-    seconds. Again and again, until Ctrl-C. If the store goes away it says so, and goes
-    on when the store is back.
+    seconds. Again and again, until Ctrl-C. Servers that take no requests come first. If the store goes
+    away it says so, and goes on when the store is back.
 
     \b
     Examples:
@@ -37,25 +40,40 @@ def command(operator: Operator, interval: float) -> None:
     console = Console()
     if operator.as_json or not console.is_terminal:
         raise Refusal("top is for a terminal; `status --json`, `list --json` and `events` are for programs")
-    first = _screen(operator)
+    first = _screen(operator, console)
     try:
         with Live(first, console=console, screen=True, auto_refresh=False) as live:
             while True:
                 time.sleep(interval)
-                live.update(_screen_or_reason(operator), refresh=True)
+                live.update(_screen_or_reason(operator, console), refresh=True)
     except KeyboardInterrupt:
         return  # the way to end it
 
 
-def _screen(operator: Operator) -> RenderableType:
+def _screen(operator: Operator, console: Console) -> RenderableType:
     overview = look(operator.pool, operator.fleet)
     rates = operator.rates.look()
-    facts = views.facts(overview, operator.target.url, rates)
-    return Group(facts, Text(), views.servers(overview.servers, rates), Text(), views.hosts(overview))
+    above = Group(views.facts(overview, operator.target.url, rates), Text(), views.hosts(overview), Text())
+    room = max(console.height - len(console.render_lines(above)), 2)
+    # Those that do not take requests come first: they must be seen when there is not room for all.
+    servers = sorted(overview.servers, key=lambda status: status.server.eligible)
+    return Group(above, _fitting(servers, rates, console, room))
 
 
-def _screen_or_reason(operator: Operator) -> RenderableType:
+def _fitting(
+    servers: Sequence[ServerStatus], rates: Rates | None, console: Console, room: int
+) -> RenderableType:
+    """Lay out as many servers as there is room for, in lines, and say how many are left."""
+    for count in range(min(len(servers), room), -1, -1):
+        table, left = views.servers(servers[:count], rates), len(servers) - count
+        screen = Group(table, cell(f"{left} more: `lb-admin list` has all", "dim")) if left else table
+        if len(console.render_lines(screen)) <= room:
+            break
+    return screen
+
+
+def _screen_or_reason(operator: Operator, console: Console) -> RenderableType:
     try:
-        return _screen(operator)
+        return _screen(operator, console)
     except StoreUnavailableError as error:
         return cell(error, "red")

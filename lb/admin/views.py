@@ -25,6 +25,7 @@ _PROSE = frozenset({"WHY", "LAST CHECK"})
 
 #: What narrow terminals do without, the least important first.
 _EXPENDABLE = ("SOURCE", "LAST CHECK", "SINCE", "FAILURES", "WEIGHT")
+_SACRIFICED = ("ERRORS", "P50", "P99")
 _EXPENDABLE_OF_REMOVED = ("SOURCE", "WEIGHT")
 _EXPENDABLE_OF_HOSTS = ("OLDEST HEARTBEAT", "BEHIND")
 
@@ -36,7 +37,9 @@ def servers(statuses: Iterable[ServerStatus], rates: Rates | None = None) -> Row
         before = headings.index("WEIGHT")
         headings[before:before] = _RATES
         rows = [[*row[:before], *_rates(rates.servers.get(row[0].plain)), *row[before:]] for row in rows]
-    return Rows(headings, rows, numbers=_NUMBERS, prose=_PROSE, expendable=_EXPENDABLE)
+    return Rows(
+        headings, rows, numbers=_NUMBERS, prose=_PROSE, expendable=_EXPENDABLE, sacrificed=_SACRIFICED
+    )
 
 
 def removed_servers(gone: Iterable[RemovedServer]) -> Rows:

@@ -75,7 +75,7 @@ LONG = "ip-10-0-0-7.eu-central-1.compute.internal.example:50061"
         (75, f"{LONG}  up     admin", "admin"),
         (60, "ip-10-0-0-7.eu-central…internal.example:50061  up     admin", "whole names"),
         (40, "ip-10-0-0-7.eu-c…al.example:50061  up", "SOURCE, whole names"),
-        (25, LONG, "shows SOURCE"),
+        (24, LONG, "shows SOURCE"),
     ],
 )
 def test_a_long_name_loses_its_middle_before_rows_become_paragraphs(monkeypatch, capsys, columns, row, last):
@@ -88,6 +88,17 @@ def test_a_long_name_loses_its_middle_before_rows_become_paragraphs(monkeypatch,
 
     assert row in lines
     assert " ".join(" ".join(lines).split()).endswith(last)
+
+
+def test_what_is_sacrificed_goes_only_where_rows_would_be_paragraphs(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    rows = Rows(
+        ("SERVER", "P50", "P99"), [(cell("localhost:5001"), cell("1 ms"), cell("2 ms"))], sacrificed=["P50"]
+    )
+    for columns, headings in ((26, ["SERVER", "P50", "P99"]), (25, ["SERVER", "P99"])):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        print_table(rows)
+        assert plain(capsys.readouterr().out)[0].split() == headings
 
 
 def plain(out: str) -> list[str]:

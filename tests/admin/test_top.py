@@ -10,6 +10,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+from lb.model import Admin
 from tests.admin.test_rates import Host
 from tests.support import Valkey, eventually
 
@@ -62,6 +63,20 @@ def test_requests_per_second_and_latency_of_each_server(add, store_url, keys, co
 
         eventually(lambda: shown(r"REQUESTS/S +P50 +P99 +ERRORS"), seconds=10)
         eventually(lambda: shown(r"[\d,]+ +3.\d\d ms +4.\d\d ms +9.1 %"), seconds=10)
+
+
+def test_on_a_short_screen_servers_that_take_no_requests_come_first(add, pool, store_url, keys, tmp_path):
+    for port in range(5001, 5031):
+        add(f"http://localhost:{port}")
+    pool.set_admin("localhost:5030", Admin.DRAIN, "test")
+    environ = {"LB_REDIS": store_url, "LB_KEY_PREFIX": keys.prefix, "LINES": "20"}
+    with terminal(tmp_path, **environ) as (_, screen):
+        eventually(lambda: "`lb-admin list` has all" in screen(), seconds=10)
+        drawn = screen()
+
+        shown = list(dict.fromkeys(re.findall(r"localhost:\d+", drawn)))
+        assert shown[:2] == ["localhost:5030", "localhost:5001"]
+        assert f"{30 - len(shown)} more:" in drawn
 
 
 def test_store_that_goes_away_is_told_and_waited_for(tmp_path):
