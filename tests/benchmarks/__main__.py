@@ -17,8 +17,9 @@ import click
 
 from tests.benchmarks.measure import Measurement, Setting, measure, undisturbed
 from tests.benchmarks.origin import running_origin
+from tests.benchmarks.paired import order
 from tests.benchmarks.processes import BenchmarkError
-from tests.benchmarks.report import as_json, faults, machine, noise, table
+from tests.benchmarks.report import as_json, disturbance, faults, machine, noise, table
 from tests.benchmarks.subjects import REFERENCE, SUBJECTS, USUAL
 from tests.benchmarks.workloads import WORKLOADS, Workload
 
@@ -72,12 +73,12 @@ def main(
             click.echo(f"{table(WORKLOADS[each], measured[each])}\n")
     except BenchmarkError as error:
         raise click.ClickException(str(error)) from None
-    click.echo(
-        f"{machine()}; rounds: {rounds}, {seconds} s each, medians; {repeated} disturbed runs repeated."
-    )
+    every = [run for subjects in measured.values() for runs in subjects.values() for run in runs]
+    figures = f"rounds: {rounds}, {seconds} s each, medians; {disturbance(every, repeated)}"
+    click.echo(f"{machine()}; {figures}.")
     if json_file:
         json_file.write_text(json.dumps(as_json(measured, {"rounds": rounds, **asdict(setting)}), indent=1))
-    if any(faults(runs) for subjects in measured.values() for runs in subjects.values()):
+    if faults(every):
         sys.exit(1)
 
 
@@ -89,7 +90,7 @@ def _measure_in_turn(
     with TemporaryDirectory(prefix="lb-benchmark-origin-") as directory:
         with running_origin(Path(directory), setting.load_core) as origin:
             for number in range(1, rounds + 1):
-                for name in names:
+                for name in order(names, number - 1):
                     attempt = partial(measure, SUBJECTS[name], origin, workload, setting)
                     measurement, more = undisturbed(attempt, repeats)
                     measured[name].append(measurement)

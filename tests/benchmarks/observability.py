@@ -25,7 +25,7 @@ from tests.benchmarks.measure import Measurement, Setting, run, undisturbed
 from tests.benchmarks.origin import Origin, running_origin
 from tests.benchmarks.paired import Spread, order, ratios
 from tests.benchmarks.processes import BenchmarkError
-from tests.benchmarks.report import machine
+from tests.benchmarks.report import disturbance, machine
 from tests.benchmarks.subjects import Lb, RunningSubject
 from tests.benchmarks.workloads import WORKLOADS, Workload
 
@@ -84,7 +84,8 @@ def main(rounds: int, seconds: int, connections: int, repeats: int, cores: tuple
     except BenchmarkError as error:
         raise click.ClickException(str(error)) from None
     click.echo("\n".join(table(workload.title, measured)))
-    figures = f"rounds: {rounds}, {seconds} s each, {repeated} disturbed runs repeated"
+    every = [each for runs in measured.values() for each in runs]
+    figures = f"rounds: {rounds}, {seconds} s each, {disturbance(every, repeated)}"
     click.echo(f"\n{machine()}; {figures}; of plain's: median of the rounds (quartiles).")
     missed = misses(measured)
     for each in missed:

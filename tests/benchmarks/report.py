@@ -90,7 +90,7 @@ def noise(measured: Mapping[str, Sequence[Measurement]]) -> list[str]:
 
 
 def disturbance(measured: Iterable[Measurement], repeated: int) -> str:
-    """Tell how many runs were repeated because something else had a core, and how many could not be helped."""
+    """Tell how many runs were repeated as something else had a core, and how many count in spite of that."""
     kept = sum(each.disturbance > DISTURBED for each in measured)
     told = f"{repeated} disturbed runs repeated"
     return f"{told}, {kept} kept although disturbed" if kept else told

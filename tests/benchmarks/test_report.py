@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.benchmarks.examples import measurement
-from tests.benchmarks.report import noise, python_build, shown_time, table
+from tests.benchmarks.report import disturbance, noise, python_build, shown_time, table
 from tests.benchmarks.workloads import WORKLOADS
 
 
@@ -40,6 +40,12 @@ def test_noise_names_the_core_that_was_shared():
     measured = {"nginx": [measurement()], "lb": [measurement(taken=0.02), measurement(load_taken=0.4)]}
     [warning] = noise(measured)
     assert warning.startswith("lb: something else had the core of wrk, the origin and the store for 40%")
+
+
+def test_the_footer_tells_of_what_could_not_be_measured_in_peace():
+    runs = [measurement(), measurement(taken=0.1), measurement(load_taken=0.1)]
+    assert disturbance(runs[:1], repeated=2) == "2 disturbed runs repeated"
+    assert disturbance(runs, repeated=6) == "6 disturbed runs repeated, 2 kept although disturbed"
 
 
 @pytest.mark.parametrize(
