@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import contextmanager
 from threading import Thread
 
 import pytest
@@ -57,16 +58,23 @@ def test_wait_gives_up_at_its_timeout_and_the_drain_stays(run, pool, add, hold):
     assert Admin.DRAIN is pool.list()[0].server.admin
 
 
+@contextmanager
+def waiting(run, pool):
+    """Run the command, which waits, until the block has put an end to that; its outcome is the list's one."""
+    outcomes = []
+    thread = Thread(target=lambda: outcomes.append(run("drain", "localhost:5001", "--wait")))
+    thread.start()
+    eventually(lambda: pool.list()[0].server.admin is Admin.DRAIN)
+    assert thread.is_alive()
+    yield outcomes
+    thread.join(10)
+
+
 def test_wait_ends_when_the_last_connection_ends(run, pool, add, hold):
     add()
     hold(localhost_5001=1)
-    outcomes = []
-    waiting = Thread(target=lambda: outcomes.append(run("drain", "localhost:5001", "--wait")))
-    waiting.start()
-    eventually(lambda: pool.list()[0].server.admin is Admin.DRAIN)
-    assert waiting.is_alive()
-    hold()
-    waiting.join(10)
+    with waiting(run, pool) as outcomes:
+        hold()
 
     assert outcomes[0].status == 0
 
@@ -74,12 +82,8 @@ def test_wait_ends_when_the_last_connection_ends(run, pool, add, hold):
 def test_wait_is_refused_when_someone_makes_the_server_ready(run, pool, add, hold):
     add()
     hold(localhost_5001=1)
-    outcomes = []
-    waiting = Thread(target=lambda: outcomes.append(run("drain", "localhost:5001", "--wait")))
-    waiting.start()
-    eventually(lambda: pool.list()[0].server.admin is Admin.DRAIN)
-    pool.set_admin("localhost:5001", Admin.READY, "test")
-    waiting.join(10)
+    with waiting(run, pool) as outcomes:
+        pool.set_admin("localhost:5001", Admin.READY, "test")
 
     assert outcomes[0].status == 1
     assert "made ready again" in outcomes[0].err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -42,8 +43,22 @@ class ScriptedServer:
             except OSError:
                 return
             with client, suppress(OSError):
-                self.requests.append(client.recv(65536))
+                self.requests.append(_request(client))
                 self.script(client)
+
+
+def _request(client: socket.socket) -> bytes:
+    """Read a whole request: who closes before that resets the connection, and its answer may be lost."""
+    data = b""
+    while not _is_whole(data) and (more := client.recv(65536)):
+        data += more
+    return data
+
+
+def _is_whole(data: bytes) -> bool:
+    head, end, body = data.partition(b"\r\n\r\n")
+    length = re.search(rb"\r\ncontent-length: *(\d+)", head.lower())
+    return bool(end) and len(body) >= (int(length[1]) if length else 0)
 
 
 @contextmanager

@@ -6,14 +6,13 @@ import random
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import h11
 
 from tests.integration.load import PATIENCE_SECONDS
+from tests.integration.raw import Acceptor
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -56,48 +55,27 @@ class Message:
         yield h11.EndOfMessage(headers=list(trailers))
 
 
-class H11Server:
+class H11Server(Acceptor):
     """Answers each request with what `answers` holds for its number, and keeps what it received."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.answers: dict[bytes, Message] = {}
         self.received: dict[bytes, Message] = {}
         self.faults: list[h11.RemoteProtocolError] = []  # what h11 would not accept from the balancer
         self.random = random.Random(0)
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.port: int = self._listener.getsockname()[1]
 
-    def __enter__(self) -> H11Server:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:
-                return
-            sock.settimeout(PATIENCE_SECONDS)
-            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
-
-    def _serve(self, sock: socket.socket) -> None:
+    def serve(self, sock: socket.socket) -> None:
+        """Answer all that comes on one connection."""
         connection = h11.Connection(h11.SERVER)
-        with sock, suppress(OSError):
-            try:
-                while request := receive(connection, sock):
-                    self._answer(connection, sock, request)
-                    connection.start_next_cycle()
-            except h11.RemoteProtocolError as error:
-                self.faults.append(error)
-            except h11.LocalProtocolError:
-                pass  # the balancer will not use the connection again
+        try:
+            while request := receive(connection, sock):
+                self._answer(connection, sock, request)
+                connection.start_next_cycle()
+        except h11.RemoteProtocolError as error:
+            self.faults.append(error)
+        except h11.LocalProtocolError:
+            pass  # the balancer will not use the connection again
 
     def _answer(self, connection: h11.Connection, sock: socket.socket, request: Message) -> None:
         number = dict(request.headers).get(NUMBER, b"")

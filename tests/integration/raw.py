@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
+from typing import Self
 
 #: Plays the server's side of one connection, which is closed when it returns.
 Script = Callable[["Connection"], None]
@@ -45,15 +46,18 @@ class Connection:
         return True
 
 
-class RawServer:
-    """Accepts connections and plays the script on each, from entry to exit."""
+class Acceptor:
+    """Gives each connection to `serve`, in a thread of its own, from entry to exit; closes it after that."""
 
-    def __init__(self, script: Script) -> None:
-        self._script = script
+    def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port: int = self._listener.getsockname()[1]
 
-    def __enter__(self) -> RawServer:
+    def serve(self, sock: socket.socket) -> None:
+        """Speak with one client; OSError if it left."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
@@ -71,8 +75,20 @@ class RawServer:
             except OSError:
                 return
             sock.settimeout(PATIENCE_SECONDS)
-            threading.Thread(target=self._play, args=(sock,), daemon=True).start()
+            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
-    def _play(self, sock: socket.socket) -> None:
+    def _serve(self, sock: socket.socket) -> None:
         with sock, suppress(OSError):
-            self._script(Connection(sock))
+            self.serve(sock)
+
+
+class RawServer(Acceptor):
+    """Plays the script on each connection."""
+
+    def __init__(self, script: Script) -> None:
+        super().__init__()
+        self._script = script
+
+    def serve(self, sock: socket.socket) -> None:
+        """Play it on this one."""
+        self._script(Connection(sock))

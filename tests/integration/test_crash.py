@@ -181,17 +181,29 @@ def held(fleet: Fleet) -> Counter[str]:
 
 @pytest.mark.slow
 def test_a_killed_store_costs_no_request_and_exactness_resumes(fleet: Fleet, load: Load) -> None:
+    with outlived(fleet, load):
+        [victim] = fleet.balancer.pids("store")
+        os.kill(victim, signal.SIGKILL)
+        more(load, 1000)  # without a store
+        eventually(lambda: set(fleet.balancer.pids("store")) - {victim}, seconds=20, what="another store")
+    assert_ended_well(fleet, load)
+
+
+@contextmanager
+def outlived(fleet: Fleet, load: Load) -> Iterator[None]:
+    """After the block, wait until all workers are back at the store."""
     times_back = fleet.balancer.log.count(BACK)
-    [victim] = fleet.balancer.pids("store")
-    os.kill(victim, signal.SIGKILL)
-    more(load, 1000)  # without a store
-    eventually(lambda: set(fleet.balancer.pids("store")) - {victim}, seconds=20, what="another store")
+    yield
     eventually(
         lambda: fleet.balancer.log.count(BACK) == times_back + 4,
         seconds=20,
         what="four workers that are back",
     )
     more(load)
+
+
+def assert_ended_well(fleet: Fleet, load: Load) -> None:
+    """No request of the load failed, and the next are shared out exactly."""
     load.stop()
     assert load.errors == []
     fleet.wait_idle()
@@ -201,23 +213,14 @@ def test_a_killed_store_costs_no_request_and_exactness_resumes(fleet: Fleet, loa
 @pytest.mark.slow
 def test_a_store_that_hangs_costs_no_request_and_exactness_resumes(fleet: Fleet, load: Load) -> None:
     """What it was told before, it does when it goes on: nothing of that may be left in the counts."""
-    times_back = fleet.balancer.log.count(BACK)
-    [sleeper] = fleet.balancer.pids("store")
-    os.kill(sleeper, signal.SIGSTOP)
-    try:
-        more(load, 1000)  # without an answer of the store
-    finally:
-        os.kill(sleeper, signal.SIGCONT)
-    eventually(
-        lambda: fleet.balancer.log.count(BACK) == times_back + 4,
-        seconds=20,
-        what="four workers that are back",
-    )
-    more(load)
-    load.stop()
-    assert load.errors == []
-    fleet.wait_idle()
-    assert_exact(fleet)
+    with outlived(fleet, load):
+        [sleeper] = fleet.balancer.pids("store")
+        os.kill(sleeper, signal.SIGSTOP)
+        try:
+            more(load, 1000)  # without an answer of the store
+        finally:
+            os.kill(sleeper, signal.SIGCONT)
+    assert_ended_well(fleet, load)
 
 
 @pytest.mark.slow
@@ -246,7 +249,4 @@ def test_a_store_that_forgets_everything_gets_the_pool_back(fleet: Fleet, load: 
     assert [status.server.id for status in fleet.pool.list()] == fleet.ids
     fleet.wait_workers(4)
     more(load)
-    load.stop()
-    assert load.errors == []
-    fleet.wait_idle()
-    assert_exact(fleet)
+    assert_ended_well(fleet, load)

@@ -36,16 +36,17 @@ def test_a_kept_connection_is_used_again_and_replaced_when_it_died(balancer: Mak
         assert ending.connections == 4
 
 
+def dies_at_the_second(peer: Peer) -> None:
+    peer.message()
+    peer.send(OK)
+    peer.message()
+    peer.reset()
+
+
 @pytest.mark.parametrize("method", [b"GET", b"DELETE"])
 def test_a_kept_connection_that_dies_under_an_idempotent_request_is_replaced(
     balancer: Make, method: bytes
 ) -> None:
-    def dies_at_the_second(peer: Peer) -> None:
-        peer.message()
-        peer.send(OK)
-        peer.message()
-        peer.reset()
-
     with playing(dies_at_the_second, answering()) as server:
         made = balancer(server, maxRetries=0)
         for _ in range(2):
@@ -55,12 +56,6 @@ def test_a_kept_connection_that_dies_under_an_idempotent_request_is_replaced(
 
 
 def test_a_kept_connection_that_dies_under_another_request_is_502(balancer: Make) -> None:
-    def dies_at_the_second(peer: Peer) -> None:
-        peer.message()
-        peer.send(OK)
-        peer.message()
-        peer.reset()
-
     with playing(dies_at_the_second, answering()) as server:
         made = balancer(server)
         made.ask()

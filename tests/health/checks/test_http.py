@@ -10,7 +10,7 @@ from lb.health.checks.http import check
 from tests.health.scripted_server import answer, refusing_port, scripted, server
 
 PATIENT = HealthCheck()
-HASTY = HealthCheck(timeout="200ms")
+HASTY = HealthCheck(timeout="500ms")
 
 
 def outcome(script, settings=PATIENT):
@@ -60,11 +60,11 @@ def test_outcome_of_what_a_server_does(script, expected):
 @pytest.mark.parametrize(
     ("script", "expected"),
     [
-        pytest.param(silence, (False, False, "timed out after 0.2 s"), id="silent"),
-        pytest.param(drip(b"HTTP/1"), (False, False, "timed out after 0.2 s"), id="drips its first line"),
+        pytest.param(silence, (False, False, "timed out after 0.5 s"), id="silent"),
+        pytest.param(drip(b"HTTP/1"), (False, False, "timed out after 0.5 s"), id="drips its first line"),
         pytest.param(
             drip(b"HTTP/1.1 200 OK\r\nX: "),
-            (False, True, "status 200, then timed out after 0.2 s"),
+            (False, True, "status 200, then timed out after 0.5 s"),
             id="drips its header",
         ),
     ],
@@ -72,7 +72,7 @@ def test_outcome_of_what_a_server_does(script, expected):
 def test_a_server_that_takes_too_long_fails(script, expected):
     started = time.monotonic()
     assert outcome(script, HASTY) == expected
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5
 
 
 def test_refused_connection():
@@ -94,11 +94,11 @@ def test_connecting_is_bounded():
         port = full.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)):
             result = check(server(f"127.0.0.1:{port}"), HASTY)
-    assert (result.passed, result.answered, result.detail) == (False, False, "timed out after 0.2 s")
+    assert (result.passed, result.answered, result.detail) == (False, False, "timed out after 0.5 s")
 
 
 GET = HealthCheck(method="GET")
-HASTY_GET = HealthCheck(method="GET", timeout="200ms")
+HASTY_GET = HealthCheck(method="GET", timeout="500ms")
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ HASTY_GET = HealthCheck(method="GET", timeout="200ms")
         (
             drip(b"HTTP/1.1 200 OK\r\n\r\n"),
             HASTY_GET,
-            (False, True, "status 200, then timed out after 0.2 s"),
+            (False, True, "status 200, then timed out after 0.5 s"),
         ),
     ],
 )
@@ -173,4 +173,4 @@ def test_a_silent_server_on_a_unix_socket(tmp_path):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "s"))
         with scripted(silence, listener) as running:
-            assert check(running.server, HASTY).detail == "timed out after 0.2 s"
+            assert check(running.server, HASTY).detail == "timed out after 0.5 s"
