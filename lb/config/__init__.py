@@ -1,6 +1,6 @@
-"""config.json, environment and flags as one frozen `Config`; server URLs as operators write them.
+"""config.json, environment and flags as one frozen `Config`; and server URLs as operators write them.
 
-Importing this costs pydantic's import (a tenth of a second): commands import it when they run, not before.
+This imports pydantic, which takes a tenth of a second, so commands import it only once they run.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Where things are: a server's URL, the address to listen on, the proxies to trust.
+"""Where things are: the URL of a server, the address to listen on, the proxies to trust.
 
-Names are normalised here and nowhere else: hosts in lower case, IPv6 in brackets and in its short form, the
-port always written; a unix socket is "unix:/path". Parsers raise ValueError; the two for operators' commands
-raise UsageError.
+Only this module normalises names: hosts are in lower case, IPv6 addresses in brackets and in their short
+form, the port is always written, and a unix socket is "unix:/path". The parsers raise ValueError, except for
+the two that serve operators' commands, which raise UsageError.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _DEFAULT_SERVER_PORT = 80
 _EXAMPLE = '"http://localhost:5001"'
 
 UNIX = "unix:"
-# What the system takes as a path (107 bytes), in characters that need no quotes anywhere.
+# As long as the system allows (107 bytes), in characters that need no quotes anywhere.
 _UNIX_PATH = re.compile(r"(?://)?(/(?!/)[A-Za-z0-9._~@%+=,:/-]{1,106})")
 
 _HOST_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]{1,9}))?")
@@ -31,7 +31,7 @@ parse_weight = whole_number(1, MAX_WEIGHT)
 
 
 def parse_server_url(text: str, weight: int = 1) -> ServerSpec:
-    """Check a server's URL and weight as an operator gave them.
+    """Make a ServerSpec from a URL and weight as operators write them.
 
     Raises UsageError, which says what is wrong and what was expected.
     """
@@ -42,9 +42,9 @@ def parse_server_url(text: str, weight: int = 1) -> ServerSpec:
 
 
 def normalise_server_id(text: str) -> ServerId:
-    """Return the id of the server that `text` names: as "localhost:5001", or by its URL.
+    """Return the id of the server that `text` names, either as "localhost:5001" or by its URL.
 
-    Raises UsageError if it can be neither.
+    Raises UsageError if it is neither.
     """
     url = text if "://" in text or text.startswith(UNIX) else f"http://{text}"
     try:
@@ -63,7 +63,7 @@ def _said_of(url: str, text: str, problem: str) -> str:
 
 
 def normalise_url(text: str) -> str:
-    """Return a server's URL in its one form, `http://host:port` or `unix:/path`."""
+    """Return a server's URL in its normal form, `http://host:port` or `unix:/path`."""
     server = _url_id(text)
     return server if server.startswith(UNIX) else f"http://{server}"
 
@@ -110,7 +110,7 @@ def _with_scheme(text: str) -> str:
 
 
 def split_host_port(authority: str, default_port: int, text: object) -> tuple[str, int]:
-    """Take host and port apart; the host may be empty. ValueError shows `text` if it is no address."""
+    """Split an authority into host, possibly empty, and port; ValueError shows `text` if it is malformed."""
     match = _HOST_PORT.fullmatch(authority)
     if not match:
         hint = "; IPv6 addresses stand in brackets" if authority.count(":") > 1 else ""
@@ -145,15 +145,15 @@ def _ip(text: str) -> IPv4Address | IPv6Address | None:
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """Where to accept connections. No host: every interface, IPv4 and IPv6; port 0: any free one."""
+    """Where to accept connections. No host means every interface, IPv4 and IPv6; port 0 any free port."""
 
     host: str  # IPv6 without brackets, as sockets take it
     port: int
-    path: str = ""  # of a unix socket, which has neither
+    path: str = ""  # of a unix socket, which has neither host nor port
 
     @classmethod
     def parse(cls, value: object) -> ListenAddress:
-        """Take ":8080", "0.0.0.0:8080", "[::1]:8080", "8080", 8080 or "unix:/path"."""
+        """Parse ":8080", "0.0.0.0:8080", "[::1]:8080", "8080", 8080 or "unix:/path"."""
         text = str(value)
         if text.startswith(UNIX):
             return cls("", 0, _unix_path(text))
@@ -182,7 +182,7 @@ def is_loopback(host: str) -> bool:
 
 
 def parse_network_address(value: object) -> ListenAddress:
-    """Do the same as `ListenAddress.parse`, and refuse a unix socket."""
+    """Parse as `ListenAddress.parse` does, but refuse a unix socket."""
     address = ListenAddress.parse(value)
     if address.path:
         raise ValueError(f'expected an address such as "127.0.0.1:8081", no unix socket; got {shown(value)}')
@@ -190,7 +190,7 @@ def parse_network_address(value: object) -> ListenAddress:
 
 
 def parse_network(value: object) -> IPv4Network | IPv6Network | Literal["unix:"]:
-    """Take "10.0.0.1" or "10.0.0.0/8", IPv4 or IPv6, or "unix:" for all who come by a unix socket."""
+    """Parse "10.0.0.1" or "10.0.0.0/8", IPv4 or IPv6, or "unix:" for all clients of a unix socket."""
     text = str(value)
     if text == UNIX:
         return "unix:"

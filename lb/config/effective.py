@@ -1,4 +1,4 @@
-"""The settings in force, for people: each with its value and where that came from, secrets hidden."""
+"""The settings in force, for people: the value of each and where it came from, with secrets hidden."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from lb.config.store_url import masked
 
 
 def show(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object]) -> str:
-    """Write one line per setting: its key in the file, its value, its origin. ConfigError as `load`."""
+    """Return one line per setting: its key in the file, its value, its origin. ConfigError as from `load`."""
     rows = list(_rows(path, environ, overrides))
     key_width, value_width = (max(len(row[column]) for row in rows) for column in (0, 1))
-    value_width = min(value_width, 40)  # a long list pushes its own origin only
+    value_width = min(value_width, 40)  # a long list moves only its own origin to the right
     return "\n".join(f"{key:{key_width}}  {value:{value_width}}  {origin}" for key, value, origin in rows)
 
 
@@ -25,8 +25,8 @@ def _rows(
     values, origins, file = collect(path, environ, overrides)
     effective = json.loads(to_json(validate(values, origins, file)))
     for setting in settings():
-        in_file = file if _at(values, setting.keys) is not None else "default"
-        value = _hidden(setting, _at(effective, setting.keys))
+        in_file = file if setting.value_in(values) is not None else "default"
+        value = _hidden(setting, setting.value_in(effective))
         shown = "-" if value is None else json.dumps(value, ensure_ascii=False)
         yield ".".join(setting.keys), shown, origins.get(setting.keys, in_file)
 
@@ -35,9 +35,3 @@ def _hidden(setting: Setting, value: Any) -> Any:
     if value is None or not setting.secret:
         return value
     return masked(value) if setting.name == "redis" else "***"
-
-
-def _at(values: Any, keys: tuple[str, ...]) -> Any:
-    for key in keys:
-        values = values.get(key) if isinstance(values, dict) else None
-    return values

@@ -1,4 +1,4 @@
-"""Which `LB_…` variables are settings, which Kubernetes puts there, and which are mistakes."""
+"""Tells `LB_…` variables that are settings from those that Kubernetes sets and those that are mistakes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from lb.config.values import nearest, shown
 
 _PREFIX = "LB_"
 
-#: No settings, and known all the same.
+#: Variables that we read but that are no settings.
 _OTHERS = ("LB_CONFIG", "LB_UPGRADE_FD")
 
-# For each Service, such as one called "lb" or "lb-admin", as Docker's links did.
+# Kubernetes sets these for each Service, here one called "lb" or "lb-admin", in the manner of Docker's links.
 _SERVICE_NAME = re.compile(
     r"LB_(?:\w+_)?(?:SERVICE_(?:HOST|PORT(?:_\w+)?)|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
 )
@@ -20,13 +20,13 @@ _SERVICE_URL = re.compile(r"(?:tcp|udp|sctp)://\S+:\d+")
 
 
 def value_of(environ: Mapping[str, str], variable: str) -> str:
-    """Return what a setting's variable says; empty if it is unset, or no more than a Service's address."""
+    """Return a setting's value in the environment; empty if it is unset, or is the address of a Service."""
     value = environ.get(variable, "")
     return "" if _is_of_service(variable, value) else value
 
 
 def warnings(environ: Mapping[str, str], variables: Collection[str]) -> list[str]:
-    """Tell of variables that do nothing and were perhaps meant to; `variables` are those of the settings."""
+    """Return warnings about variables that have no effect. `variables` are those of the settings."""
     known = {*variables, *_OTHERS}
     ours = {name: value for name, value in environ.items() if name.startswith(_PREFIX)}
     said = []
@@ -47,12 +47,12 @@ def _is_of_service(name: str, value: str) -> bool:
 def _service_sentence(name: str, value: str) -> str:
     service = name.removesuffix("_PORT").lower().replace("_", "-")
     return (
-        f"environment {name}: {shown(value)} is ignored, as Kubernetes tells pods so of a Service called "
-        f"{service}; enableServiceLinks: false in the pod's spec keeps it away"
+        f"environment {name}: {shown(value)} is ignored, as Kubernetes sets it for a Service called "
+        f"{service}; enableServiceLinks: false in the pod's spec prevents that"
     )
 
 
 def _unknown_sentence(name: str, known: Collection[str]) -> str:
     near = nearest(name.removeprefix(_PREFIX), [each.removeprefix(_PREFIX) for each in known])
-    hint = f"; did you mean {_PREFIX}{near}?" if near else "; `lb config --reference` lists all"
+    hint = f"; did you mean {_PREFIX}{near}?" if near else "; `lb config --reference` lists all settings"
     return f"environment {name}: there is no such setting, so it has no effect{hint}"

@@ -1,4 +1,4 @@
-"""Types of settings: each joins a value, its parser and how it is written back to JSON."""
+"""The types of settings: each joins a value, its parser, and how it is written back to JSON."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from lb.config.store_url import check_store_url
 from lb.config.values import (
     StatusRange,
     format_duration,
+    matching,
     one_of,
     parse_duration,
     parse_positive_duration,
@@ -36,33 +37,14 @@ _MOST_WORKERS = 512  # of one host; a reload doubles them for a while
 
 
 def strategy_names() -> list[str]:
-    """List the strategies by their files: settings know their names, not their code."""
-    scripts = (entry.name for entry in files("lb").joinpath("strategies").iterdir())
-    return sorted(name[:-4].replace("_", "-") for name in scripts if name.endswith(".lua"))
-
-
-def _key_name(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", text):
-        raise ValueError(f'expected 1 to 64 letters, digits, ".", "_", ":" or "-"; got {shown(text)}')
-    return text
-
-
-def _pseudonym(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9._~-]{1,255}(:\d{1,5})?", text):
-        raise ValueError(f'expected a name such as "lb" or a host, without blanks; got {shown(text)}')
-    return text
-
-
-def _check_path(text: str) -> str:
-    if not re.fullmatch(r"/[!-\"$-~]*", text):
-        raise ValueError(
-            f'expected a path such as "/health", in ASCII without spaces or "#"; got {shown(text)}'
-        )
-    return text
+    """List the strategies by their files, as the settings need their names but not their code."""
+    names = (entry.name for entry in files("lb").joinpath("strategies").iterdir())
+    stems = (name.removesuffix(".lua") for name in names if name.endswith(".lua"))
+    return sorted(stem.replace("_", "-") for stem in stems)
 
 
 def _webhook_url(text: str) -> str:
-    """Check it without showing it: such URLs are often secrets themselves."""
+    """Check a webhook's URL without ever showing it: such URLs are often secrets themselves."""
     match = re.fullmatch(r"https?://([^/?#]+)[!-\"$-~]*", text, re.IGNORECASE)
     if match and "@" in match[1]:
         raise ValueError("expected a URL without a user name and password; `webhook.secret` signs messages")
@@ -152,15 +134,25 @@ Network = Annotated[
 ]
 
 Switch = Annotated[bool, BeforeValidator(switch)]
-Pseudonym = Annotated[str, AfterValidator(_pseudonym)]
+Pseudonym = Annotated[
+    str,
+    AfterValidator(
+        matching(r"[A-Za-z0-9._~-]{1,255}(:\d{1,5})?", 'a name such as "lb" or a host, without blanks')
+    ),
+]
 
 StrategyName = Annotated[str, BeforeValidator(one_of(strategy_names())), _one_of(*strategy_names())]
 EventKind = Annotated[str, BeforeValidator(one_of(EVENT_KINDS)), _one_of(*EVENT_KINDS)]
 CheckMethod = Annotated[str, BeforeValidator(one_of(["HEAD", "GET"])), _one_of("HEAD", "GET")]
-CheckPath = Annotated[str, AfterValidator(_check_path)]
+CheckPath = Annotated[
+    str,
+    AfterValidator(matching(r"/[!-\"$-~]*", 'a path such as "/health", in ASCII without spaces or "#"')),
+]
 LogPath = Annotated[str, AfterValidator(_log_path)]
 AccessLogFormat = Annotated[str, BeforeValidator(one_of(["combined", "json"])), _one_of("combined", "json")]
 LogFormat = Annotated[str, BeforeValidator(one_of(["text", "json"])), _one_of("text", "json")]
 Directory = Annotated[Path, BeforeValidator(_directory)]
-KeyName = Annotated[str, AfterValidator(_key_name)]
+KeyName = Annotated[
+    str, AfterValidator(matching(r"[A-Za-z0-9._:-]{1,64}", '1 to 64 letters, digits, ".", "_", ":" or "-"'))
+]
 Token = Annotated[str, AfterValidator(_token)]

@@ -1,4 +1,4 @@
-"""From flags, environment and config.json to one Config; all that is wrong comes out at once."""
+"""Makes one Config out of flags, environment and config.json; all that is wrong is reported at once."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from lb.config.sections import Section, is_section
 from lb.errors import ConfigError
 
 DEFAULT_FILE = Path("config.json")
-#: Names the file where no flag does.
+#: The variable that names the file, unless a flag does.
 FILE_VARIABLE = "LB_CONFIG"
 
-#: Flags whose name is not the setting's: they are given once per entry.
+#: Settings whose flag has another name, as it is given once for each entry.
 _FLAGS = {"servers": "server"}
 
-#: Settings that are called more shortly where they stand alone, in flags and variables.
+#: Settings that have a shorter name in flags and variables.
 _SHORT_NAMES = {"access_log_path": "access_log"}
 
-Values = dict[str, Any]  # a JSON object; checked by Config
+Values = dict[str, Any]  # a JSON object, which Config checks
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One value that can be set, and what it is called everywhere."""
+    """One value that can be set, and what it is called in each place."""
 
-    name: str  # in `overrides`: its attributes joined by "_", such as "timeouts_connect"
-    keys: tuple[str, ...]  # in the file: ("timeouts", "connect")
+    name: str  # in `overrides`; its attributes joined by "_", such as "timeouts_connect"
+    keys: tuple[str, ...]  # in the file, such as ("timeouts", "connect")
     field: FieldInfo
 
     @property
@@ -55,16 +55,22 @@ class Setting:
         return not self.field.repr
 
     def from_text(self, text: str) -> object:
-        """Take the value of an environment variable: lists are separated by commas."""
+        """Return the value that an environment variable means; commas separate the entries of lists."""
         if get_origin(self.field.annotation) is not tuple:
             return text
         return [part.strip() for part in text.split(",") if part.strip()]
+
+    def value_in(self, values: Any) -> Any:
+        """Return its value in a JSON object of settings; None if it is not there."""
+        for key in self.keys:
+            values = values.get(key) if isinstance(values, dict) else None
+        return values
 
 
 def settings(
     section: type[Section] = Config, name: str = "", keys: tuple[str, ...] = ()
 ) -> Iterator[Setting]:
-    """List every setting, in the order of the reference."""
+    """Yield every setting, in the order of the reference."""
     for attribute, field in section.model_fields.items():
         own_name = name + attribute.removesuffix("_seconds")
         own_keys = (*keys, field.alias or attribute)
@@ -75,11 +81,12 @@ def settings(
 
 
 def load(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object]) -> Config:
-    """Read the configuration. An override wins over `LB_<NAME>`, that over the file, that over the default.
+    """Read the configuration; ConfigError lists everything that is wrong with it.
 
-    The file is `path`, else what `LB_CONFIG` names, else `config.json` if it exists. `overrides` holds flags
-    by `Setting.name`; None and an empty tuple mean that the flag was not given, and an empty variable counts
-    as unset. Raises ConfigError with all problems.
+    An override wins over the variable `LB_<NAME>`, which wins over the file, which wins over the default. The
+    file is `path`, or else the one that `LB_CONFIG` names, or else `config.json` if it exists. `overrides`
+    holds flags by `Setting.name`; None and an empty tuple mean that the flag was not given. An empty variable
+    counts as unset.
     """
     return validate(*collect(path, environ, overrides))
 
@@ -87,9 +94,9 @@ def load(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, 
 def collect(
     path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object]
 ) -> tuple[Values, dict[Place, str], str]:
-    """Return what is set, as `load` takes it: the values, unchecked, what set them, and the file's name.
+    """Gather what `load` checks: the values, which flag or variable has set each, and the file's name.
 
-    A value that neither a flag nor a variable has set is from the file.
+    Whatever neither a flag nor a variable has set comes from the file.
     """
     if unknown := overrides.keys() - {setting.name for setting in settings()}:
         raise TypeError(f"no such settings: {', '.join(sorted(unknown))}")
@@ -110,21 +117,22 @@ def collect(
 
 
 def pin_file(environ: MutableMapping[str, str]) -> None:
-    """Have later loads read `config.json` because it is here now: if it is gone then, that is a mistake.
+    """If `config.json` exists now, have later loads insist on it.
 
-    Else a reload at the moment in which somebody replaces the file would find no servers, and remove all.
+    Otherwise a reload at the very moment in which somebody replaces the file would find a configuration
+    without servers, and would remove them all from the pool.
     """
     if not environ.get(FILE_VARIABLE) and DEFAULT_FILE.exists():
         environ[FILE_VARIABLE] = str(DEFAULT_FILE)
 
 
 def environment_warnings(environ: Mapping[str, str]) -> list[str]:
-    """Tell of `LB_…` variables that have no effect."""
+    """Return warnings about `LB_…` variables that have no effect."""
     return environment.warnings(environ, [setting.variable for setting in settings()])
 
 
 def to_json(config: Config) -> str:
-    """Write the effective configuration, secrets included, so that `from_json` gives an equal one."""
+    """Write a configuration, secrets included, so that `from_json` returns an equal one."""
     return config.model_dump_json(by_alias=True)
 
 
@@ -166,7 +174,7 @@ def _object(pairs: list[tuple[str, object]]) -> Values:
 
 
 def _put(values: Values, keys: tuple[str, ...], value: object) -> None:
-    """Set a nested value. A section that is no object stays as it is: checking it reports that."""
+    """Set a nested value. What should be a section but is no object is left alone: the check reports it."""
     for key in keys[:-1]:
         values = values.setdefault(key, {})
         if not isinstance(values, dict):
@@ -175,7 +183,7 @@ def _put(values: Values, keys: tuple[str, ...], value: object) -> None:
 
 
 def validate(values: Values, origins: Mapping[Place, str], file: str) -> Config:
-    """Check values of the file's form; ConfigError tells all that is wrong, by where it came from."""
+    """Check values in the form of the file; ConfigError lists all that is wrong, and where it came from."""
     try:
         return Config.model_validate(values)
     except ValidationError as error:

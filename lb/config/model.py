@@ -27,7 +27,7 @@ from lb.model import ServerId, ServerSpec
 
 
 def _server_schema(_source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-    """Read a URL or a ServerEntry, give a ServerSpec, write an entry again."""
+    """Make a ServerSpec of a URL or a ServerEntry, and an entry of a ServerSpec when it is written."""
     entry = core_schema.no_info_before_validator_function(_server_entry, handler(ServerEntry))
     as_entry = core_schema.plain_serializer_function_ser_schema(_entry_json)
     return core_schema.no_info_after_validator_function(_server_spec, entry, serialization=as_entry)
@@ -151,5 +151,5 @@ class Config(Section):
 
     @property
     def worker_count(self) -> int:
-        """How many workers to run: as configured, else one per core that this process may use."""
+        """How many workers to run: the configured number, or else one per core that this process may use."""
         return self.workers or len(os.sched_getaffinity(0))

@@ -1,4 +1,4 @@
-"""Turns what pydantic found into sentences: where, what is wrong, what was expected."""
+"""Turns pydantic's findings into sentences: where, what is wrong, what was expected."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _SENTENCES = {
 
 
 def describe(error: ValidationError, values: Any, origins: Mapping[Place, str], file: str) -> list[str]:
-    """Write one line per finding.
+    """Return one line per finding.
 
-    `origins` names the flag or variable that set a place; everything else came from `file`. A value is shown
-    only by the settings' own parsers, which know what is secret.
+    `origins` names the flag or variable that has set a place; everything else came from `file`. Only the
+    settings' own parsers show values, as they know which are secret.
     """
     findings = error.errors(include_url=False)
     return [printable(_line(finding, values, origins, file)) for finding in findings]
@@ -43,7 +43,7 @@ def _line(finding: ErrorDetails, values: Any, origins: Mapping[Place, str], file
 
 
 def _written_place(place: Place, values: Any) -> Place:
-    """Cut off what parsing added below the value that the user wrote: a server's URL in its short form."""
+    """Cut off what parsing has added below the value that the user wrote, as with a server's bare URL."""
     for depth, part in enumerate(place):
         if type(values) not in {dict, list}:
             return place[:depth]

@@ -1,4 +1,4 @@
-"""What can be set, for people and for editors: the reference and the JSON Schema, both from the model."""
+"""The reference of all settings for people, and the JSON Schema for editors; both are made from the model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ a restart.
 
 
 def reference() -> str:
-    """Write the reference of all settings in Markdown."""
+    """Return the reference of all settings, in Markdown."""
     defaults = json.loads(to_json(Config()))
     parts = [_HEAD]
     section: tuple[str, ...] | None = None
@@ -34,7 +34,7 @@ def reference() -> str:
         if setting.keys[:-1] != section:
             section = setting.keys[:-1]
             parts.append(_heading(section))
-        default = _at(defaults, setting.keys)
+        default = setting.value_in(defaults)
         shown = "" if default is None else f"`{json.dumps(default)}`"
         parts.append(
             f"| `{setting.keys[-1]}` | {shown} | {setting.field.description} | `{setting.variable}` |\n"
@@ -44,14 +44,14 @@ def reference() -> str:
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of the configuration file."""
-    found = Config.model_json_schema()
+    found, defaults = Config.model_json_schema(), json.loads(to_json(Config()))
     for part in (found, *found["$defs"].values()):
         for value in part["properties"].values():
             value.pop("title", None)
     for setting in settings():
-        _property(found, setting)["default"] = _at(json.loads(to_json(Config())), setting.keys)
+        _property(found, setting)["default"] = setting.value_in(defaults)
     for value in found["properties"].values():
-        if "$ref" in value:  # each setting within has a default of its own
+        if "$ref" in value:  # a section; each of its settings has a default of its own
             value.pop("default", None)
     entry = found["properties"]["servers"]["items"]
     found["properties"]["servers"]["items"] = {"anyOf": [{"type": "string"}, entry]}
@@ -59,7 +59,7 @@ def schema() -> dict[str, Any]:
 
 
 def schema_text() -> str:
-    """Write the JSON Schema as a file."""
+    """Return the JSON Schema as the text of a file."""
     return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
 
 
@@ -76,9 +76,3 @@ def _property(found: dict[str, Any], setting: Setting) -> dict[str, Any]:
         place = found["$defs"][name]
     value: dict[str, Any] = place["properties"][setting.keys[-1]]
     return value
-
-
-def _at(values: Any, keys: tuple[str, ...]) -> Any:
-    for key in keys:
-        values = values[key]
-    return values

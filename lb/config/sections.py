@@ -1,7 +1,7 @@
-"""The parts of the configuration: each setting once, with its default, unit and meaning.
+"""The sections of the configuration: each setting once, with its default, unit and meaning.
 
-Attributes are snake_case; the file has the same names in camelCase. Durations are float seconds here, so
-their attributes end in `_seconds`; the file writes "2s". The descriptions are the reference that users read.
+Attributes are in snake_case; the file has the same names in camelCase. Durations are float seconds here, so
+their attributes end in `_seconds`, while the file says "2s". Users read the descriptions in the reference.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from lb.config.addresses import ListenAddress
 from lb.config.values import StatusRange, shown
 from lb.model import EVENT_KINDS, MAX_WEIGHT
 
-#: Attributes that the file calls something else: the original's names stay.
+#: Attributes that the file calls something else, to stay compatible with the original balancer's file.
 _FILE_KEYS = {"strategy": "lbAlgo"}
 
 
 def file_key(attribute: str) -> str:
-    """Name an attribute as the file does."""
+    """Return the file's name for an attribute."""
     return _FILE_KEYS.get(attribute) or to_camel(attribute.removesuffix("_seconds"))
 
 
 class Section(BaseModel):
-    """A JSON object of settings: immutable, without unknown keys."""
+    """A JSON object of settings; immutable, and without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=file_key)
 
 
 def is_section(annotation: object) -> TypeGuard[type[Section]]:
-    """Whether a field holds a section and not a single setting."""
+    """Whether a field holds a section rather than a single setting."""
     return isinstance(annotation, type) and issubclass(annotation, Section)
 
 
@@ -48,7 +48,7 @@ class ServerEntry(Section):
 
 
 class HealthCheck(Section):
-    """How the health-checker asks a server whether it is well."""
+    """How the health-checker checks a server."""
 
     method: fields.CheckMethod = Field(default="HEAD", description="HEAD or GET; HEAD as in the original.")
     path: fields.CheckPath = Field(
@@ -78,7 +78,7 @@ class HealthCheck(Section):
 
 
 class PassiveHealth(Section):
-    """What failed requests of clients say about a server."""
+    """What failed requests of clients tell about a server."""
 
     failures: fields.CountOrZero = Field(
         default=5,

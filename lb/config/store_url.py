@@ -1,12 +1,12 @@
-"""The URL of a store: one server, a socket, a primary that sentinels name, or a node of a cluster.
+"""The URL of a store: a server, a socket, the primary that sentinels name, or a node of a cluster.
 
     redis://[user:password@]host[:6379][/db]              rediss:// is the same through TLS
     unix:///path[?db=1]
     redis+sentinel://[user:password@]host[:26379],…/service[/db]       rediss+sentinel:// through TLS
     redis+cluster://[user:password@]host[:6379],…                      rediss+cluster:// through TLS
 
-What has no place of its own is an option behind "?". Special characters are written as %XX. No error shows
-a password.
+Whatever has no place of its own is an option after "?". Special characters are written as %XX. No error
+message shows a password.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _QUERY_PASSWORD = re.compile(r"([?&](?:sentinel_)?password=)[^&]*")
 
 
 class Engine(StrEnum):
-    """What kind of store it is, which says how its primary is found."""
+    """The kind of a store, which determines how its primary is found."""
 
     SERVER = "server"
     SOCKET = "socket"
@@ -50,13 +50,13 @@ _DEFAULT_PORTS = {Engine.SERVER: 6379, Engine.SENTINEL: 26379, Engine.CLUSTER: 6
 
 @dataclass(frozen=True, slots=True)
 class StoreUrl:
-    """A store's URL, taken apart. `str()` gives it back without credentials and options."""
+    """The parts of a store's URL. `str()` is the URL without credentials and options."""
 
     engine: Engine
     tls: bool
     hosts: tuple[tuple[str, int], ...]  # IPv6 without brackets, as sockets take it; none for a socket
-    path: str  # of the socket
-    service: str  # whose primary the sentinels name
+    path: str  # of the socket; otherwise empty
+    service: str  # whose primary the sentinels name; otherwise empty
     db: int
     username: str | None
     password: str | None = field(repr=False)
@@ -76,23 +76,23 @@ class StoreUrl:
 
 
 def host_port(host: str, port: int) -> str:
-    """Write an address as people do, IPv6 in brackets."""
+    """Return `host:port`, with an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def masked(url: str) -> str:
-    """Return the URL with `***` for its passwords, to show it to people."""
+    """Return a URL that may be shown to people, with `***` in place of its passwords."""
     return _QUERY_PASSWORD.sub(r"\1***", _USER_PASSWORD.sub(r"\1:***@", url))
 
 
 def check_store_url(text: str) -> str:
-    """Return a store's URL as it is; ValueError says what is wrong with it."""
+    """Return a store's URL unchanged; ValueError says what is wrong with it."""
     parse_store_url(text)
     return text
 
 
 def parse_store_url(text: str) -> StoreUrl:
-    """Take a store's URL apart; ValueError says what is wrong with it, and where."""
+    """Split a store's URL into its parts; ValueError says what is wrong with it, and where."""
     scheme, separator, rest = text.partition("://")
     match = _SCHEME.fullmatch(scheme.lower())
     if not separator or not match or re.search(r"\s", text):
@@ -181,7 +181,7 @@ def _options(query: str, known: Collection[str], what: str) -> dict[str, str]:
     for name, value in options.items():
         if name not in known:
             hint = f", did you mean {near}?" if (near := nearest(name, known)) else ""
-            # what stands behind a "?" in a password is not for showing
+            # A password with a "?" in it ends up in the query, and must not be shown.
             wrong = shown(name) if re.fullmatch(r"\w+", name) and "@" not in query else "what follows the ?"
             raise ValueError(
                 f"{wrong} is no option of {what}; expected one of {', '.join(sorted(known))}{hint}"
@@ -196,7 +196,7 @@ def _got(text: str) -> str:
 
 
 def _hide_password(text: str) -> str:
-    """Cut off the query, and hide all before the last "@": the text may be malformed anywhere."""
+    """Cut off the query, and hide everything before the last "@", as the text may be malformed anywhere."""
     scheme, separator, _ = text.partition("://")
     place, _, query = text.partition("?")
     if "@" in query:

@@ -1,4 +1,4 @@
-"""Values as people write them in the config: durations, numbers, statuses. Each parser raises ValueError."""
+"""Values as people write them: durations, numbers, switches, statuses. The parsers raise ValueError."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ _SAID_ELSEWHERE = {
     "token": ("admintoken",),
     **dict.fromkeys(("accesslogpath", "accesslogfile"), ("accesslog",)),
 }
-_LARGEST = 2**53  # what every JSON reader holds exactly
+_LARGEST = 2**53  # every JSON reader holds whole numbers exactly up to this one
 _STATUSES = re.compile(r"([1-5])xx|([1-5]\d\d)(?:-([1-5]\d\d))?", re.ASCII | re.IGNORECASE)
 
 
 def shown(value: object) -> str:
-    """Write a value into a message as JSON does, cut short."""
+    """Return a value as JSON for a message, cut short if it is long."""
     text = printable(json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def printable(text: str) -> str:
-    """Escape what would confuse a terminal or cannot be encoded, such as half a surrogate pair."""
+    """Escape characters that would confuse a terminal or cannot be encoded, such as half a surrogate pair."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def nearest(word: str, words: Collection[str]) -> str | None:
-    """Return the one of `words` that was probably meant, if any is near."""
+    """Return the one of `words` that was probably meant; None if none is similar."""
     by_form = {_form(known): known for known in words}
     form = _form(word)
     meant = [other for other in (form, *_SAID_ELSEWHERE.get(form, ())) if other in by_form]
@@ -60,7 +60,7 @@ def _form(word: str) -> str:
 
 
 def parse_duration(value: object) -> float:
-    """Return seconds, to the microsecond, from "2s", "500ms", "1m30s", "1h", or a number of milliseconds."""
+    """Parse "2s", "500ms", "1m30s", "1h" or a number of milliseconds into seconds, to the microsecond."""
     seconds = _duration(value)
     if seconds is None:
         forms = '"2s", "500ms", "1m30s", "1h", or a number of milliseconds'
@@ -83,7 +83,7 @@ def _duration(value: object) -> float | None:
 
 
 def parse_positive_duration(value: object) -> float:
-    """Do the same, and refuse zero."""
+    """Parse as `parse_duration` does, but refuse zero."""
     seconds = parse_duration(value)
     if not seconds:
         raise ValueError(f"expected a duration longer than zero; got {shown(value)}")
@@ -91,7 +91,7 @@ def parse_positive_duration(value: object) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Write seconds so that `parse_duration` gives the same number back: 90.0 is "1m30s", 0.5 is "500ms"."""
+    """Write seconds so that `parse_duration` returns the same number: 90.0 as "1m30s", 0.5 as "500ms"."""
     exact = Decimal(repr(seconds))
     if exact % 1:
         return f"{exact:f}s" if exact > 1 else f"{(exact * 1000).normalize():f}ms"
@@ -102,7 +102,7 @@ def format_duration(seconds: float) -> str:
 
 
 def whole_number(least: int, most: int = _LARGEST) -> Callable[[object], int]:
-    """Make a parser of whole numbers within bounds; digits in a string count too (environment, flags)."""
+    """Make a parser of whole numbers within bounds, also those in strings, as the environment has them."""
     bounds = f"{least} or more" if most == _LARGEST else f"{least} to {most}"
 
     def parse(value: object) -> int:
@@ -116,7 +116,7 @@ def whole_number(least: int, most: int = _LARGEST) -> Callable[[object], int]:
 
 
 def switch(value: object) -> bool:
-    """Take true or false; as words too (environment)."""
+    """Parse true or false, or a word for it, as the environment has it."""
     found = _SWITCHES.get(value.lower()) if isinstance(value, str) else value
     if isinstance(found, bool):
         return found
@@ -124,7 +124,7 @@ def switch(value: object) -> bool:
 
 
 def one_of(words: Collection[str]) -> Callable[[object], str]:
-    """Make a parser that takes exactly these words."""
+    """Make a parser that accepts only these words."""
 
     def parse(value: object) -> str:
         if isinstance(value, str) and value in words:
@@ -132,6 +132,17 @@ def one_of(words: Collection[str]) -> Callable[[object], str]:
         near = nearest(value, words) if isinstance(value, str) else None
         hint = f'; did you mean "{near}"?' if near else ""
         raise ValueError(f"expected one of {', '.join(words)}; got {shown(value)}{hint}")
+
+    return parse
+
+
+def matching(pattern: str, expected: str) -> Callable[[str], str]:
+    """Make a parser of texts that match a pattern as a whole; `expected` describes them in its error."""
+
+    def parse(text: str) -> str:
+        if re.fullmatch(pattern, text):
+            return text
+        raise ValueError(f"expected {expected}; got {shown(text)}")
 
     return parse
 
@@ -145,7 +156,7 @@ class StatusRange:
 
     @classmethod
     def parse(cls, value: object) -> StatusRange:
-        """Take 200, "200", "2xx" or "200-299"."""
+        """Parse 200, "200", "2xx" or "200-299"."""
         is_text = isinstance(value, int | str) and not isinstance(value, bool)
         match = _STATUSES.fullmatch(str(value).replace(" ", "")) if is_text else None
         if not match:

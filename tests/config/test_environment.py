@@ -39,7 +39,7 @@ def test_settings_and_what_is_not_ours_are_no_news():
         ("LB_CONFIGURATION", "; did you mean LB_CONFIG?"),
         ("LB_ACCESS_LOG_PATH", "; did you mean LB_ACCESS_LOG?"),
         ("LB_LB_ALGO", "; did you mean LB_STRATEGY?"),
-        ("LB_XYZZY", "; `lb config --reference` lists all"),
+        ("LB_XYZZY", "; `lb config --reference` lists all settings"),
     ],
 )
 def test_unknown_variable_is_told_with_the_nearest_known_one(name, hint):
@@ -54,8 +54,8 @@ def test_what_kubernetes_tells_of_services_is_not_taken_for_mistakes():
 def test_a_services_address_in_place_of_a_setting_is_explained():
     [said] = warnings({**SERVICES, "LB_PORT": "tcp://10.0.0.1:80"}, VARIABLES)
     assert said == (
-        'environment LB_PORT: "tcp://10.0.0.1:80" is ignored, as Kubernetes tells pods so of a Service '
-        "called lb; enableServiceLinks: false in the pod's spec keeps it away"
+        'environment LB_PORT: "tcp://10.0.0.1:80" is ignored, as Kubernetes sets it for a Service '
+        "called lb; enableServiceLinks: false in the pod's spec prevents that"
     )
 
 
