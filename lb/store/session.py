@@ -60,7 +60,10 @@ _TRANSLATION: tuple[tuple[type[Exception], type[StoreError], str], ...] = (
 )
 
 # What redis-py and the store say besides the reason: the address once more, and the place in a script.
-_REASON = re.compile(r"(?:Error -?\d+ connecting to \S+\. )?(.*?)\.?(?: script: .*)?", re.DOTALL)
+_REASON = re.compile(
+    r"(?:Error -?\d+ connecting to \S+\. |Error while .+? : \(\d+, ')?(.*?)(?:'\))?\.?(?: script: .*)?",
+    re.DOTALL,
+)
 
 
 class EmptyStoreError(StoreUnavailableError):
