@@ -13,7 +13,8 @@ from functools import partial
 from lb.errors import ExhaustedError, LBError, ServerConnectError, ServerConnectTimeoutError
 from lb.model import ServerId
 from lb.proxy.addresses import Address, Addresses
-from lb.proxy.stream import Deadlines, Stream, StreamTimeoutError
+from lb.proxy.deadlines import Deadlines
+from lb.proxy.stream import Stream, StreamTimeoutError
 
 #: Errors of connect(2) and socket(2) that say nothing of the server.
 OUR_OWN = frozenset(

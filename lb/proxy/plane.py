@@ -16,13 +16,14 @@ from lb.proxy.additions import Additions, trusts
 from lb.proxy.attempt import AttemptSettings
 from lb.proxy.client_loop import ClientSettings
 from lb.proxy.connections import ServerConnections
+from lb.proxy.deadlines import Deadlines
 from lb.proxy.exchange import Meters, Unmetered
 from lb.proxy.forward import Forwarder, ForwardSettings
 from lb.proxy.headers import HeaderSettings
 from lb.proxy.http1 import HeadParser
 from lb.proxy.logged import parts
 from lb.proxy.servers import Servers
-from lb.proxy.stream import Deadlines, Stream
+from lb.proxy.stream import Stream
 from lb.store.lease_line import LeaseLine
 
 _DRAIN_TURN_SECONDS = 0.02

@@ -11,7 +11,6 @@ import contextlib
 import errno
 import socket
 import struct
-import time
 from _socket import socket as RawSocket  # noqa: N812 (unpatched, and a class to us)
 from collections.abc import Callable
 from typing import Any, Final
@@ -19,11 +18,10 @@ from typing import Any, Final
 from gevent import get_hub
 from greenlet import getcurrent, greenlet
 
+from lb.proxy.deadlines import Deadlines
+
 _READ: Final = 1  # libev's EV_READ and EV_WRITE, as gevent's loop.io takes them
 _WRITE: Final = 2
-
-#: How often deadlines are looked at: a time-out comes up to twice this much late, and never early.
-SWEEP_SECONDS = 0.25
 
 #: One receive; also what a slow reader can make a worker hold for it, per direction.
 RECEIVE_BYTES = 65536
@@ -33,29 +31,6 @@ _NEVER = float("inf")
 
 class StreamTimeoutError(TimeoutError):
     """A wait lasted past the stream's deadline."""
-
-
-class Deadlines:
-    """All open streams of a worker, and the sweep that ends waits past their deadline.
-
-    A sweep over 5,000 streams costs 0.3 ms; a gevent timer per wait would cost more than the read it guards.
-    """
-
-    def __init__(self) -> None:
-        self.streams: set[Stream] = set()
-        self.now = time.monotonic() + SWEEP_SECONDS  # as of the next sweep, so that no wait ends early
-        self._timer = get_hub().loop.timer(SWEEP_SECONDS, repeat=SWEEP_SECONDS)
-        self._timer.start(self._sweep)
-
-    def _sweep(self) -> None:
-        now = time.monotonic()  # the loop's own clock jumps when the machine's is set
-        self.now = now + SWEEP_SECONDS
-        for stream in [stream for stream in self.streams if stream.deadline < now]:
-            stream.expire()
-
-    def close(self) -> None:
-        """Stop sweeping."""
-        self._timer.close()
 
 
 class Stream:

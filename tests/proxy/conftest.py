@@ -18,8 +18,8 @@ import pytest
 import redis
 
 from lb.model import ServerId
-from lb.proxy import stream
-from lb.proxy.stream import Deadlines
+from lb.proxy import deadlines as sweep
+from lb.proxy.deadlines import Deadlines
 from lb.store.keys import Keys
 from tests.proxy.rig import Balancer, ScriptedServer
 
@@ -29,7 +29,7 @@ TOO_LONG_SECONDS = 15.0
 @pytest.fixture(autouse=True)
 def _in_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test waits for ever, and time-outs are noticed soon."""
-    monkeypatch.setattr(stream, "SWEEP_SECONDS", 0.02)
+    monkeypatch.setattr(sweep, "SWEEP_SECONDS", 0.02)
     with gevent.Timeout(TOO_LONG_SECONDS):
         yield
 

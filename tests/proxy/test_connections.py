@@ -19,7 +19,7 @@ from lb.errors import ExhaustedError, ServerConnectError, ServerError
 from lb.model import ServerId
 from lb.proxy import addresses, connections
 from lb.proxy.connections import ServerConnections
-from lb.proxy.stream import Deadlines
+from lb.proxy.deadlines import Deadlines
 from tests.proxy.rig import ScriptedServer, playing, refused_port, until
 
 Make = Callable[..., ServerConnections]

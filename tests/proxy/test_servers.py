@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from lb.proxy.connections import ServerConnections
+from lb.proxy.deadlines import Deadlines
 from lb.proxy.servers import Servers
-from lb.proxy.stream import Deadlines
 from tests.proxy.rig import playing
 
 

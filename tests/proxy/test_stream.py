@@ -9,7 +9,8 @@ from typing import Any
 import gevent
 import pytest
 
-from lb.proxy.stream import Deadlines, Stream, StreamTimeoutError
+from lb.proxy.deadlines import Deadlines
+from lb.proxy.stream import Stream, StreamTimeoutError
 from tests.proxy.rig import sockets, until
 
 Pair = tuple[Stream, Any]

