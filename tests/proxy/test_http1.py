@@ -375,8 +375,9 @@ def test_an_interim_response_with_a_body_is_not_one(line: bytes) -> None:
 
 @pytest.mark.parametrize("name", [
     b"X-Forwarded-For", b"x_forwarded_for", b"X-Request-Id", b"Forwarded", b"X-Real-IP", b"Content_Length",
+    b"If-Match", b"Range", b"Cache-Control", b"Location", b"WWW-Authenticate", b"Content-Encoding", b"Via",
 ])  # fmt: skip
-def test_what_is_ours_to_say_is_no_trailer(name: bytes) -> None:
+def test_what_belongs_into_heads_is_no_trailer(name: bytes) -> None:
     assert parse_trailers(b"\r\nA: 1\r\n" + name + b": x\r\nB: 2\r\n\r\n") == b"\r\nA: 1\r\nB: 2"
 
 
