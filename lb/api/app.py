@@ -1,10 +1,11 @@
-"""The WSGI app: routes, and the one place where an exception becomes an answer. Every error is JSON."""
+"""The WSGI app: its routes, and the one place where an exception becomes an answer. Every error is JSON."""
 
 from __future__ import annotations
 
 import logging
 
 from flask import Flask, Response, current_app, jsonify, request
+from flask.json.provider import DefaultJSONProvider
 from werkzeug.exceptions import HTTPException, NotFound
 
 from lb.api import dashboard, metrics, openapi, servers, state, strategy
@@ -19,7 +20,8 @@ from lb.store.pool import BackendPool
 
 _log = logging.getLogger(__name__)
 
-#: On every answer: nothing is stored, guessed at, framed by another page, or loaded from elsewhere.
+#: On every answer: it is not cached, its type is not guessed, no other page frames it or is told the address,
+#: and it loads nothing from other sites.
 _HARDENING = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
@@ -29,10 +31,11 @@ _HARDENING = {
 
 
 def create_app(pool: BackendPool, fleet: Fleet, access: Access, counted: Counted) -> Flask:
-    """Make the API over an open store; `access` says who may use it, `counted` what it was used for."""
+    """Make the API over an open store. `access` says who may use it, `counted` what the fleet has counted."""
     app = Flask("lb.api", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = READ_LIMIT_BYTES
-    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.json = DefaultJSONProvider(app)
+    app.json.sort_keys = False
     app.url_map.merge_slashes = False  # an unknown path is a 404, not a redirect
     app.extensions[EXTENSION] = Context(pool, fleet, access, counted, Live(pool, fleet, counted))
     for part in (servers, strategy, state, metrics, dashboard, openapi):
@@ -62,7 +65,7 @@ def _lb_error(error: LBError) -> Response:
 
 
 def _http_error(error: HTTPException) -> Response:
-    """Answer what Flask itself refuses (404, 405, 413 …), with its headers such as Allow."""
+    """Answer what Flask itself refuses (404, 405, 413 …), and keep its headers, such as Allow."""
     response = _error(error.description or error.name, error.code or 500)
     for name, value in error.get_headers():
         if name != "Content-Type":

@@ -1,4 +1,4 @@
-"""What clients of the API may send, as types; whatever else they send is a UsageError that says why."""
+"""What clients of the API may send, as types; anything else is a UsageError that says what is wrong."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lb.strategies import STRATEGIES
 
 MAX_BODY_BYTES = 64 * 1024
 
-#: Where Flask stops reading. It cuts a chunked body there without a word; the byte more tells that it did.
+#: Where Flask stops reading. It truncates a chunked body there without an error; the extra byte reveals that.
 READ_LIMIT_BYTES = MAX_BODY_BYTES + 1
 
 
@@ -25,7 +25,7 @@ class _Body(BaseModel):
 
 
 def _integer(value: object) -> object:
-    """Take 3.0 for 3, as JSON does; nothing else that only looks like a number."""
+    """Turn 3.0 into 3, as JSON does not tell them apart; leave everything else alone."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -40,7 +40,7 @@ class NewServer(_Body):
 
 
 class ServerChange(_Body):
-    """PATCH /servers/<id>: one of the two, or both."""
+    """PATCH /servers/<id>: either field, or both."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
@@ -73,8 +73,8 @@ class EventsQuery(_Body):
         str,
         Field(
             pattern=r"^\d{1,19}(-\d{1,19})?$",
-            description="The id of an event: the oldest behind it are answered, so that the last one's id "
-            "leads to the next page; an empty list is the end. Without it: the newest.",
+            description="The id of an event: the answer is the events that directly follow it, so the last "
+            "one's id leads to the next page, and an empty list is the end. Without it: the newest events.",
         ),
     ] = "-"
 
@@ -83,7 +83,7 @@ Form = TypeVar("Form", bound=_Body)
 
 
 def read_body(request: Request, form: type[Form], absent: bytes = b"") -> Form:
-    """Decode the request's JSON body, `absent` if it has none; UsageError names each field that is wrong."""
+    """Decode a request's JSON body, or `absent` if it has none; UsageError names each wrong field."""
     body = request.get_data(cache=False) or absent
     if len(body) > MAX_BODY_BYTES:
         raise RequestEntityTooLarge
@@ -94,7 +94,7 @@ def read_body(request: Request, form: type[Form], absent: bytes = b"") -> Form:
 
 
 def read_query(request: Request, form: type[Form]) -> Form:
-    """Decode the request's query string; UsageError names each parameter that is wrong."""
+    """Decode a request's query string; UsageError names every parameter that is wrong."""
     try:
         return form.model_validate(request.args.to_dict())
     except ValidationError as error:
@@ -102,8 +102,9 @@ def read_query(request: Request, form: type[Form]) -> Form:
 
 
 def _usage_error(error: ValidationError, form: type[_Body]) -> UsageError:
-    told = (found for found in error.errors() if found["type"] != "none_required")  # null is not for clients
-    return UsageError("; ".join(_describe(found, form) for found in told))
+    # "none_required" is about the None that stands for an optional field left out: clients cannot send it.
+    findings = (found for found in error.errors() if found["type"] != "none_required")
+    return UsageError("; ".join(_describe(found, form) for found in findings))
 
 
 def _describe(found: ErrorDetails, form: type[_Body]) -> str:

@@ -1,7 +1,8 @@
-"""Reads tell the version of the pool they show (`ETag`); a write may insist on that one (`If-Match`).
+"""Conditional requests: reads carry the pool's version as `ETag`, and a write may insist on it by `If-Match`.
 
-The version changes with each act and each flip but not with live figures, so it is no reason to answer 304.
-The store compares it within the act: of two writes that saw the same version, one is done.
+The version changes with each act and each change of health, but not with the live figures, so an unchanged
+one does not justify a 304. The store compares it as part of the act: of two writes that saw the same version,
+only one is done.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from lb.store.pool import BackendPool
 
 _P = ParamSpec("_P")
 
-#: What a tag may be if it is one of ours; of strange ones there are many, longer than numbers should be.
+#: The tags that may be ours. Others are ignored, such as numbers too long to be a version.
 _VERSION = re.compile(r"\d{1,19}", re.ASCII)
 
 
 def versioned(view: Callable[_P, ResponseReturnValue]) -> Callable[_P, Response]:
-    """Put the pool's version on a read: it is read first, so an answer is never older than its ETag."""
+    """Add the pool's version to the answers of a view. It is read first: no answer is older than its ETag."""
 
     @wraps(view)
     def answer(*arguments: _P.args, **named: _P.kwargs) -> Response:
@@ -37,7 +38,7 @@ def versioned(view: Callable[_P, ResponseReturnValue]) -> Callable[_P, Response]
 
 
 def pool_as_seen() -> BackendPool:
-    """Return the pool for a write: if it says If-Match, one that refuses acts (412) at any other version."""
+    """Return the pool for a write; with If-Match, one whose acts are refused (412) at any other version."""
     if "If-Match" not in request.headers or request.if_match.star_tag:
         return pool()
     return pool().at([int(tag) for tag in request.if_match.as_set() if _VERSION.fullmatch(tag or "")])

@@ -1,9 +1,8 @@
-"""What the views of one app work on."""
+"""What the views of an app work on, and for whom."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 from flask import current_app, request
 
@@ -18,7 +17,7 @@ EXTENSION = "lb"  # where `create_app` puts the context in Flask's own registry
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The open store of one app, who may use it, and its streams."""
+    """The open store of an app, who may use it, and its streams."""
 
     pool: BackendPool
     fleet: Fleet
@@ -29,7 +28,8 @@ class Context:
 
 def context() -> Context:
     """Return the context of the app that serves this request."""
-    return cast("Context", current_app.extensions[EXTENSION])
+    found: Context = current_app.extensions[EXTENSION]
+    return found
 
 
 def pool() -> BackendPool:
@@ -38,5 +38,5 @@ def pool() -> BackendPool:
 
 
 def who() -> str:
-    """Return how events name the client of this request."""
+    """Return what events call the client of this request."""
     return f"api ({request.remote_addr})"

@@ -1,4 +1,4 @@
-"""The dashboard: files that hold nothing of the pool, and the stream that they show."""
+"""The dashboard: its files, which hold nothing of the pool, and the stream that they show."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _FILES = {
 
 @routes.get("/")
 def page() -> Response:
-    """Answer the dashboard."""
+    """Answer the dashboard's page."""
     return _file(_PAGE)
 
 
 @routes.get("/static/<name>")
 def static(name: str) -> Response:
-    """Answer what the dashboard is made of."""
+    """Answer one of the dashboard's files."""
     if name not in _FILES:
         raise NotFound
     return _file(name)
@@ -36,13 +36,13 @@ def static(name: str) -> Response:
 
 @routes.get("/live")
 def live() -> Response:
-    """Answer the whole balancer each second, as server-sent events, until the client leaves."""
+    """Answer the state of the balancer each second, as server-sent events, until the client leaves."""
     store = context()
     store.live.enter()
     messages = store.live.stream(may_write=store.access.may_write(request))
     response = Response(messages, mimetype="text/event-stream")
     response.call_on_close(store.live.leave)
-    response.headers["X-Accel-Buffering"] = "no"  # nginx before the API would keep the stream to itself
+    response.headers["X-Accel-Buffering"] = "no"  # or nginx in front of the API would hold the stream back
     return response
 
 

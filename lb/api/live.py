@@ -1,6 +1,6 @@
 """`GET /live`: what the dashboard shows, once a second, as server-sent events.
 
-However many watch, the store is read once a second: the streams share what was seen.
+The store is read once a second however many streams there are, as they share what was read.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from lb.store.pool import BackendPool
 from lb.strategies import STRATEGIES
 
 INTERVAL_SECONDS = 1.0
-MAX_STREAMS = 32  # each holds one of the API's connections for as long as somebody watches
+MAX_STREAMS = 32  # each holds a connection of the API for as long as somebody watches
 
-_EVENTS = 100  # so many of the latest a stream begins with
+_EVENTS = 100  # a stream begins with so many of the latest
 
 
 @dataclass(frozen=True, slots=True)
 class _Sight:
-    """What all streams tell of one second."""
+    """What all streams send in one second."""
 
     message: str
     events: Sequence[Event] = ()
 
 
 class Live:
-    """The streams of one app, and what they share."""
+    """The streams of an app, and what they share."""
 
     def __init__(self, pool: BackendPool, fleet: Fleet, counted: Counted) -> None:
         self._pool = pool
@@ -49,18 +49,18 @@ class Live:
         self._sight = _Sight("")
 
     def enter(self) -> None:
-        """Take a place for a stream; ServiceUnavailable if none is left. `leave` gives it back."""
+        """Take one of the places for streams, until `leave`; ServiceUnavailable if none is left."""
         if not self._places.acquire(blocking=False):
             raise ServiceUnavailable(
                 f"{MAX_STREAMS} streams are open already, no more at once; close a dashboard, or GET /status"
             )
 
     def leave(self) -> None:
-        """Give back a place."""
+        """Give the place back."""
         self._places.release()
 
     def stream(self, *, may_write: bool) -> Iterator[str]:
-        """Yield messages for ever: `access` once, then each second `pool` (or `trouble`) and new `events`."""
+        """Yield messages for ever: `access` once, then each second `pool` or `trouble`, and new `events`."""
         yield _message("access", {"mayWrite": may_write})
         told = (0, 0)
         while True:

@@ -1,4 +1,4 @@
-"""`GET /openapi.json`: the API's own description, OpenAPI 3.1, made from the routes and from one table."""
+"""`GET /openapi.json`: the description of the API in OpenAPI 3.1, made from the routes and from one table."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _WRITES = frozenset(_METHODS) - {"GET"}
 
 @dataclass(frozen=True, slots=True)
 class _Act:
-    """What the route itself does not tell: what comes in and goes out, and how it may be refused."""
+    """What a route itself does not tell: what it takes and answers, and how it may refuse."""
 
     answer: Schema | None
     status: int = 200
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
-    refusals: tuple[int, ...] = ()  # beside those that any read or write may meet
+    refusals: tuple[int, ...] = ()  # besides those of every read or write
     media: str = "application/json"
 
 
@@ -54,7 +54,7 @@ _ACTS: Mapping[str, _Act] = {
     "openapi.document": _Act({"type": "object"}),
 }
 
-#: Pages for people; a description for programs leaves them out.
+#: Pages for people, which a description for programs leaves out.
 _PAGES = frozenset({"dashboard.page", "dashboard.static"})
 
 _REFUSALS = {
@@ -155,7 +155,7 @@ def _responses(act: _Act, method: str) -> Mapping[str, Schema]:
         return {str(act.status): {"description": "Done."}, **refusals}
     done = {"description": "Done.", "content": {act.media: {"schema": act.answer}}}
     if act.answer == named("Health"):
-        refusals["503"] = done  # it says so itself
+        refusals["503"] = done  # an unhealthy API answers in the same form
     return {str(act.status): done, **refusals}
 
 

@@ -1,4 +1,4 @@
-"""The whole balancer at a glance: what `GET /status` and `lb-admin status` both show."""
+"""The whole balancer at a glance: what both `GET /status` and `lb-admin status` show."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lb.store.pool import BackendPool
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """One look at pool and fleet together."""
+    """The state of pool and fleet together."""
 
     strategy: str
     version: int
     servers: tuple[ServerStatus, ...]
     workers: tuple[WorkerStatus, ...]
-    health_checker: str | None  # id of the leading one; None while nobody checks
+    health_checker: str | None  # id of the leading one; None while none leads
 
     @property
     def eligible(self) -> int:
@@ -26,12 +26,12 @@ class Overview:
 
     @property
     def connections(self) -> int:
-        """Requests in flight to servers of the pool, all workers together."""
+        """Requests in flight to servers of the pool, summed over all workers."""
         return sum(status.connections for status in self.servers)
 
 
 def look(pool: BackendPool, fleet: Fleet) -> Overview:
-    """Read the balancer's state; StoreUnavailableError if the store does not answer."""
+    """Read the balancer's state; StoreUnavailableError if the store cannot serve now."""
     snapshot, statuses = pool.look()
     return Overview(
         strategy=snapshot.strategy,

@@ -1,7 +1,7 @@
-"""The JSON of everything that operators see: one shape for the API and for `lb-admin … --json`.
+"""The JSON of everything that operators see, in one form for the API and for `lb-admin … --json`.
 
-PURE: values in, plain dictionaries out. Names are camelCase; times are unix seconds; a figure that does not
-exist (yet) is null. Names stay as they are: later versions add, they do not rename.
+PURE: it turns values into plain dictionaries. Names are in camelCase, times are unix seconds, and a figure
+that does not exist (yet) is null. Later versions may add names, but do not change these.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ Json: TypeAlias = Mapping[str, object]
 
 
 def server(value: Server) -> Json:
-    """Return what the pool keeps of a server: its two states, `eligible` if both allow a pick."""
-    return {**_told(value), "eligible": value.eligible}
+    """Return what the pool holds of a server, and whether it is `eligible` by its two states."""
+    return {**_json(value), "eligible": value.eligible}
 
 
 def server_status(value: ServerStatus) -> Json:
@@ -30,37 +30,37 @@ def server_status(value: ServerStatus) -> Json:
         **server(value.server),
         "connections": value.connections,
         "failures": value.failures,
-        "lastCheck": None if check is None else {**_told(check), "at": value.last_check_at},
+        "lastCheck": None if check is None else {**_json(check), "at": value.last_check_at},
         "unansweredSince": value.unanswered_since,
     }
 
 
 def removed_server(value: RemovedServer) -> Json:
     """Return a server that left the pool."""
-    return _told(value)
+    return _json(value)
 
 
 def worker(value: WorkerStatus) -> Json:
     """Return a worker as its heartbeat describes it."""
-    return _told(value)
+    return _json(value)
 
 
 def event(value: Event) -> Json:
     """Return one entry of the event stream."""
-    return _told(value)
+    return _json(value)
 
 
 def rates(value: Rates) -> Json:
-    """Return what came to pass in the last seconds, in sum and by server."""
+    """Return the rates of the last seconds, in total and by server."""
     return {
         "windowSeconds": round(value.window_seconds, 1),
-        "total": _told(value.total),
-        "servers": {server: _told(rate) for server, rate in value.servers.items()},
+        "total": _json(value.total),
+        "servers": {server: _json(rate) for server, rate in value.servers.items()},
     }
 
 
 def overview(value: Overview) -> Json:
-    """Return the whole balancer in a few figures."""
+    """Return the state of the balancer in a few figures."""
     return {
         "strategy": value.strategy,
         "version": value.version,
@@ -77,12 +77,12 @@ def _camel(name: str) -> str:
     return first + "".join(other.title() for other in others)
 
 
-_Whole: TypeAlias = Server | Check | RemovedServer | WorkerStatus | Event | Rate
-_KINDS: tuple[type[_Whole], ...] = (Server, Check, RemovedServer, WorkerStatus, Event, Rate)
+_Value: TypeAlias = Server | Check | RemovedServer | WorkerStatus | Event | Rate
+_KINDS: tuple[type[_Value], ...] = (Server, Check, RemovedServer, WorkerStatus, Event, Rate)
 _NAMES = {kind: [(field.name, _camel(field.name)) for field in fields(kind)] for kind in _KINDS}
 
 
-def _told(value: _Whole) -> Json:
-    """Return all fields of a value that is told whole; `shapes` describes each."""
+def _json(value: _Value) -> Json:
+    """Return all fields of a value, which `shapes` describes."""
     found = ((name, getattr(value, attribute)) for attribute, name in _NAMES[type(value)])
     return {name: field.value if isinstance(field, Enum) else field for name, field in found}

@@ -1,4 +1,4 @@
-"""Routes of the servers in the pool, and of those that left it. Ids may hold slashes (`unix:/path`)."""
+"""The routes of the servers in the pool and of the removed ones. Ids may contain slashes (`unix:/path`)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def get_server(server: str) -> Response:
 
 @routes.patch("/servers/<path:server>")
 def change_server(server: str) -> Response:
-    """Change what the operator wants of a server, or its weight, or both."""
+    """Change the admin state of a server, or its weight, or both."""
     wanted = config.normalise_server_id(server)
     body = read_body(request, ServerChange)
     changed, members = None, pool_as_seen()
@@ -68,7 +68,7 @@ def remove_server(server: str) -> tuple[str, int]:
 @routes.get("/removed")
 @versioned
 def list_removed() -> Response:
-    """Answer the servers that left the pool and can be restored."""
+    """Answer the servers that have left the pool and can be restored."""
     return jsonify([serialise.removed_server(gone) for gone in pool().removed()])
 
 

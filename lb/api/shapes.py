@@ -1,4 +1,4 @@
-"""The JSON schemas of what the API answers; `serialise` makes the values. PURE."""
+"""The JSON schemas of the API's answers, which `serialise` makes. PURE."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _SERVER = {
     "source": _SOURCE,
 }
 
-#: Name → schema. Later versions add properties, they rename none.
+#: Name → schema. Later versions may add properties, but do not rename any.
 SHAPES: Mapping[str, Schema] = {
     "Error": _object(
         error=_of("string", "What is wrong, and what was expected."),
@@ -84,22 +84,22 @@ SHAPES: Mapping[str, Schema] = {
         pid=_COUNT,
         started=_TIME,
         heartbeat=_of("number", "Unix seconds of the last one."),
-        version=_of("integer", "The pool's version that it has applied.", minimum=0),
+        version=_of("integer", "The pool's version that it knows.", minimum=0),
         connections=_IN_FLIGHT,
-        degradedSince=_or_null(_of("number", "Unix seconds: when it last began to pick without the store.")),
-        degradedUntil=_or_null(_of("number", "Unix seconds: when that was over.")),
+        degradedSince=_or_null(_of("number", "Unix seconds when it last began to pick without the store.")),
+        degradedUntil=_or_null(_of("number", "Unix seconds when that ended; null while it lasts.")),
     ),
     "Event": _object(
         id=_of("string", "The position in the stream, for `after`."),
         at=_TIME,
         kind=_of("string", "Such as `added`, `down` or `drain`."),
-        server=_of("string", "Empty where the event is of the whole pool."),
+        server=_of("string", "Empty if the event concerns the whole pool."),
         by=_of("string", "Who did it: an operator, the health-checker, a worker."),
         detail=_TEXT,
     ),
     "Status": _object(
         strategy=_of("string", "Empty while the store holds no pool."),
-        version=_of("integer", "The pool's; each change makes it greater.", minimum=0),
+        version=_of("integer", "The pool's version, which grows with each change.", minimum=0),
         servers=_object(total=_COUNT, eligible=_COUNT),
         connections=_IN_FLIGHT,
         healthChecker=_or_null(_of("string", "Who leads; null while nobody checks.")),
@@ -108,18 +108,18 @@ SHAPES: Mapping[str, Schema] = {
         rates=named("Rates"),
     ),
     "Rates": _object(
-        windowSeconds=_of("number", "About 10, less at first; the rates are over so many.", minimum=0),
+        windowSeconds=_of("number", "The time that the rates cover: about 10, less at first.", minimum=0),
         total=named("Rate"),
         servers=_of("object", "By server id.", additionalProperties=named("Rate")),
     ),
     "Rate": _object(
         requestsPerSecond=_of("number", minimum=0),
-        p50Seconds=_or_null(_of("number", "Half of the responses were faster.", minimum=0)),
-        p99Seconds=_or_null(_of("number", "One of a hundred was slower.", minimum=0)),
-        errorRatio=_or_null(_of("number", "Share of 5xx and of responses cut.", minimum=0, maximum=1)),
+        p50Seconds=_or_null(_of("number", "Half of the responses took less.", minimum=0)),
+        p99Seconds=_or_null(_of("number", "One response of a hundred took more.", minimum=0)),
+        errorRatio=_or_null(_of("number", "Share of 5xx and of broken responses.", minimum=0, maximum=1)),
     ),
     "Strategy": _object(
-        strategy=_of("string", "The one in use; empty while the store holds no pool."),
+        strategy=_of("string", "The strategy in use; empty while the store holds no pool."),
         known=_of("array", items=_of("string", enum=[*STRATEGIES])),
     ),
     "Health": _object(healthy=_of("boolean"), store=_STORE),

@@ -1,4 +1,4 @@
-"""Routes that only look: the whole balancer, its workers, its events, and the API's own health."""
+"""Routes that only read: the whole balancer, its workers, its events, and the API's own health."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ routes = Blueprint("state", __name__)
 @routes.get("/status")
 @versioned
 def status() -> Response:
-    """Answer the whole balancer in a few figures."""
+    """Answer the state of the balancer in a few figures."""
     store = context()
     overview = serialise.overview(look(store.pool, store.fleet))
     return jsonify({**overview, "rates": serialise.rates(store.counted.rates())})
@@ -25,20 +25,20 @@ def status() -> Response:
 
 @routes.get("/workers")
 def workers() -> Response:
-    """Answer every worker of the fleet with its heartbeat."""
+    """Answer the workers of the fleet, as their heartbeats describe them."""
     return jsonify([serialise.worker(worker) for worker in context().fleet.workers()])
 
 
 @routes.get("/events")
 def events() -> Response:
-    """Answer the newest events, or those behind one that is known; the oldest first."""
+    """Answer the newest events, or those after a given one, in the order in which they happened."""
     query = read_query(request, EventsQuery)
     return jsonify([serialise.event(event) for event in pool().events(query.count, query.after)])
 
 
 @routes.get("/health")
 def health() -> tuple[Response, int]:
-    """Answer 200 if the API can do its work, else 503; open to all, so it tells no address."""
+    """Answer 200 if the API can work, else 503. Anyone may ask, so it does not tell the store's address."""
     try:
         pool().ping()
     except StoreError:

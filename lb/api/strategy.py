@@ -1,4 +1,4 @@
-"""Routes of the strategy."""
+"""The routes of the strategy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ routes = Blueprint("strategy", __name__)
 @routes.get("/strategy")
 @versioned
 def get_strategy() -> Response:
-    """Answer the strategy in use and all that there are."""
+    """Answer the strategy in use and all those that can be chosen."""
     return jsonify(strategy=pool().snapshot().strategy, known=list(STRATEGIES))
 
 
