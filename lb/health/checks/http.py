@@ -1,4 +1,4 @@
-"""The `http` check: one request on a connection of its own, and its status decides."""
+"""The `http` check: one request on a new connection, judged by the status of the response."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from lb.model import Check, Server
 
 _HEADERS = {"User-Agent": f"lb-health-checker/{__version__}", "Accept": "*/*", "Connection": "close"}
 
-#: How much of the body is read: health pages are shorter, and of a longer answer so much is proof enough.
+#: How much of the body is read. Health pages are shorter, and of a longer response this much is enough.
 _BODY_BYTES = 64 * 1024
 
-#: What went wrong → words for people. The first that fits counts, so the special stands before the general.
+#: Exceptions in words for people. The first that fits counts, so special ones come before general ones.
 _DETAILS: tuple[tuple[type[Exception], str], ...] = (
     (ConnectionRefusedError, "connection refused"),
     (RemoteDisconnected, "connection closed without an answer"),
@@ -36,7 +36,7 @@ _DETAILS: tuple[tuple[type[Exception], str], ...] = (
 
 
 def check(server: Server, settings: HealthCheck) -> Check:
-    """Ask the server once. It has `settings.timeout_seconds` to connect, and to answer from the start on.
+    """Check the server once. It has `settings.timeout_seconds` to connect and to answer, taken together.
 
     Never raises: whatever goes wrong is the outcome.
     """
@@ -73,13 +73,14 @@ def _connect(server: Server, timeout_seconds: float) -> HTTPConnection:
         connection = _UnixConnection(server.url.removeprefix("unix:"), timeout_seconds)
     else:
         url = parse_url(server.url)
-        connection = HTTPConnection(url.host or "", url.port, timeout=timeout_seconds)
+        host = (url.host or "").strip("[]")  # an IPv6 address gets its brackets in Host again
+        connection = HTTPConnection(host, url.port, timeout=timeout_seconds)
     connection.connect()
     return connection
 
 
 class _UnixConnection(HTTPConnection):
-    """To a server on a unix socket; such servers have no name, so it asks for "localhost"."""
+    """A connection to a unix socket. Its Host is "localhost", as such servers have no name."""
 
     def __init__(self, path: str, timeout_seconds: float) -> None:
         super().__init__("localhost", timeout=timeout_seconds)
@@ -104,7 +105,10 @@ def _read_some(response: BaseHTTPResponse) -> None:
 
 @contextmanager
 def _deadline(sock: socket.socket, until: float) -> Iterator[None]:
-    """Hang up at that monotonic time, as TimeoutError: a socket's own timeout starts anew with each byte."""
+    """Close the connection at that monotonic time and raise TimeoutError.
+
+    A socket's own timeout would start anew with each byte that arrives.
+    """
     expired = False
 
     def hang_up() -> None:
@@ -113,7 +117,9 @@ def _deadline(sock: socket.socket, until: float) -> Iterator[None]:
         with suppress(OSError):
             sock.shutdown(socket.SHUT_RDWR)
 
-    timer = threading.Timer(max(0.0, until - time.monotonic()), hang_up)  # a greenlet, once patched
+    timer = threading.Timer(
+        max(0.0, until - time.monotonic()), hang_up
+    )  # a greenlet where gevent has patched
     timer.start()
     try:
         yield
@@ -124,7 +130,7 @@ def _deadline(sock: socket.socket, until: float) -> Iterator[None]:
 
 
 def words(error: Exception, timeout_seconds: float) -> str:
-    """Say in few words what went wrong; urllib3's exceptions wrap the one that tells."""
+    """Say in a few words what went wrong; urllib3's exceptions wrap the telling one."""
     cause: BaseException = error
     while isinstance(cause, HTTPError) and (inner := _inner(cause)):
         cause = inner
@@ -137,5 +143,5 @@ def words(error: Exception, timeout_seconds: float) -> str:
 
 
 def _inner(error: HTTPError) -> BaseException | None:
-    """Return what an exception of urllib3 wraps: some have it as their cause, others as an argument."""
+    """Return what an exception of urllib3 wraps, as its cause or as an argument; None if it wraps nothing."""
     return error.__cause__ or next((part for part in error.args if isinstance(part, BaseException)), None)

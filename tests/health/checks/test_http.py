@@ -150,6 +150,15 @@ def test_request_is_what_the_settings_say():
     }
 
 
+def test_an_ipv6_server_is_named_in_brackets_once():
+    """Most servers answer a malformed Host with 400, so it would be down for ever."""
+    listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    place = f"[::1]:{listener.getsockname()[1]}"
+    with scripted(answer("HTTP/1.1 200 OK\n\n"), listener) as running:
+        assert check(server(place), PATIENT).passed
+        assert f"\r\nHost: {place}\r\n".encode() in running.requests[0]
+
+
 def test_duration_is_measured():
     with scripted(silence) as running:
         result = check(running.server, HASTY)
