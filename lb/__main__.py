@@ -33,9 +33,13 @@ _DEMO_SERVERS = tuple(f"http://localhost:{port}" for port in range(5001, 5006))
 
 def _patch() -> None:
     """Make the standard library cooperative; before anything else of a role is imported."""
+    import gevent
     from gevent import monkey
 
     monkey.patch_all()
+    from lb.processes import log
+
+    log.push_with(gevent.spawn_later)
 
 
 class _InOrder(click.Group):

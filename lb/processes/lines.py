@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 
+from lb.processes import log
 from lb.processes.child import Child
 
 
@@ -45,7 +46,12 @@ class Lines:
         child.control = None
 
     def wait(self, seconds: float | None) -> None:
-        """Wait for the next thing to come in, for ever if `seconds` is None, and act on all that has."""
+        """Wait for the next thing to come in, for ever if `seconds` is None, and act on all that has.
+
+        It may come back earlier with nothing while a reader of the log stalls.
+        """
+        if log.push():
+            seconds = log.AGAIN_SECONDS if seconds is None else min(seconds, log.AGAIN_SECONDS)
         for key, _ in self._selector.select(seconds):
             key.data()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import json
 import logging
@@ -9,26 +10,58 @@ import os
 import stat
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeAlias
 
 from lb.proxy.line_file import STANDARD, STDERR, LineFile
 
 #: What one configuration calls each format.
 TEXT, JSON = "text", "json"
 
+#: What a reader did not take is offered again after this time; at the end of the process for so long.
+AGAIN_SECONDS, FAREWELL_SECONDS = 0.1, 0.5
+
+#: Has something called after so many seconds, and goes on at once.
+Later: TypeAlias = Callable[[float, Callable[[], None]], object]
+
+_log = logging.getLogger(__name__)
+
 _speaker = "lb"
 _format = TEXT
+_unwaiting: _Unwaiting | None = None
+_later: Later | None = None
 
 
 def configure(who: str, log_format: str = TEXT) -> None:
     """Log what `lb` says from level INFO, and what libraries say from WARNING, as `who`."""
-    global _speaker  # noqa: PLW0603 (logging is the process's too)
+    global _speaker, _unwaiting  # noqa: PLW0603 (logging is the process's too)
     _speaker = who
-    handler = logging.StreamHandler(_unwaiting_stderr())
+    _unwaiting = _unwaiting_stderr()
+    handler = logging.StreamHandler(_unwaiting)
     handler.setFormatter(_Lines(f"%(asctime)s lb[{who}] %(message)s", "%Y-%m-%d %H:%M:%S"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("lb").setLevel(logging.INFO)
     use(log_format)
+    atexit.register(finish)
+
+
+def push_with(later: Later) -> None:
+    """Have what a reader did not take offered again by callbacks; a process without calls `push` at times."""
+    global _later  # noqa: PLW0603
+    _later = later
+
+
+def push() -> bool:
+    """Offer a reader that stalled what it did not take; whether there still is some."""
+    return _unwaiting is not None and _unwaiting.push()
+
+
+def finish() -> None:
+    """Give a reader that stalled a moment for what it did not take: the process ends, or becomes another."""
+    deadline = time.monotonic() + FAREWELL_SECONDS
+    while push() and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def use(log_format: str) -> None:
@@ -41,8 +74,10 @@ def say(line: str, level: int = logging.INFO) -> None:
     """Write a line that is for people as it is; that nobody reads it any more must not end the traffic."""
     if _format == JSON:
         line = _as_json(logging.LogRecord("lb", level, "", 0, line.removeprefix("lb: "), None, None))
+    out = _unwaiting or sys.stderr
     with suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
+        out.write(f"{line}\n")
+        out.flush()
 
 
 def reopen() -> None:
@@ -76,18 +111,43 @@ def _as_json(record: logging.LogRecord) -> str:
 
 
 class _Unwaiting(io.TextIOBase):
-    """Standard error where that is a pipe, whose reader may stall: no process stands still for its words."""
+    """Standard error whose reader may stall: no process stands still for its words. Takes whole lines."""
 
     def __init__(self, file: LineFile) -> None:
         self._file = file
+        self._told_lost = 0
+        self._planned = False  # a callback that pushes
 
     def write(self, text: str) -> int:
         self._file.append(text.encode())
+        self._plan()
         return len(text)
+
+    def push(self) -> bool:
+        """Write what is held, as far as it is taken now; whether some still is."""
+        if not self._file.behind:
+            return False
+        self._file.push()
+        if not self._file.behind and self._file.lost > self._told_lost:
+            lost, self._told_lost = self._file.lost - self._told_lost, self._file.lost
+            _log.warning("log: lines lost: %d (%s)", lost, self._file.fault)
+        return self._file.behind
+
+    def _plan(self) -> None:
+        if self._file.behind and not self._planned and _later is not None:
+            self._planned = True
+            _later(AGAIN_SECONDS, self._push_again)
+
+    def _push_again(self) -> None:
+        self._planned = False
+        self.push()
+        self._plan()
 
 
 def _unwaiting_stderr() -> _Unwaiting | None:
+    """Return it if it is a pipe or a socket; whoever reads anything else does not stall."""
     with suppress(OSError):  # then it waits
-        if stat.S_ISFIFO(os.fstat(STANDARD[STDERR]).st_mode):
+        mode = os.fstat(STANDARD[STDERR]).st_mode
+        if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
             return _Unwaiting(LineFile(STDERR))
     return None
