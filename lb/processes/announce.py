@@ -1,8 +1,9 @@
-"""What people read on standard error when the balancer is ready, or cannot be."""
+"""What people read on standard error when the balancer is ready, or cannot be, and why a process ended."""
 
 from __future__ import annotations
 
 import shlex
+import signal
 
 from lb.config import Config
 from lb.processes.child import Child
@@ -33,6 +34,20 @@ def announce(crew: Crew) -> None:
 def where_it_says_why(child: Child, config: Config) -> str:
     """Say where to read why a child ended: the embedded store has a log of its own."""
     return f"see above, or {log_path(config.data_dir)}" if child.role.name == "store" else "see above"
+
+
+def how_it_ended(exit_code: int) -> str:
+    """Say in words how a process ended.
+
+    >>> how_it_ended(-9), how_it_ended(1)
+    ('killed by SIGKILL', 'exit status 1')
+    """
+    if exit_code >= 0:
+        return f"exit status {exit_code}"
+    try:
+        return f"killed by {signal.Signals(-exit_code).name}"
+    except ValueError:
+        return f"killed by signal {-exit_code}"
 
 
 def _count(number: int, noun: str) -> str:

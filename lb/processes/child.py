@@ -112,16 +112,25 @@ class Child:
             theirs.close()
             self.control = ours
 
-    def adopt(
-        self, pid: int, control: socket.socket | None, now: float, *, ready: bool, kill_at: float | None
+    def adopt(  # noqa: PLR0913 - what is known of a process
+        self,
+        pid: int,
+        control: socket.socket | None,
+        now: float,
+        *,
+        ready: bool,
+        kill_at: float | None = None,
+        retired: bool = False,
     ) -> None:
-        """Take over a process that lives already, `kill_at` if it has been retired."""
+        """Take over a living process: with `kill_at` it is to end, and another follows unless `retired`."""
         self._process = Adopted(pid)
         self.control, self.ready, self.kill_at = control, ready, kill_at
         if control is not None:
             control.settimeout(0)
         self._started = self._beat = now
-        self._retired = kill_at is not None
+        self._grace = 0.0 if kill_at is None else kill_at - now
+        self._retired = retired
+        self._stopped = self._again = kill_at is not None and not retired
 
     def hear(self, now: float) -> bool:
         """Take the signs of life that have come in; False once the child has closed its end."""
@@ -237,17 +246,3 @@ class Child:
         if not self.role.beats:
             return None
         return self._beat + (HUNG_SECONDS if self.ready else self._start_seconds)
-
-
-def how_it_ended(exit_code: int) -> str:
-    """Say in words how a process ended.
-
-    >>> how_it_ended(-9), how_it_ended(1)
-    ('killed by SIGKILL', 'exit status 1')
-    """
-    if exit_code >= 0:
-        return f"exit status {exit_code}"
-    try:
-        return f"killed by {signal.Signals(-exit_code).name}"
-    except ValueError:
-        return f"killed by signal {-exit_code}"

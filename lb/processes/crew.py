@@ -63,7 +63,7 @@ class Crew:
         return (*self.foundation, *errands, *self.workers, *self.retired, *self.helpers)
 
     @property
-    def stop_order(self) -> tuple[tuple[Child, ...], ...]:
+    def _stop_order(self) -> tuple[tuple[Child, ...], ...]:
         """Groups to stop one after the other: requests in flight finish while all they need still works."""
         return ((self.reconcile, self.rehearsal, *self.workers, *self.retired), self.helpers, self.foundation)
 
@@ -94,6 +94,21 @@ class Crew:
         if child.role.slot is not None:
             self._scoreboard.vacate(child.role.slot)
 
+    def stop_next(self, now: float) -> None:
+        """Stop the first group that still runs; the next one's turn comes when it has ended."""
+        for group in self._stop_order:
+            running = [child for child in group if child.running]
+            for child in running:
+                child.stop(now)
+            if running:
+                return
+
+    def hurry(self) -> None:
+        """End all at once but the foundation: the store writes its file."""
+        for group in self._stop_order[:-1]:
+            for child in group:
+                child.kill()
+
     def bequeath(self) -> Estate:
         """Return all that the supervisor who comes next needs to go on with this crew."""
         listed = [(child, False) for child in (*self.foundation, *self.workers, *self.helpers)]
@@ -105,9 +120,10 @@ class Crew:
             lock_fd=self._lock_fd,
             heirs=[Heir.of(child, retired=retired) for child, retired in heirs if child.running],
             scoreboard_fd=self._scoreboard_fd,
+            workers=len(self.workers),
         )
 
-    def adopt(self, heirs: list[Heir], now: float) -> None:
+    def adopt(self, heirs: list[Heir], workers: int, now: float) -> None:
         """Take over the living children of the supervisor before; there are as many workers as there were."""
         self.workers.clear()
         for heir in heirs:
@@ -117,6 +133,8 @@ class Crew:
             else:
                 child = next(child for child in self.children if child.role.name == heir.role)
             heir.become(child, now)
+        while len(self.workers) < workers:
+            self.hire()
 
     def close(self) -> None:
         """Give the sockets, the lock and the configuration back."""
@@ -191,7 +209,7 @@ def inherit(estate: Estate, now: float, *, demo: bool) -> Iterator[Crew]:
         os.close(board_fd)
         board_fd, heirs = None, [replace(heir, slot=None) for heir in heirs]
     crew = Crew(from_json(estate.config), client, admin, estate.lock_fd, scoreboard_fd=board_fd, demo=demo)
-    crew.adopt(heirs, now)
+    crew.adopt(heirs, estate.workers, now)
     try:
         yield crew
     finally:

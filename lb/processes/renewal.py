@@ -11,14 +11,15 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 
 from lb.config import Config, from_json, to_json
 from lb.errors import ConfigError
-from lb.processes.child import Child, Role, how_it_ended
+from lb.processes.announce import how_it_ended
+from lb.processes.child import Child, Role
 from lb.processes.crew import Crew
 
 _log = logging.getLogger(__name__)
 
 Start = Callable[[Child], None]
 
-#: A worker of the new configuration that has failed so often in a row is given up.
+#: A worker of the new configuration that has failed so often in a row is given up; so is what is run once.
 FAILED_STARTS = 3
 
 
@@ -110,11 +111,15 @@ _FIXED = {"port": "port", "redis": "redis", "dataDir": "data_dir"}
 
 
 def _run_once(child: Child, start: Start) -> Iterator[None]:
+    """Run to its own end; what somebody killed has not said anything, and is tried again."""
     while child.running:  # still at it for a renewal that this one replaces
         yield
-    start(child)
-    while child.exit_code is None:
-        yield
+    for _ in range(FAILED_STARTS):
+        start(child)
+        while child.exit_code is None:
+            yield
+        if child.exit_code >= 0:
+            return
 
 
 def _replace_workers(crew: Crew, start: Start) -> Generator[None, None, bool]:

@@ -16,8 +16,8 @@ from functools import partial
 from lb.config import Config, pin_file
 from lb.errors import LBError
 from lb.processes import log, renewal, sockets, upgrade
-from lb.processes.announce import announce, facts, where_it_says_why
-from lb.processes.child import Child, how_it_ended
+from lb.processes.announce import announce, facts, how_it_ended, where_it_says_why
+from lb.processes.child import Child
 from lb.processes.crew import Crew, inherit, muster
 from lb.processes.lines import Lines
 from lb.processes.notify import Notifier
@@ -121,7 +121,7 @@ class Supervisor:
         if not self._stopping:
             self._go_on(now)
         if self._stopping:  # perhaps only since just now
-            self._stop_next(now)
+            self._crew.stop_next(now)
 
     def _next_deadline(self) -> float | None:
         watched = (child for child in self._crew.children if child.running or not self._stopping)
@@ -246,15 +246,4 @@ class Supervisor:
         self._stopping = True
         self._crew.client.close()
         if quick:
-            for group in self._crew.stop_order[:-1]:
-                for child in group:
-                    child.kill()
-
-    def _stop_next(self, now: float) -> None:
-        """Stop the first group that still runs; the next one's turn comes when it has ended."""
-        for group in self._crew.stop_order:
-            running = [child for child in group if child.running]
-            for child in running:
-                child.stop(now)
-            if running:
-                return
+            self._crew.hurry()

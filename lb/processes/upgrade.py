@@ -46,7 +46,7 @@ class Heir:
     def become(self, child: Child, now: float) -> None:
         """Make `child` the one that this describes."""
         control = None if self.control_fd < 0 else socket.socket(fileno=self.control_fd)
-        child.adopt(self.pid, control, now, ready=self.ready, kill_at=self.kill_at)
+        child.adopt(self.pid, control, now, ready=self.ready, kill_at=self.kill_at, retired=self.retired)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,7 @@ class Estate:
     lock_fd: int | None
     heirs: list[Heir]
     scoreboard_fd: int | None = None
+    workers: int = 0  # how many there are to be: one that has just died is no heir
 
     @property
     def fds(self) -> list[int]:

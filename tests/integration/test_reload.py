@@ -11,14 +11,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.balancer import Balancer
-from tests.integration.load import Client, Load
+from tests.integration.load import Client, CutError, Load
 from tests.integration.raw import Connection, RawServer
 from tests.integration.servers import HttpServer, Request, response
 from tests.support import eventually
@@ -196,6 +196,25 @@ def test_a_reload_does_not_end_an_upgrade_that_is_under_way(balancer: Balancer) 
     eventually(lambda: balancer.pids("rehearse"), seconds=20)
     send(balancer, signal.SIGHUP)
     balancer.wait_log("upgrade: the new program takes over\n(.*\n)*.*reload: done", 30)
+
+
+def test_a_helper_that_takes_its_time_to_end_is_followed_by_another_over_an_upgrade(
+    balancer: Balancer,
+) -> None:
+    """The program that asked it to end is not the one that sees it end."""
+    (slow,) = balancer.pids("api")
+    os.kill(slow, signal.SIGSTOP)  # until it is killed
+    send(balancer, signal.SIGHUP)
+    balancer.wait_log("reload: done", 30)
+    send(balancer, signal.SIGUSR2)
+    balancer.wait_log("upgrade: the new program takes over\n(.*\n)*.*reload: done", 30)
+
+    def answers() -> bool:
+        with suppress(OSError, CutError), Client(balancer.admin_url) as client:
+            return client.ask().status == 200
+        return False
+
+    eventually(lambda: len(balancer.pids("api")) == 1 and answers(), seconds=20)
 
 
 def test_what_cannot_change_stays_and_that_is_said(balancer: Balancer, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 The play is a JSON object in the environment, role → list of words, one word per start (the last one stays):
 "live" becomes ready, beats and ends on SIGTERM; "mute" becomes ready and falls silent; "stubborn" lives and
-ignores SIGTERM; "done" ends with status 0; "fail" ends with status 3.
+ignores SIGTERM; "done" ends with status 0; "fail" ends with status 3; "die" is killed.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ def main() -> int:
     told = signal.SIG_IGN if word == "stubborn" else lambda *_: sys.exit((notes / f"{role}.ended").touch())
     signal.signal(signal.SIGTERM, told)
     (notes / f"{role} {os.getpid()}").touch()
+    if word == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
     if word in ENDS:
         return ENDS[word]
     os.write(control, b"R")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lb.config import load
-from lb.processes.announce import announce
+from lb.processes.announce import announce, how_it_ended
 from lb.processes.crew import muster
 
 
@@ -36,3 +36,11 @@ def test_an_address_of_its_own_and_no_servers(
     lines = said(capsys, tmp_path, LB_PORT="[::1]:0", LB_REDIS="redis://h").splitlines()
     assert lines[0].startswith("lb: listening on http://[::1]:PORT — ")
     assert lines[1:] == ["lb: the config names no servers: `lb-admin add URL` adds one to the pool"]
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "words"),
+    [(0, "exit status 0"), (3, "exit status 3"), (-9, "killed by SIGKILL"), (-40, "killed by signal 40")],
+)
+def test_how_it_ended_in_words(exit_code: int, words: str) -> None:
+    assert how_it_ended(exit_code) == words

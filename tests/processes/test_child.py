@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import select
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lb.processes import child as module
-from lb.processes.child import Child, Role, how_it_ended
+from lb.processes.child import Child, Role
 from tests.processes import actor
 from tests.support import eventually
 
@@ -156,9 +157,13 @@ def test_a_child_that_runs_once_is_only_started_again_if_it_never_ran(
     assert not once.due(200.0)
 
 
-@pytest.mark.parametrize(
-    ("exit_code", "words"),
-    [(0, "exit status 0"), (3, "exit status 3"), (-9, "killed by SIGKILL"), (-40, "killed by signal 40")],
-)
-def test_how_it_ended_in_words(exit_code: int, words: str) -> None:
-    assert how_it_ended(exit_code) == words
+@pytest.mark.parametrize("retired", [False, True])
+def test_who_was_asked_to_end_before_it_was_adopted_is_replaced_unless_retired(
+    child: Child, *, retired: bool
+) -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    child.adopt(process.pid, None, 100.0, ready=True, kill_at=105.0, retired=retired)
+    eventually(lambda: child.reap(101.0))
+    process.returncode = 0  # it was reaped behind its back
+    assert child.idle == retired
+    assert child.due(101.0) == (not retired)

@@ -144,6 +144,16 @@ def test_a_rehearsal_that_fails_is_the_end_of_an_upgrade(
     assert gone
 
 
+def test_what_somebody_killed_is_run_again(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else an upgrade would end half-way: the new program among workers of the old one."""
+    monkeypatch.setenv(actor.PLAY, '{"reconcile": ["die", "done"], "rehearse": ["die", "done"]}')
+    gone: list[bool] = []
+    play(crew, renewal.rehearse(crew, [], begin, lambda: gone.append(True)))
+    assert gone
+    reload(crew, lambda: settings(LB_STRATEGY="random"))
+    assert crew.config.strategy == "random"
+
+
 def test_what_cannot_change_is_kept_and_told(caplog: pytest.LogCaptureFixture) -> None:
     running = settings()
     config = renewal.with_fixed(settings(LB_PORT=":1", LB_REDIS="redis://other", LB_MAX_RETRIES="7"), running)

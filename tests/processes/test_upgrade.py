@@ -77,6 +77,23 @@ def test_children_live_on() -> None:
         process.returncode = -signal.SIGTERM  # it was reaped behind its back
 
 
+def test_there_are_as_many_workers_as_before_also_if_one_has_just_died() -> None:
+    config = load(None, {**ANYWHERE, "LB_WORKERS": "3"}, {})
+    with socket.create_server(("127.0.0.1", 0)) as client, socket.create_server(("127.0.0.1", 0)) as admin:
+        old = Crew(config, client, admin)
+        fds = {
+            name: os.dup(getattr(old.bequeath(), name)) for name in ("client_fd", "admin_fd", "scoreboard_fd")
+        }
+        estate = replace(old.bequeath(), **fds)
+        old.close()
+        with inherit(estate, 0.0, demo=False) as crew:
+            assert [(worker.running, worker.role.slot) for worker in crew.workers] == [
+                (False, 0),
+                (False, 1),
+                (False, 2),
+            ]
+
+
 def test_a_program_that_cannot_be_executed_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/no/such/program")
     with socket.create_server(("127.0.0.1", 0)) as client, socket.create_server(("127.0.0.1", 0)) as admin:
