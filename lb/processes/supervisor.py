@@ -199,6 +199,7 @@ class Supervisor:
     def _pass_on(self) -> None:
         """Become the new program; if that cannot be, go on as this one."""
         _log.info("upgrade: the new program takes over")
+        log.finish()
         try:
             upgrade.pass_on(self._crew.bequeath(), self._arguments, ALL)
         except OSError as error:
