@@ -31,12 +31,8 @@ _OF_SERVERS = (
     ("lb_clients_gone", "gone", "Clients that left before they had their answer."),
     ("lb_server_ejections", "ejections", "Times that a server was marked down because requests failed."),
 )
-_USUAL_CLASSES = (
-    "2xx",
-    "3xx",
-    "4xx",
-    "5xx",
-)  # shown from the beginning: an increase from nothing is not seen
+#: Shown from the beginning: an increase from nothing is not seen.
+_USUAL_CLASSES = ("2xx", "3xx", "4xx", "5xx")
 
 _STATES = ("eligible", "down", "drain", "maint")
 
@@ -128,12 +124,12 @@ def _requests(rows: Totals) -> Iterator[Metric]:
         yield family
 
 
-def _codes(counts: Counts) -> Mapping[str, float]:
-    codes = Counter[str](dict.fromkeys(_USUAL_CLASSES, 0))
+def _codes(counts: Counts) -> Counts:
+    codes: Counts = dict.fromkeys(_USUAL_CLASSES, 0)
     for cell, count in counts.items():
         code, is_class, _ = cell.partition("xx/")
         if is_class:
-            codes[f"{code}xx"] += count  # type: ignore[assignment]
+            codes[f"{code}xx"] = codes.get(f"{code}xx", 0) + count
     return codes
 
 

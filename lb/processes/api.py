@@ -5,6 +5,7 @@ Standard library and greenlets only mix when gevent has patched it first; the co
 
 from __future__ import annotations
 
+import itertools
 import signal
 import socket
 from contextlib import suppress
@@ -29,7 +30,7 @@ _CLIENT_SECONDS = 30.0  # without a byte from or to the client
 _STOP_SECONDS = 2.0  # for requests in flight
 _BACKLOG = 128
 _PUBLISH_SECONDS = 1.0
-_LOOK_EACH = 10  # of these
+_LOOK_EVERY = 10  # publications: reading what all hosts count costs the store more than being told of one
 
 
 class _Handler(WSGIHandler):
@@ -74,8 +75,7 @@ def _beat(server: WSGIServer, control: Control) -> None:
 
 
 def _count(counted: Counted) -> None:
-    """Publish what this host counts, and look at the others' now and then, so that there are rates."""
-    while True:
-        for act in (counted.fold_ended, *[counted.publish] * (_LOOK_EACH - 1)):
-            counted.attempt(act)
-            gevent.sleep(_PUBLISH_SECONDS)
+    """Publish what this host counts; now and then also read what all hosts do, for rates and to fold runs."""
+    for turn in itertools.count():
+        counted.attempt(counted.publish if turn % _LOOK_EVERY else counted.fold_ended)
+        gevent.sleep(_PUBLISH_SECONDS)
