@@ -28,7 +28,7 @@ PATIENCE_SECONDS = 10.0
 #: This much bridges a restart of a store that was given to `lb run`.
 GIVEN_PATIENCE_SECONDS = 3.0
 _RETRY_SECONDS = 0.1
-_QUIET_SECONDS = 1.0  # of waiting, before a reader of the log is told
+_QUIET_SECONDS = 2.0  # of waiting, before a reader of the log is told
 
 
 def run_embedded(data_dir: Path) -> None:
