@@ -28,7 +28,7 @@ class Counted:
         self._publisher = publisher
         self._clock = clock
         self._window = Window()
-        self._silent: dict[str, tuple[float, float]] = {}  # run → when it spoke, and when we heard
+        self._silent: dict[tuple[str, float], float] = {}  # run, and when it spoke last → since when we know
         self._last = Figures(whole=False)
         self._told = ""
         self._lock = Lock()
@@ -82,12 +82,10 @@ class Counted:
 
     def fold_ended(self) -> None:
         """Have runs folded that were silent all the while that this process could hear them; StoreError."""
-        now, before, runs = self._clock(), self._silent, self.look().runs
-        self._silent = {
-            name: before[name] if before.get(name, (0.0, 0.0))[0] == run.heard else (run.heard, now)
-            for name, run in runs.items()
-        }
-        ended = {name for name, (_, since) in self._silent.items() if now - since > ENDED_SECONDS}
+        runs, now = self.look().runs, self._clock()
+        spoke = [(name, run.heard) for name, run in runs.items()]
+        self._silent = {last: self._silent.get(last, now) for last in spoke}
+        ended = {name for (name, _), since in self._silent.items() if now - since > ENDED_SECONDS}
         hosts = {run.host for name, run in runs.items() if name not in ended}
         for name in ended:
             self._metrics.fold(name, host_lives=runs[name].host in hosts)
