@@ -1,4 +1,4 @@
-"""Checker: asks every server in its turn and tells the pool what it learns, while it leads the checkers."""
+"""Checker: checks every server in turn and reports to the pool, as long as it leads the health-checkers."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from lb.store.pool import BackendPool
 
 _log = logging.getLogger(__name__)
 
-#: As which all health-checkers appear in the events.
+#: What the events call all health-checkers.
 BY = "health-checker"
 
-#: The pool is looked at twice in an interval, and at least so often: a new server does not wait for long.
+#: The pool is read twice in each interval, and at least so often, so that a new server need not wait long.
 LOOKS, LOOK_SECONDS = 2, 1.0
 
-#: The lead lasts for so many intervals within these bounds, renewed with each look. When it has run out,
-#: whoever looks next takes it: within three intervals of the last sign of a leader that was killed or hangs.
+#: A lead lasts for so many intervals, within these bounds, and is renewed whenever the pool is read. Once it
+#: has run out, the next health-checker takes it: within three intervals after a leader was killed or froze.
 LEASE_INTERVALS = 2.4
 SHORTEST_LEASE_SECONDS, LONGEST_LEASE_SECONDS = 1.0, 10.0
 
-#: A server's checks are apart by the interval ± this share, so that not all servers are asked in one burst.
+#: The time between two checks of a server varies by this share, so that the checks do not come in bursts.
 JITTER = 0.1
-#: Checks start at steps of this share of the interval.
+#: Checks start in steps of this share of the interval.
 STEP = 0.05
 
 
 @dataclass(slots=True)
 class _Watch:
-    """What the checker remembers of one server; times are of the checker's clock."""
+    """What the checker remembers of one server."""
 
     health: Health  # as last seen in the store
-    due: float  # when the next check starts
-    streak: int = 0  # checks in a row that contradict it
+    due: float  # when the next check starts, by the checker's clock
+    streak: int = 0  # consecutive checks that contradict `health`
 
 
 class Checker:
-    """Checks the pool's servers: `tick` starts what is due, each check by itself: no server delays another.
+    """Checks the servers of the pool: `tick` starts what is due, each check on its own: none delays another.
 
-    Members and health are the store's; what is remembered here is forgotten with the lead.
+    Who is in the pool, and its health, is the store's to know; what is remembered here ends with the lead.
     """
 
     def __init__(  # noqa: PLR0913 - concurrency, clock and chance are passed in
@@ -80,11 +80,14 @@ class Checker:
 
     @property
     def term(self) -> int | None:
-        """The term of its lead; None while another leads, or may."""
+        """The term of its lead; None while another health-checker leads, or might."""
         return self._term if self._clock() < self._leads_until else None
 
     def tick(self) -> float:
-        """Start the checks that are due; return the seconds until the next tick. StoreError if it is away."""
+        """Start the checks that are due, and return the seconds until the next tick.
+
+        Raises StoreError if the store cannot be read.
+        """
         now = self._clock()
         if now >= self._look_due:
             self._look()
@@ -96,7 +99,7 @@ class Checker:
         return self._step_seconds
 
     def forget(self) -> None:
-        """Drop all streaks and the outcome of what is in flight: nothing may be built upon what was seen."""
+        """Forget all streaks, and ignore the outcome of the checks in flight: they are no longer valid."""
         self._servers, self._watches = {}, {}
 
     def resign(self) -> None:
@@ -105,7 +108,7 @@ class Checker:
         self._pool.resign(self._name)
 
     def _look(self) -> None:
-        """Learn who is in the pool, if this checker leads."""
+        """Read who is in the pool, if this checker leads."""
         term = self._lead()
         if term is None or term != self._term:
             self.forget()
@@ -135,12 +138,12 @@ class Checker:
     def _run(self, server: Server, watch: _Watch) -> None:
         try:
             check = self._check(server, self._settings)
-            # Meanwhile the server may have left the pool, or another checker taken the lead: the store would
-            # refuse what is sent with an old term, this only saves the way.
+            # Meanwhile the server may have left the pool, or another checker may lead. The store refuses
+            # reports with an old term anyway; this only saves sending them.
             if self._watches.get(server.id) is watch and self._clock() < self._leads_until:
                 self._report(self._servers[server.id], watch, check)
         except StoreError as error:
-            _log.debug("the check of %s is lost: %s", server.id, error)  # the next tick will say so
+            _log.debug("the check of %s is lost: %s", server.id, error)  # the next tick reports the reason
         finally:
             self._in_flight.discard(server.id)
 
@@ -153,8 +156,8 @@ class Checker:
             _log.warning("server %s is removed: no answer for %g s", server.id, self._threshold)
 
     def _judge(self, server: Server, watch: _Watch, check: Check) -> None:
-        """Flip the server's health if enough checks in a row say so."""
-        if server.health is not watch.health:  # failures on real traffic did it, or another checker
+        """Change the server's health if enough consecutive checks say so."""
+        if server.health is not watch.health:  # changed by failures on real traffic, or by another checker
             watch.health, watch.streak = server.health, 0
         rise, fall = self._settings.rise, self._settings.fall
         health, watch.streak = observe(watch.health, watch.streak, check.passed, rise, fall)

@@ -1,4 +1,4 @@
-"""DeadWorkers: takes back what dead workers held. They do so for each other; this is for when all died."""
+"""DeadWorkers: takes back what dead workers held. Workers do so for each other; this is for when all died."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Callable
 from lb.model import WorkerId
 from lb.store.fleet import Fleet
 
-#: A worker not heard of for so long is dead.
+#: A worker without a heartbeat for so long is dead.
 SILENCE_SECONDS = 3.0
 LOOK_SECONDS = 1.0
 
 
 class DeadWorkers:
-    """Looks over the fleet now and then. Any checker may, leading or not: the store lets only one reap."""
+    """Watches the fleet. Every health-checker may do this, leading or not: the store lets only one reap."""
 
     def __init__(self, fleet: Fleet, by: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._fleet = fleet
@@ -24,9 +24,10 @@ class DeadWorkers:
         self._heartbeats: dict[WorkerId, float] = {}
 
     def reap(self) -> None:
-        """Once a second, reap the workers whose heartbeat stands still, if the store finds it old enough.
+        """Once a second, ask the store to reap the workers whose heartbeat has not changed since last time.
 
-        Only the store knows how old: its clock wrote the heartbeat, and ours may go wrong.
+        The store does so only if the heartbeat is old enough by its own clock, which also wrote it; our clock
+        may be wrong.
         """
         now = self._clock()
         if now < self._look_due:

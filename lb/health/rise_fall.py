@@ -1,4 +1,4 @@
-"""When checks change a server's health: pure, so that every sequence of answers can be tested."""
+"""When checks change a server's health. PURE, so that every sequence of outcomes can be tested."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from lb.model import Health
 
 
 def observe(health: Health, streak: int, passed: bool, rise: int, fall: int) -> tuple[Health, int]:  # noqa: FBT001
-    """Return health and streak after one more check.
+    """Return a server's health and streak after one more check.
 
-    The streak counts checks in a row that contradict the health. `fall` failed ones take a server down,
-    `rise` passed ones bring it up; a single check that agrees with the health starts the count anew.
+    The streak is the number of consecutive checks that contradict the health. `fall` failed ones take a
+    server down, `rise` passed ones bring it up. A single check that agrees resets it to zero.
     """
     if passed == (health is Health.UP):
         return health, 0

@@ -1,7 +1,7 @@
 """The balancer for servers that run WSGI applications: `gunicorn -k gevent -w 4 lb.wsgi:application`.
 
 The configuration is read here, as `lb worker` reads it: from the file that LB_CONFIG names or config.json,
-and from LB_* in the environment. What is wrong with it ends the import, so no server starts with it.
+and from LB_* in the environment. An error in it makes the import fail, so that no server starts with it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Answers as WSGI has them: a status line and headers for `start_response`, and a body to iterate over."""
+"""Answers in WSGI's form: a status line and headers for `start_response`, and a body to iterate over."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType] |
 StartResponse = Callable[[str, Headers], object]
 
 
-@lru_cache(maxsize=1024)  # servers repeat themselves, within a second that their Date shows
+@lru_cache(maxsize=1024)  # servers send the same head again, until their Date moves on
 def head_of(forward: bytes) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """Return the status line and the fields of a response's head, which the parser found sound."""
+    """Return the status line and the fields of a response's head, which the parser has accepted."""
     first, *lines = forward.decode("latin-1").split("\r\n")
     _, status, *reason = first.split(" ", 2)
     phrase = reason[0].strip() if reason else ""
@@ -38,13 +38,13 @@ def _phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
     except ValueError:
-        return "Unknown"  # PEP 3333 asks for one
+        return "Unknown"  # PEP 3333 requires a phrase
 
 
 def own_answer(
     error: LBError, start_response: StartResponse, *, method: str, retry_after_seconds: int, request_id: str
 ) -> list[bytes]:
-    """Answer for the balancer itself."""
+    """Start the balancer's own answer to an error, and return its body."""
     status = f"{error.status} {HTTPStatus(error.status).phrase}"
     body = f"{status}: {reason_of(error)}\n".encode()
     headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
@@ -57,10 +57,10 @@ def own_answer(
 
 
 class Pieces:
-    """The body of a response, as it comes. Its end, or `close`, gives the lease back."""
+    """The body of a response, piece by piece as it arrives. Its end, or `close`, releases the lease."""
 
     def __init__(self, answer: Answer, leases: Leases, meters: Meters, *, arrived: float) -> None:
-        """`arrived` is when the request did, in monotonic seconds."""
+        """`arrived` is when the request arrived, in monotonic seconds."""
         self._answer: Answer | None = answer
         self._leases = leases
         self._meters = meters
@@ -81,7 +81,7 @@ class Pieces:
             answer.lease.succeeded, answer.lease.failed = False, True
             self._meters.cut(answer.lease.server)
             self._leases.release(answer.lease)
-            # Only an exception keeps the server from ending the response as if it were whole.
+            # Only an exception keeps the WSGI server from ending the response as if it were complete.
             raise CutError(f"the response broke off: {error!r}") from error
         if not piece or answer.response.length_remaining == 0:
             self._end(answer)
@@ -90,14 +90,14 @@ class Pieces:
         return piece
 
     def _end(self, answer: Answer) -> None:
-        """Be done with it; before its last bytes are sent, if it is known that they are the last."""
+        """Finish: before the last bytes are passed on, if they are known to be the last."""
         self._answer = None
         answer.part()
         self._meters.answered(answer.lease.server, answer.head.status, monotonic() - self._arrived)
         self._leases.release(answer.lease)
 
     def close(self) -> None:
-        """End it: the server calls this in any case, and before the end when the client has left."""
+        """Stop. The WSGI server always calls this; if the end was not reached, the client has left."""
         answer, self._answer = self._answer, None
         if answer is not None:
             answer.drop()

@@ -1,4 +1,4 @@
-"""One attempt at one server through urllib3: send the request, await the answer's head."""
+"""An attempt at a server through urllib3: sends the request and waits for the head of the answer."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from lb.wsgi.connections import Connections, ServerConnection
 
 @dataclass(slots=True)
 class Answer:
-    """A response whose head has arrived, and what its body comes from."""
+    """A response whose head has arrived, and where its body will come from."""
 
     lease: Lease
     head: ResponseHead
     server: Connections
     connection: ServerConnection
     response: HTTPResponse
-    socket: socket.socket  # the connection lets go of it if it ends with this response
-    sent: bool  # the whole request has gone out
-    body: bytes | None = None  # if it is short: the whole of it
+    socket: socket.socket  # the connection itself drops it if it ends with this response
+    sent: bool  # whether the request was sent completely
+    body: bytes | None = None  # the whole body, if it is short
 
     def wait_up_to(self, seconds: float) -> None:
-        """Bound the silence within its body."""
+        """Limit the silence within its body."""
         if seconds != self.connection.timeout:
             self.socket.settimeout(seconds)
 
     def drop(self) -> None:
-        """Take no more of it."""
+        """Abandon the response, and close its connection."""
         self.response.close()
         self.connection.close()
 
     def part(self) -> None:
-        """Keep the connection, as the body was read to its end, unless that cannot be."""
+        """Finish a response whose body was read to its end; keep its connection if that can be reused."""
         self.response.close()
         if self.sent and self.connection.sock is not None:
             self.server.keep(self.connection)
@@ -53,11 +53,11 @@ class Answer:
 
 
 class _DeadConnectionError(ServerError):
-    """A kept connection ended before a byte of the answer: the server had closed it, most likely."""
+    """A kept connection ended before the first byte of the answer: most likely it was closed while idle."""
 
 
 class Attempts:
-    """Asks servers; turns what can go wrong with one into a ServerError."""
+    """Makes attempts, and turns whatever goes wrong with a server into a ServerError."""
 
     def __init__(
         self, leases: Leases, servers: Servers[Connections], failure_statuses: frozenset[int]
@@ -67,7 +67,7 @@ class Attempts:
         self._failure_statuses = failure_statuses
 
     def attempt(self, _client: object, call: Call, lease: Lease) -> Answer | ServerError:
-        """Ask the leased server. The lease is the answer's from then on, or is released with the failure."""
+        """Ask the leased server. The lease passes to the answer, or is released together with the failure."""
         try:
             answer = self._ask(call, lease)
         except ServerError as error:
@@ -97,7 +97,7 @@ class Attempts:
     def _exchange(
         self, call: Call, lease: Lease, server: Connections, connection: ServerConnection
     ) -> Answer:
-        """Send the request, read the answer's head, and its body if that is short."""
+        """Send the request and read the answer's head, and its body too if that is short."""
         reused, connection.reused = connection.reused, True
         connection.heard = False
         try:
@@ -121,7 +121,7 @@ class Attempts:
 
     @staticmethod
     def _send(call: Call, server: Connections, connection: ServerConnection) -> bool:
-        """Send the request; False if the server took only a part, and then may have answered already."""
+        """Send the request; False if the server took only part of it, as it may have answered already."""
         try:
             connection.request(
                 call.method.decode("ascii"),
@@ -137,7 +137,7 @@ class Attempts:
 
 
 def _short_body(call: Call, answer: Answer) -> bytes | None:
-    """Read a body that fits into one piece: until then nothing is sent, so that a failure is still one."""
+    """Read a body that fits into one piece. As nothing has been passed on yet, its failure can be retried."""
     head = answer.head
     if not head.has_body(call.method):
         return b""

@@ -1,4 +1,4 @@
-"""A request's body as a WSGI server hands it on: in pieces, never whole in memory."""
+"""A request's body as a WSGI server provides it: read in pieces, never held in memory as a whole."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ PIECE_BYTES = 65536
 
 
 class Input(Protocol):
-    """What `wsgi.input` can do, as far as it matters here."""
+    """The part of `wsgi.input` that is used here."""
 
     def read(self, size: int, /) -> bytes:
-        """Return up to so many bytes; none at the end."""
+        """Return up to `size` bytes; none at the end."""
 
 
 class Body:
-    """One request's body, over all attempts. What was read is kept for a retry, up to `keep_bytes`.
+    """The body of a request, for all of its attempts. Up to `keep_bytes` of it are kept for a retry.
 
-    `length` is None if the server ends the stream where the body ends, as with chunked ones.
+    `length` is None if the WSGI server ends the stream where the body ends, as it does with a chunked one.
     """
 
     def __init__(self, source: Input, length: int | None, *, keep_bytes: int, max_bytes: int) -> None:
@@ -35,11 +35,11 @@ class Body:
 
     @property
     def kept(self) -> bool:
-        """Whether everything read so far can be sent again."""
+        """Whether everything that was read so far can be sent again."""
         return self._kept is not None
 
     def pieces(self) -> Iterator[bytes]:
-        """Give the body from its start: what was kept, then what still comes; ClientError if that ends."""
+        """Yield the body from its start: what was kept, then the rest; ClientError if that breaks off."""
         yield from list(self._kept or ())
         while piece := self._next():
             yield piece

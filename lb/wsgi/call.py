@@ -1,4 +1,4 @@
-"""One request of a WSGI server, in the form in which it is sent to the servers."""
+"""A request from a WSGI server, in the form in which it is sent to the servers."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from lb.wsgi.environ import Environ, head_of
 
 _Pair = tuple[str, bytes | str]
 
-#: What urllib3 adds to requests that lack it, unless it is told not to.
+#: Headers that urllib3 would add to requests that lack them.
 _NOT_TO_ADD: tuple[_Pair, ...] = (("Accept-Encoding", SKIP_HEADER), ("User-Agent", SKIP_HEADER))
 
 
 @dataclass(slots=True)
 class Call:
-    """What is asked, by whom, with what body."""
+    """A request, its fields as they are sent, and its body."""
 
     request: Request
     fields: tuple[_Pair, ...]
     body: Body | None
-    request_id: str  # empty: it gets none
+    request_id: str  # empty if it gets none
 
     @property
     def method(self) -> bytes:
@@ -44,7 +44,7 @@ class Call:
         return self.body is None or self.body.kept
 
     def headers(self, host: str) -> Headers:
-        """Return its fields as urllib3 takes them; `host` is for a request that names none."""
+        """Return its fields as urllib3 takes them; `host` is the Host of a request that has none."""
         own: tuple[_Pair, ...] = ()
         if self.request_id:
             own = (("X-Request-Id", self.request_id.encode("latin-1")),)
@@ -54,7 +54,7 @@ class Call:
 
 
 class Headers(Mapping[str, Any]):
-    """Fields in order, with repetitions. Values are bytes: no text of a client means anything to urllib3."""
+    """Fields in order, with repetitions. Values are bytes, so no client can name urllib3's SKIP_HEADER."""
 
     def __init__(self, pairs: tuple[_Pair, ...]) -> None:
         self._pairs = pairs
@@ -69,7 +69,7 @@ class Headers(Mapping[str, Any]):
         return dict(self._pairs)[name]
 
     def items(self) -> ItemsView[str, Any]:
-        """Return all pairs, where a dictionary would have one for each name."""
+        """Return all pairs, also those of one name, of which a dictionary would have one."""
         return self._pairs  # type: ignore[return-value]
 
 
@@ -84,7 +84,7 @@ class Calls:
         self._client = lru_cache(maxsize=1024)(lambda address: _client(config, address))
 
     def read(self, environ: Environ) -> Call:
-        """Read a request by the data plane's rules; ClientError if it is not sound or not for WSGI."""
+        """Read a request by the data plane's rules; ClientError if it is malformed or impossible in WSGI."""
         head = head_of(environ)
         limits = self._limits
         if head.find(b"\r\n") > limits.request_line_bytes:
@@ -119,9 +119,9 @@ class Calls:
         )
 
 
-@lru_cache(maxsize=1024)  # clients repeat themselves
+@lru_cache(maxsize=1024)  # clients send the same lines again
 def _pairs(lines: bytes) -> tuple[_Pair, ...]:
-    """Split lines, each with the CR LF before it, into what urllib3 is to send."""
+    """Split lines, each preceded by CR LF, into the fields that urllib3 is to send."""
     pairs: list[_Pair] = []
     for line in lines.split(b"\r\n")[1:]:
         name, _, value = line.partition(b":")
@@ -135,9 +135,9 @@ def _value(line: bytes) -> str:
 
 
 def _client(config: Config, address: str) -> tuple[bytes, bool]:
-    """Return the address to tell servers, empty for one by a unix socket, and whether it is trusted."""
+    """Return a client's address, empty for one on a unix socket, and whether it is a trusted proxy."""
     try:
         ip_address(address)
-    except ValueError:  # servers write what they like for a unix socket
+    except ValueError:  # for a unix socket, each WSGI server writes something else
         address = ""
     return address.encode(), trusts(config.trusted_proxies, address)

@@ -1,7 +1,8 @@
-"""Connections to the servers through urllib3, with heads read by the data plane's rules.
+"""Connections to the servers through urllib3, whose response heads are read by the data plane's rules.
 
-urllib3 and the standard library below it read responses for applications: they take what is nearly HTTP, fold
-lines, and keep what belongs to one connection. A proxy must not, so their reading of the head is replaced.
+urllib3, and the standard library below it, read responses on behalf of applications: they accept what is
+almost HTTP, join folded lines, and keep hop-by-hop headers. A proxy must not do so, so the way in which they
+read the head is replaced.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from lb.model import ServerId
 from lb.proxy.connections import OUR_OWN, url_of
 from lb.proxy.http1 import HeadParser, ResponseHead
 
-#: Interim responses (100, 103, …) to one request: a server that sends more is not going to answer.
+#: Interim responses (100, 103, …) to one request: a server that sends more will hardly ever answer.
 _MOST_INTERIM = 32
 
-# In one look, without a turn of the hub, which gevent's own would take.
+# The system's own: gevent's would wait for a turn of the hub.
 _poll = monkey.get_original("select", "poll")
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
-    """Limits on the connections to a server; bytes and seconds."""
+    """Limits of the connections to a server, in seconds, bytes, and connections kept idle."""
 
     connect_seconds: float
     response_head_seconds: float
@@ -42,7 +43,7 @@ class ConnectionSettings:
 
 
 class ServerConnection(HTTPConnection):
-    """One connection; its timeout is that of connecting, then that of the response's head."""
+    """A connection. Its timeout is at first that for connecting, then that for a response's head."""
 
     def __init__(self, server: ServerId, heads: HeadParser, settings: ConnectionSettings) -> None:
         self._path = server.removeprefix("unix:") if server.startswith("unix:") else ""
@@ -52,12 +53,12 @@ class ServerConnection(HTTPConnection):
         self._head_bytes = settings.head_bytes
         self.head: ResponseHead | None = None  # of the last response
         self.reused = False
-        self.heard = False  # whether a byte of the response has come
+        self.heard = False  # whether a byte of the current response has arrived
         self.idle_since = 0.0
         self.response_class = self._response  # type: ignore[assignment]
 
     def quiet(self) -> bool:
-        """Whether the server has neither ended this connection nor said anything out of turn."""
+        """Whether the server has neither closed this idle connection nor sent anything on it."""
         if self.sock is None:
             return False
         poll = _poll()
@@ -81,7 +82,7 @@ class ServerConnection(HTTPConnection):
         return _Response(self, sock, method)
 
     def read_head(self, stream: Any) -> ResponseHead:
-        """Read heads from a buffered stream until the final one; ServerError if it is not sound."""
+        """Read heads from a buffered stream up to the final one; ServerError if one is malformed."""
         for _ in range(_MOST_INTERIM + 1):
             head = self._heads.response(self._read_head(stream))
             if head.status == 101:
@@ -112,7 +113,7 @@ class ServerConnection(HTTPConnection):
 
 
 class _Response(HTTPResponse):
-    """The standard library's response, but for how its head is read."""
+    """The standard library's response, except for the way in which its head is read."""
 
     def __init__(self, connection: ServerConnection, sock: socket.socket, method: str) -> None:
         super().__init__(sock, method=method)
@@ -120,7 +121,7 @@ class _Response(HTTPResponse):
         self._request_method = method.encode()
 
     def begin(self) -> None:
-        """Read the head. To the classes above and below only the body's framing is of interest."""
+        """Read the head. Only what frames the body is set: nothing else of it is used by urllib3's side."""
         head = self._connection.read_head(self.fp)
         self.code = self.status = head.status
         self.reason = ""
@@ -138,11 +139,11 @@ class _Response(HTTPResponse):
 
 
 class Connections:
-    """The connections of one process to one server, for all of its threads or greenlets."""
+    """The connections of a process to one server, shared by all of its threads or greenlets."""
 
     def __init__(self, server: ServerId, heads: HeadParser, settings: ConnectionSettings) -> None:
         self.server = server
-        #: Marks each response with where it came from.
+        #: The header that tells from which server a response came.
         self.signature = ("X-Forwarded-Server", url_of(server))
         self.host = "localhost" if server.startswith("unix:") else str(server)
         self._heads = heads
@@ -151,7 +152,7 @@ class Connections:
         self._idle: deque[ServerConnection] = deque()
 
     def take(self) -> ServerConnection | None:
-        """Return the kept connection that was used last and is still good, or None."""
+        """Return the most recently used kept connection that is still good; None if there is none."""
         with suppress(IndexError):  # there is none
             while True:
                 connection = self._idle.pop()
@@ -161,7 +162,7 @@ class Connections:
         return None
 
     def keep(self, connection: ServerConnection) -> None:
-        """Keep a connection for the next request, and let go the one that was not needed for longest."""
+        """Keep a connection for the next request; close the one unused for longest if it is one too many."""
         connection.idle_since = now = time.monotonic()
         self._idle.append(connection)
         with suppress(IndexError):  # another thread took it
@@ -188,7 +189,7 @@ class Connections:
         return kind(f"{self.server}: {getattr(cause, 'strerror', None) or cause}")
 
     def close(self) -> None:
-        """Close the connections that are kept; those in use go on."""
+        """Close the kept connections, and keep no more; those in use go on."""
         self._max_idle = 0
         with suppress(IndexError):
             while True:

@@ -1,6 +1,7 @@
-"""From a WSGI environ to the head of the request, which is then read by the data plane's own rules. PURE.
+"""Writes the head of a request from its WSGI environ, to be read by the data plane's own rules. PURE.
 
-PEP 3333 hands headers on in CGI's way: the case of their names, their order and their lines are lost.
+PEP 3333 passes headers on in the manner of CGI, so the case of their names, their order and their separate
+lines are lost.
 """
 
 from __future__ import annotations
@@ -13,22 +14,22 @@ from urllib.parse import quote
 
 from lb.errors import ClientError
 
-#: What keeps its meaning in a path when it is not quoted (RFC 3986 §3.3).
+#: Characters that may stand unquoted in a path (RFC 3986 §3.3).
 _IN_PATHS = "/:@!$&'()*+,;=-._~"
-#: All that can be seen in ASCII: a target that the client has quoted is not quoted again.
+#: All visible ASCII characters: a target that the client has quoted is not quoted again.
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 
-#: Where servers that keep it have the target as it came: gunicorn and some others; the rest.
+#: Where WSGI servers keep the target as the client sent it, if they do: gunicorn and a few; others.
 _RAW = ("RAW_URI", "REQUEST_URI")
 
-#: These have names of their own in an environ; with "HTTP_" they come from names spelt with "_".
+#: In an environ these have other names. With "HTTP_" they come from header names spelt with "_".
 _NOT_FIELDS = frozenset({"HTTP_CONTENT_LENGTH", "HTTP_CONTENT_TYPE"})
 
 Environ = Mapping[str, Any]
 
 
 def head_of(environ: Environ) -> bytes:
-    """Write the request's head with its empty line; ClientError if it cannot have been one."""
+    """Return the request's head, including its empty line; ClientError if it cannot have been one."""
     lines = [f"{environ['REQUEST_METHOD']} {target_of(environ)} HTTP/1.{minor_of(environ)}"]
     for key, value in environ.items():
         if key.startswith("HTTP_") and key not in _NOT_FIELDS:
@@ -47,12 +48,12 @@ def head_of(environ: Environ) -> bytes:
 
 
 def minor_of(environ: Environ) -> int:
-    """Return the version's second number; what is newer than HTTP/1.1 can do what that can."""
+    """Return the minor version; whatever is newer than HTTP/1.1 is taken for that."""
     return 0 if environ.get("SERVER_PROTOCOL") == "HTTP/1.0" else 1
 
 
 def target_of(environ: Environ) -> str:
-    """Return the target as the client sent it, or if the server does not tell, one that means the same."""
+    """Return the target as the client sent it, or an equivalent one if the WSGI server does not keep it."""
     for name in _RAW:
         if raw := environ.get(name):
             return raw if raw.isascii() else quote(raw, safe=_PRINTABLE, encoding="latin-1", errors="replace")
@@ -73,7 +74,7 @@ _WORD_START = re.compile(r"(?:^|-)[a-z]")
 
 @lru_cache(maxsize=1024)
 def _name(key: str) -> str:
-    """Spell a field's name in the usual way.
+    """Return a field's name in its usual spelling.
 
     >>> _name("HTTP_X_REQUEST_ID")
     'X-Request-Id'

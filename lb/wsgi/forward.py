@@ -1,4 +1,4 @@
-"""The way of a request through a WSGI process: read it, choose an answer, hand that on."""
+"""The way of a request through a WSGI process: read it, get an answer, pass that on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lb.wsgi.environ import Environ
 
 
 class Forwarder(Chooser[object, Call, Answer]):
-    """Forwards the requests of one process."""
+    """Forwards the requests of a process."""
 
     def __init__(self, config: Config, leases: Leases, servers: Servers[Connections], meters: Meters) -> None:
         retry_on = frozenset(config.retry_on)
@@ -76,7 +76,7 @@ class Forwarder(Chooser[object, Call, Answer]):
 
 
 def join(config: Config) -> Forwarder:
-    """Make this process a member of the fleet, which forwards."""
+    """Make this process a member of the fleet, and return its forwarder."""
     heads = HeadParser(config.limits.header_count, header_settings(config))
     settings = ConnectionSettings(
         connect_seconds=config.timeouts.connect_seconds,

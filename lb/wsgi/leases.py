@@ -1,6 +1,6 @@
-"""The lease line and the meters of a process, for requests in their hub and for those in other threads.
+"""Makes the lease line and the meters of a process usable from all of its threads.
 
-Both belong to one hub. A greenlet of that hub uses them directly; a thread hands in what it wants done.
+Both belong to one hub. A greenlet of that hub uses them directly; another thread passes its calls to the hub.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from lb.proxy.exchange import Meters, Unmetered
 from lb.store.lease import Lease
 from lb.store.lease_line import LeaseLine
 
-# The threads of the system, also where gevent has put greenlets in their place.
+# The system's threads, even where gevent has put greenlets in their place.
 _thread_id = monkey.get_original("_thread", "get_ident")
 _make_lock = monkey.get_original("_thread", "allocate_lock")
 
 
 class Leases:
-    """Leases for all requests of a process. Made in the hub that the line belongs to."""
+    """Leases for all requests of a process. To be made in the hub that the line belongs to."""
 
     def __init__(self, line: LeaseLine) -> None:
         hub = get_hub()
@@ -33,7 +33,7 @@ class Leases:
         self._hand_in = hub.loop.run_callback_threadsafe
 
     def lease(self, excluded: Collection[ServerId] = ()) -> Lease | None:
-        """Pick a server, none of `excluded`, and count the request; None if no server is eligible."""
+        """Pick a server that is not excluded, and count the request; None if no server is eligible."""
         if _thread_id() == self._thread:
             return self._line.lease(excluded)
         wish = _Wish(excluded)
@@ -49,7 +49,7 @@ class Leases:
             self._hand_in(self._line.release, lease)
 
     def _begin(self, wish: _Wish) -> None:
-        """Start a greenlet that waits for the lease as a request in the hub does; called in the hub."""
+        """Start a greenlet that waits for the lease like a request in the hub. Called in the hub."""
         greenlet(partial(self._grant, wish), self._hub).switch()
 
     def _grant(self, wish: _Wish) -> None:
@@ -60,9 +60,9 @@ class Leases:
 
 
 class HandedIn(Unmetered):
-    """Meters for the requests of all threads. Made in the hub of the real ones, which have one writer.
+    """Meters for the requests of all threads. To be made in the hub of the real meters, their only writer.
 
-    It knows nothing of clients' connections: those are the WSGI server's.
+    They do not count the connections of clients, which are the WSGI server's.
     """
 
     def __init__(self, meters: Meters) -> None:
@@ -83,7 +83,7 @@ class HandedIn(Unmetered):
         self._count(self._meters.cut, server)
 
     def client_gone(self, server: ServerId) -> None:
-        """Count a client that left."""
+        """Count a client that left before the end of its response."""
         self._count(self._meters.client_gone, server)
 
     def _count(self, count: Callable[..., None], *what: object) -> None:

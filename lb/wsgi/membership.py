@@ -1,4 +1,4 @@
-"""A process of a WSGI server as a member of the fleet: in the hub that it has, or in a thread with one."""
+"""Makes a process of a WSGI server a member of the fleet, in its own hub or in a thread that has one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lb.wsgi.leases import HandedIn, Leases
 
 _log = logging.getLogger(__name__)
 
-#: How long the end of the process waits for the store to hear of it.
+#: How long the process, when it ends, waits for the store to be told.
 _LEAVE_SECONDS = 5.0
 
 _P = ParamSpec("_P")
@@ -34,7 +34,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What requests use of the member that their process is."""
+    """The parts of a member that the requests of its process use."""
 
     leases: Leases
     meters: HandedIn
@@ -44,8 +44,8 @@ def join(config: Config, keep_only: Callable[[Collection[ServerId]], None]) -> P
     """Join the fleet until this process ends.
 
     Where sockets are gevent's, as in gunicorn's gevent workers, the member lives in the hub of the caller.
-    Elsewhere it would stand still while requests wait, so it gets a thread with a hub of its own.
-    Without a store it begins degraded.
+    Elsewhere requests would block that hub while they wait, so the member gets a thread with its own hub. If
+    the store is away, it begins degraded.
     """
     if monkey.is_module_patched("socket"):
         membership = _Membership(config, keep_only, cooperatively)
@@ -67,19 +67,19 @@ class _Membership:
         self._config = config
         self._waiting = waiting
         self._pid = os.getpid()
-        self._unreconciled = bool(config.servers)  # what names no servers has no say in who is in the pool
+        self._unreconciled = bool(config.servers)  # a config without servers has no say in the pool
         self._member = Member(config, keep_only, waiting)
         self._beating: gevent.Greenlet[[], None] | None = None
         self.place = Place(Leases(self._member.line), HandedIn(self._member.meters))
 
     def begin(self) -> None:
-        """Join; waits for the store, if at all, no longer than its connections do."""
+        """Join, and wait for the store no longer than its connections' timeout."""
         self._reconcile()
         self._member.join(may_degrade=True)
         self._beating = gevent.spawn(self._beat)
 
     def end(self) -> None:
-        """Leave, if this is the process that joined: one that was forked later inherits its end, too."""
+        """Leave, if this is the process that joined: one forked from it inherits its exit handlers."""
         if self._beating is not None and os.getpid() == self._pid:
             self._beating.kill()
             self._member.leave()
@@ -91,7 +91,7 @@ class _Membership:
             gevent.sleep(BEAT_SECONDS)
 
     def _reconcile(self) -> None:
-        """Put the servers of the config into the pool, as every worker that runs on its own; once."""
+        """Add the servers of the config to the pool, once, as every worker without a supervisor does."""
         if not self._unreconciled:
             return
         try:
@@ -120,7 +120,7 @@ class _Thread:
         self._thread.start()
 
     def place(self) -> Place:
-        """Wait until it has joined; raises what kept it from that."""
+        """Wait until it has joined; raises whatever has prevented that."""
         self._begun.wait()
         if self._place is None:
             raise self._failure or RuntimeError("the thread of the lease line has ended")
@@ -133,8 +133,8 @@ class _Thread:
             self._thread.join(_LEAVE_SECONDS)
 
     def _run(self) -> None:
-        self._hub, self._ending = gevent.get_hub(), Event()
         try:
+            self._hub, self._ending = gevent.get_hub(), Event()
             membership = _Membership(self._config, self._keep_only, _elsewhere)
             membership.begin()
             self._place = membership.place
@@ -148,6 +148,6 @@ class _Thread:
 
 
 def _elsewhere(call: Callable[_P, _T], /, *arguments: _P.args, **named: _P.kwargs) -> _T:
-    """Make a call that waits in another thread, while this one's hub goes on."""
+    """Make a blocking call in another thread, so that this one's hub goes on."""
     result: _T = gevent.get_hub().threadpool.apply(call, arguments, named)
     return result

@@ -1,4 +1,4 @@
-"""The types of health check: one module each, and one line here."""
+"""The types of health check: one module for each, and one line here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lb.config import HealthCheck
 from lb.health.checks import http
 from lb.model import Check, Server
 
-#: A check asks one server once, and returns what came of it within the settings' timeout; it never raises.
+#: A check asks a server once and returns the outcome, within the timeout of the settings. It never raises.
 CheckType = Callable[[Server, HealthCheck], Check]
 
 CHECKS: Mapping[str, CheckType] = {
