@@ -60,8 +60,8 @@ class Client:
     def _spoke(self) -> None:
         """Notice that the client left while its request is served, and end that; called in the hub.
 
-        The next requests may come meanwhile. They are taken in, up to a bound, so that its leaving is noticed
-        behind them too.
+        Its next requests may come meanwhile. They are read, up to a bound, because only behind them can its
+        leaving be seen.
         """
         stream = self.stream
         if len(stream.buffer) >= RECEIVE_BYTES:
@@ -83,8 +83,8 @@ class Client:
     def _announced_its_end(self) -> bool:
         """Whether the request at hand is the client's last by its own words.
 
-        Who says so and then ends its side waits for the answer (`nc -N`); of others the end means that they
-        are gone. Both look the same in TCP (RFC 9112 §9.6), and servers must not work for those who left.
+        A client that said so and then ends its side still waits for the answer (`nc -N`); any other that ends
+        its side is gone. TCP shows both alike (RFC 9112 §9.6), and servers must not work for those who left.
         """
         return self.request is not None and not self.request.keep_alive
 

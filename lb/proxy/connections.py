@@ -67,8 +67,8 @@ class ServerConnections:
     def connect(self, tell: Callable[[Stream], object] = bool) -> Stream:
         """Make a new connection, trying each address; if none works, ServerConnectError or ExhaustedError.
 
-        All of it takes no longer than one time-out: each address gets an equal share of what is left. `tell`
-        is told what is being connected before each wait; who closes that ends the wait.
+        All addresses together take no longer than one time-out: each gets an equal share of what is left of
+        it. `tell` is called with each stream before its connection is waited for; closing it ends the wait.
         """
         failure: LBError | None = None
         deadline = time.monotonic() + self._connect_seconds

@@ -15,7 +15,7 @@ HOP_BY_HOP = frozenset(
     b"connection http2-settings keep-alive proxy-connection te transfer-encoding upgrade".split()
 )
 
-#: Matched because they mean something to us, and passed on nevertheless; all others that match are not.
+#: Fields that mean something to us and are passed on as they came; all others that do are not.
 _KEPT = frozenset({b"content-length", b"host"})
 
 #: What Connection cannot nominate away (RFC 9110 §7.6.1: not fields meant for all recipients).
@@ -88,9 +88,7 @@ class Fields:
     forwarded_proto: bytes = b""
     forwarded_host: bytes = b""
     forwarded: bytes = b""  # elements of Forwarded
-    claims: bytes = (
-        b""  # lines about the hops before us that we do not write: passed on if the client is trusted
-    )
+    claims: bytes = b""  # lines about the hops before us that we never write: for trusted clients only
     request_id: bytes = b""
     unknown_coding: bool = False
     framing_fault: str = ""  # why the message's length is not certain

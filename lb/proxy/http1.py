@@ -162,14 +162,14 @@ class HeadParser:
             raise ServerError("the server used a transfer coding other than chunked")
         if fields.chunked and not minor:
             raise ServerError("the server sent Transfer-Encoding with HTTP/1.0")
-        lies = _takes_back_its_body(status, fields)
+        claims_a_body = _without_a_body(status) and _drop_claims_of_a_body(status, fields)
         return ResponseHead(
             status,
             minor,
             fields,
             forward=b"HTTP/1.1 %b%b%b%b"
             % (head[9:line_end], fields.forward, _required(status, fields), self._via[minor]),
-            keep_alive=not (fields.close or lies) and (minor == 1 or fields.keep_alive),
+            keep_alive=not (fields.close or claims_a_body) and (minor == 1 or fields.keep_alive),
             dated=b"\r\ndate:" in head.lower(),
         )
 
@@ -181,28 +181,32 @@ class HeadParser:
         return read_fields(block, special)
 
 
-def _takes_back_its_body(status: int, fields: Fields) -> bool:
-    """Whether a response that has no body claims to have one (RFC 9110 §8.6, RFC 9112 §6.1).
+def _without_a_body(status: int) -> bool:
+    """Whether such responses never have a body, nor fields that frame one (RFC 9110 §8.6, RFC 9112 §6.1)."""
+    return status < 200 or status == 204
 
-    What it says of the body is not forwarded, and what comes next on that connection is not certain.
+
+def _drop_claims_of_a_body(status: int, fields: Fields) -> bool:
+    """Forward nothing of what a response without a body says of its length.
+
+    True if it claims that there is one: then nobody knows what comes next on that connection.
     """
-    if status >= 200 and status != 204:
-        return False
-    if status < 200 and (fields.content_length or fields.chunked):
+    claims = bool(fields.content_length or fields.chunked)
+    if claims and status < 200:
         raise ServerError("the server sent an interim response with a body")
     fields.forward = _LENGTH_LINE.sub(b"", fields.forward)
-    return bool(fields.content_length or fields.chunked)
+    return claims
 
 
 def _required(status: int, fields: Fields) -> bytes:
-    """Return the lines of the protocol that a server insists on with a 426 (RFC 9110 §15.5.22)."""
+    """Return the lines that say to which protocol a 426 asks the client to upgrade (RFC 9110 §15.5.22)."""
     if status != 426 or not fields.upgrade:
         return b""
     return b"\r\nConnection: upgrade\r\nUpgrade: %b" % fields.upgrade
 
 
 def has_bare_line_feed(data: bytes, checked: int) -> bool:
-    """Whether in a head that has begun to arrive a line ends without a CR; so much was `checked` before."""
+    """Whether a line of an unfinished head ends without a CR; its first `checked` bytes were seen before."""
     return data.count(b"\n", checked) != data.count(b"\r\n", max(0, checked - 1))
 
 

@@ -94,9 +94,10 @@ class DataPlane:
             self._access_log.reopen()
 
     def retire(self, seconds: float) -> int:
-        """Do the same, but let each client have one more response, which tells it to connect anew.
+        """Accept no more, and give each client one more response, which tells it to connect anew.
 
-        So nobody's request meets a connection that is closing; who sends none is closed by `keepAlive`.
+        So no request meets a connection that is closing. A client that sends none is closed by `keepAlive`.
+        Returns how many are left after `seconds`.
         """
         self._acceptor.stop()
         self._relay.stopping = True
