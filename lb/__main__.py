@@ -18,7 +18,7 @@ import click
 
 from lb import __version__
 from lb.errors import ConfigError, LBError
-from lb.options import FILE, load_from, warn_of_environment, with_inherited, with_settings
+from lb.options import FILE, examples, load_from, warn_of_environment, with_inherited, with_settings
 from lb.terminal import open_streams, output_of
 
 if TYPE_CHECKING:
@@ -64,7 +64,12 @@ def cli() -> None:
     """
 
 
-@cli.command()
+@cli.command(
+    epilog=examples(
+        "lb run --server http://10.0.0.1:80 --server http://10.0.0.2:80",
+        "lb run --redis redis://cache.example:6379/0 --access-log stdout",
+    )
+)
 @with_settings
 def run(load: Load) -> None:
     """Run everything that one host needs.
@@ -81,7 +86,7 @@ def run(load: Load) -> None:
     sys.exit(supervisor.run(load, sys.argv[1:]))
 
 
-@cli.command()
+@cli.command(epilog=examples("lb demo", "lb demo --strategy least-connections --access-log stdout"))
 @with_settings
 def demo(load: Load) -> None:
     """Try it out: demo servers and the whole balancer.
@@ -104,7 +109,7 @@ def _with_demo_servers(load: Load) -> Config:
     return config.model_copy(update={"servers": tuple(map(parse_server_url, _DEMO_SERVERS))})
 
 
-@cli.command()
+@cli.command(epilog=examples("lb check /etc/lb/config.json && systemctl reload lb"))
 @click.argument("file", type=FILE, default=_USUAL_FILE, envvar="LB_CONFIG")
 def check(file: Path) -> None:
     """Check a config FILE and report every problem.
@@ -118,7 +123,7 @@ def check(file: Path) -> None:
     click.echo(f"{file}: valid")
 
 
-@cli.command("config")
+@cli.command("config", epilog=examples("LB_WORKERS=4 lb config", "lb config --schema > config.schema.json"))
 @click.option("--show", "wanted", flag_value="show", default=True, help="The settings in force. The default.")
 @click.option("--schema", "wanted", flag_value="schema", help="A JSON Schema of config.json, for editors.")
 @click.option("--reference", "wanted", flag_value="reference", help="All settings, in Markdown.")
@@ -140,7 +145,7 @@ def config_(load: Callable[..., Any], wanted: str) -> None:
             click.echo(reference.reference(), nl=False)
 
 
-@cli.command()
+@cli.command(epilog=examples("lb servers config.json"))
 @click.argument("file", type=FILE, required=False)
 @with_inherited
 def servers(file: Path | None, inherited: Inherited) -> None:
@@ -155,7 +160,7 @@ def servers(file: Path | None, inherited: Inherited) -> None:
     demo_servers.run(config, inherited.control())
 
 
-@cli.command()
+@cli.command(epilog=examples("lb store --data-dir /var/lib/lb"))
 @with_inherited
 @with_settings
 def store(inherited: Inherited, load: Load) -> None:
@@ -188,7 +193,7 @@ def rehearse(inherited: Inherited, load: Load) -> None:
     role.begin("rehearse", inherited, load)
 
 
-@cli.command()
+@cli.command(epilog=examples("lb worker --port :8080 --redis redis://cache.example:6379/0"))
 @with_inherited
 @with_settings
 def worker(inherited: Inherited, load: Load) -> None:
@@ -207,7 +212,7 @@ def worker(inherited: Inherited, load: Load) -> None:
     worker.run(config, listener, inherited.control(), inherited.scoreboard(), inherited.slot)
 
 
-@cli.command("health-checker")
+@cli.command("health-checker", epilog=examples("lb health-checker --redis redis://cache.example:6379/0"))
 @with_inherited
 @with_settings
 def health_checker(inherited: Inherited, load: Load) -> None:
@@ -222,7 +227,7 @@ def health_checker(inherited: Inherited, load: Load) -> None:
     health_checker.run(config, inherited.control())
 
 
-@cli.command()
+@cli.command(epilog=examples("LB_ADMIN_LISTEN=127.0.0.1:8081 lb api --redis redis://cache.example:6379/0"))
 @with_inherited
 @with_settings
 def api(inherited: Inherited, load: Load) -> None:

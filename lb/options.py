@@ -72,6 +72,11 @@ def _apply(decorators: Iterable[Callable[[_Command], _Command]], command: _Comma
     return functools.reduce(lambda wrapped, decorator: decorator(wrapped), reversed([*decorators]), command)
 
 
+def examples(*commands: str) -> str:
+    """Write them as the end of a help text."""
+    return "\n".join(("\b", "Examples:", *(f"  {command}" for command in commands)))
+
+
 def load_from(path: Path | None, overrides: dict[str, Any], read: Callable[..., Any] | None = None) -> Any:
     """Load the configuration, or `read` from the same places."""
     from lb.config import load

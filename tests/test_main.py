@@ -43,6 +43,12 @@ def test_help_lists_what_people_run_and_not_what_only_the_supervisor_does(tmp_pa
     assert not said.partition("Commands:\n")[2].count("...")  # no summary is cut off
 
 
+@pytest.mark.parametrize("command", ["run", "demo", "check", "config", "servers", *ROLES])
+def test_every_help_ends_with_an_example(command: str, tmp_path: Path) -> None:
+    example = lb(command, "--help", cwd=tmp_path).stdout.partition("Examples:\n")[2].splitlines()[-1]
+    assert f"lb {command}" in example
+
+
 @pytest.mark.parametrize("command", ["run", "demo", *ROLES])
 def test_every_role_has_the_same_options(command: str, tmp_path: Path) -> None:
     said = lb(command, "--help", cwd=tmp_path).stdout
