@@ -234,7 +234,9 @@ class BackendPool:
             for s in snapshot.servers
             for field in (s.id, s.url, s.weight, s.admin, s.health, s.source, s.reason, s.since)
         ]
-        return self._session.run("refill", by, snapshot.version, snapshot.strategy, *servers) is not None
+        words = (by, snapshot.version, snapshot.strategy, *servers)
+        records = [self._keys.removed_server(server.id) for server in snapshot.servers]
+        return self._session.run("refill", *words, further_keys=records) is not None
 
     def _read(self) -> views.Pool:
         version, strategy, ids, *columns = self._session.run("read")

@@ -196,6 +196,19 @@ def test_of_several_snapshots_the_newest_wins_in_any_order(
         assert connection.hget(keys.urls, A) is None
 
 
+def test_a_refilled_server_has_no_record_of_its_removal(
+    pool: BackendPool, connection: redis.Redis, keys: Keys
+) -> None:
+    """The store fell back to when the server was out of the pool."""
+    reconcile(pool, spec(A), spec(B))
+    kept = pool.snapshot()
+    pool.remove(A, "lb-admin")
+    connection.set(keys.version, kept.version - 1)
+    assert pool.refill(kept, "w1")
+    assert not connection.exists(keys.removed_server(A))
+    assert pool.removed() == []
+
+
 def test_a_store_of_another_schema_is_not_refilled(
     pool: BackendPool, connection: redis.Redis, keys: Keys
 ) -> None:

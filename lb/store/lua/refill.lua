@@ -1,5 +1,6 @@
 -- Puts a worker's snapshot into a store that is behind it: one that lost everything, or the newest changes. The pool is
--- then what the snapshot says, at the snapshot's version; so of several snapshots the newest wins, in any order.
+-- then as the snapshot says, at the snapshot's version, so of several snapshots the newest wins, in whatever order they
+-- come. After the keys named here come the `removed_server` of the snapshot's servers, in order.
 --@include strategies
 --@include refresh
 --@include clock
@@ -17,11 +18,14 @@ if found ~= SCHEMA then return refuse(found) end
 local behind = tonumber(redis.call('GET', version) or 0)
 if behind >= tonumber(ARGV[2]) then return nil end
 
+local FIRST, STEP = 4, 8
+local records_before = #KEYS - (#ARGV - FIRST + 1) / STEP
 local before = redis.call('ZRANGE', servers, 0, -1)
 redis.call('DEL', servers)
-for i = 4, #ARGV, 8 do
+for i = FIRST, #ARGV, STEP do
   local id, reason = ARGV[i], ARGV[i + 6]
   join(id, ARGV[i + 1], ARGV[i + 2], ARGV[i + 5])
+  redis.call('DEL', KEYS[records_before + (i - FIRST) / STEP + 1])
   redis.call('HSET', admin, id, ARGV[i + 3])
   redis.call('HSET', health, id, ARGV[i + 4])
   redis.call('HSET', since, id, ARGV[i + 7])
@@ -34,6 +38,6 @@ end
 redis.call('SET', strategy, ARGV[3])
 redis.call('SET', version, ARGV[2] - 1)
 event('refilled', '', ARGV[1],
-  (#ARGV - 3) / 8 .. ' servers of version ' .. ARGV[2] .. ', the store was at version ' .. behind)
+  (#ARGV - FIRST + 1) / STEP .. ' servers of version ' .. ARGV[2] .. ', the store was at version ' .. behind)
 refresh()
 return 1
