@@ -125,12 +125,11 @@ class _Unwaiting(io.TextIOBase):
 
     def push(self) -> bool:
         """Write what is held, as far as it is taken now; whether some still is."""
-        if not self._file.behind:
-            return False
         self._file.push()
-        if not self._file.behind and self._file.lost > self._told_lost:
-            lost, self._told_lost = self._file.lost - self._told_lost, self._file.lost
+        lost = self._file.lost - self._told_lost
+        if lost and not self._file.behind:
             _log.warning("log: lines lost: %d (%s)", lost, self._file.fault)
+            self._told_lost = self._file.lost  # that line too, if there is no reader any more
         return self._file.behind
 
     def _plan(self) -> None:
@@ -145,7 +144,7 @@ class _Unwaiting(io.TextIOBase):
 
 
 def _unwaiting_stderr() -> _Unwaiting | None:
-    """Return it if it is a pipe or a socket; whoever reads anything else does not stall."""
+    """Return it if it is a pipe or a socket: a file takes all, and who stops a terminal looks at it."""
     with suppress(OSError):  # then it waits
         mode = os.fstat(STANDARD[STDERR]).st_mode
         if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
