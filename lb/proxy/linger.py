@@ -12,10 +12,12 @@ from array import array
 
 from lb.proxy.stream import Stream, StreamTimeoutError
 
-#: For so long; and again, up to `_TIMES`, while the client goes on to take the answer.
+#: For so long, …
 LINGER_SECONDS = 2.0
-#: So many receives, too, are the most.
+#: … and again, so often at most, while the client goes on to take the answer; …
 _TIMES = 16
+#: … each time no more than this is dropped.
+_MOST_BYTES = 1 << 20
 
 
 def linger(stream: Stream) -> None:
@@ -24,17 +26,22 @@ def linger(stream: Stream) -> None:
         return
     stream.parked = False  # so whoever stops this worker leaves it the time
     stream.shutdown_write()
-    stream.arm(LINGER_SECONDS)
     unsent = _unsent(stream)
     for _ in range(_TIMES):
+        stream.arm(LINGER_SECONDS)
         try:
-            if not stream.receive():
-                return
+            _drop(stream)
         except StreamTimeoutError:
             before, unsent = unsent, _unsent(stream)
-            if not 0 < unsent < before:
-                return
-            stream.arm(LINGER_SECONDS)
+            if 0 < unsent < before:
+                continue
+        return
+
+
+def _drop(stream: Stream) -> None:
+    left = _MOST_BYTES
+    while left > 0 and (data := stream.receive()):
+        left -= len(data)
 
 
 def _unsent(stream: Stream) -> int:

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from lb.processes.control import HUNG_SECONDS
 from tests.integration.balancer import Balancer
 from tests.integration.load import Client, CutError, Load
 from tests.integration.raw import Connection, RawServer
@@ -28,7 +30,7 @@ PIECES = 64
 
 
 class LongServer(HttpServer):
-    """Answers at once, but /download, whose last half waits for `go`."""
+    """Answers at once, but for /late, which waits for `go`, and /download, whose last half does."""
 
     def __init__(self) -> None:
         super().__init__(self._behave)
@@ -37,6 +39,9 @@ class LongServer(HttpServer):
     def _behave(self, request: Request) -> Any:
         if request.target == "/download":
             return self._download()
+        if request.target == "/late":
+            assert self.go.wait(60)
+            return response(200, PIECE * 4 * PIECES)
         return response(200, self.id.encode())
 
     def _download(self) -> Iterator[bytes]:
@@ -154,6 +159,52 @@ def test_a_download_lives_on_in_the_old_worker(
         server.go.set()
         assert client.receive().body == PIECE * PIECES
     wait_workers(balancer, 2)
+
+
+def test_a_client_that_sends_on_gets_all_of_its_last_answer(balancer: Balancer, server: LongServer) -> None:
+    """It asks for more while it takes the answer slowly, and cannot know yet that there will be no other."""
+    before = balancer.worker_pids()
+    with Client(balancer.url) as client:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # our side holds the rest
+        client.send(client.head("GET", "/late"))
+        eventually(lambda: server.requests)
+        send(balancer, signal.SIGHUP)
+        balancer.wait_log("reload: done", 30)
+        eventually(lambda: not any(accepts(pid, balancer.url) for pid in before), seconds=30)
+        server.go.set()
+        client.socket.recv(1, socket.MSG_PEEK)
+        for _ in range(20):
+            client.send(client.head())
+            threading.Event().wait(0.005)  # in packets of their own
+        answer = client.receive()
+    assert answer.header("Connection") == "close"
+    assert answer.body == PIECE * 4 * PIECES
+
+
+def accepts(pid: int, url: str) -> bool:
+    """Whether a process has the socket open on which this URL's clients come in."""
+    port, listening = f":{int(url.rpartition(':')[2]):04X}", "0A"
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    inodes = {f"socket:[{one[9]}]" for one in lines if one[1].endswith(port) and one[3] == listening}
+    with suppress(FileNotFoundError):
+        return any(str(entry.readlink()) in inodes for entry in Path(f"/proc/{pid}/fd").iterdir())
+    return False
+
+
+def test_new_clients_come_in_while_a_worker_hangs(balancer: Balancer) -> None:
+    """Workers leave clients to each other, and one that does not come must not be waited for."""
+    hung = balancer.worker_pids()[0]
+    os.kill(hung, signal.SIGSTOP)
+    try:
+        with ExitStack() as stack:
+            began = time.monotonic()
+            clients = [stack.enter_context(Client(balancer.url)) for _ in range(64)]
+            for client in clients:
+                client.send(client.head())
+            assert {client.receive().status for client in clients} == {200}
+            assert time.monotonic() - began < HUNG_SECONDS / 2
+    finally:
+        os.kill(hung, signal.SIGCONT)
 
 
 def test_what_is_configured_anew_is_in_force(balancer: Balancer) -> None:
