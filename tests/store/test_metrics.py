@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -178,11 +179,11 @@ def test_a_reply_that_was_lost_is_made_up_for(metrics: Metrics, host: Host, monk
     assert requests(metrics) == 3
 
 
-def lost_reply(metrics: Metrics) -> object:
+def lost_reply(metrics: Metrics) -> Callable[..., int]:
     publish = metrics.publish
 
-    def and_lose(*arguments: object, **named: object) -> int:
-        publish(*arguments, **named)  # type: ignore[arg-type]
+    def and_lose(*arguments: Any, **named: Any) -> int:
+        publish(*arguments, **named)
         raise StoreUnavailableError("no reply")
 
     return and_lose
