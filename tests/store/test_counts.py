@@ -172,6 +172,20 @@ def test_a_lease_needs_a_registered_worker_and_a_pool(
         worker.lease(picks=1)
 
 
+@pytest.mark.parametrize("strategy", [None, "known-to-a-newer-version"])
+def test_a_pool_without_a_strategy_that_we_know_is_picked_from_in_turn(
+    two: BackendPool, connection: redis.Redis, keys: Keys, strategy: str | None
+) -> None:
+    """`add` may come before anybody has chosen one; and a newer version of lb may know more of them."""
+    worker = Worker(connection, keys, "w1")
+    connection.delete(keys.strategy)
+    if strategy:
+        connection.set(keys.strategy, strategy)
+    assert worker.lease(picks=4) == [A, B, A, B]
+    assert worker.lease(excluding=[[A]]) == [B]
+    assert two.snapshot().strategy == (strategy or "round-robin")
+
+
 def test_a_pool_of_another_schema_is_neither_leased_from_nor_registered_in(
     two: BackendPool, connection: redis.Redis, keys: Keys, fleet: Fleet
 ) -> None:

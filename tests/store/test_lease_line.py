@@ -30,7 +30,7 @@ from lb.model import Admin, ServerId, ServerSpec, WorkerId
 from lb.store.client import connect
 from lb.store.fleet import Fleet
 from lb.store.keys import Keys
-from lb.store.lease import Lease, Phase
+from lb.store.lease import Lease
 from lb.store.lease_line import LeaseLine
 from lb.store.lease_wire import LeaseProtocol, dial
 from lb.store.pool import BackendPool
@@ -361,20 +361,6 @@ def test_a_store_that_registers_but_never_picks_holds_nobody_up(fixture: Fixture
     until(fixture.agrees)
 
 
-@pytest.mark.parametrize("strategy", [None, "known-to-a-newer-version"])
-def test_a_pool_without_a_strategy_that_we_know_is_picked_from_in_turn(
-    fixture: Fixture, strategy: str | None
-) -> None:
-    """`add` may come before anybody has chosen one; and a newer version of lb may know more of them."""
-    fixture.connection.delete(fixture.keys.strategy)
-    if strategy:
-        fixture.connection.set(fixture.keys.strategy, strategy)
-    fixture.line.update(fixture.pool.snapshot())
-    for _ in range(2):
-        assert sorted(lease.server for lease in fixture.leases(3)) == [A, B, C]
-    assert fixture.events.store == []
-
-
 def test_a_pool_whose_version_was_lost_holds_nobody_up(fixture: Fixture) -> None:
     """A store that may evict keys can lose any of them: such a pool is put back, like one that is gone."""
     fixture.connection.delete(fixture.keys.version)
@@ -387,13 +373,11 @@ def test_a_pool_whose_version_was_lost_holds_nobody_up(fixture: Fixture) -> None
 def test_what_a_full_store_refused_without_a_word_is_put_right(own_store: Valkey) -> None:
     """Releases alone ask for no reply: nothing tells the line that they were not taken."""
     with made(own_store) as fixture:
-        fixture.release(fixture.leases(1))
-        until(fixture.agrees)
         leases = fixture.leases(1)
+        until(fixture.agrees)
         fixture.connection.config_set("maxmemory", 1)
         fixture.release(leases)
-        until(lambda: fixture.line._phase is Phase.IDLE)
-        gevent.sleep(0.02)  # for the store to refuse it
+        until(lambda: "errorstat_OOM" in fixture.connection.info("errorstats"))
         fixture.connection.config_set("maxmemory", 0)
         assert not fixture.agrees()
         fixture.line.reaffirm()
@@ -401,7 +385,6 @@ def test_what_a_full_store_refused_without_a_word_is_put_right(own_store: Valkey
         fixture.line._reaffirm_due = 0.0
         fixture.line.reaffirm()
         until(fixture.agrees)
-        assert fixture.events.store == []
 
 
 # --- when the connection breaks

@@ -11,13 +11,13 @@ A, B, C, D = (ServerId(f"{name}:1") for name in "abcd")
 
 
 class Fixture:
-    def __init__(self, *servers: ServerId, limit: int = 3) -> None:
+    def __init__(self, *servers: ServerId, limit: int = 3, strategy: str = "round-robin") -> None:
         self.now = 100.0
         self.picks = LocalPicks(limit, clock=lambda: self.now)
         members = (
             Server(one, f"http://{one}", 1, Admin.READY, Health.UP, Source.CONFIG, "", 0.0) for one in servers
         )
-        self.picks.update(Snapshot(1, "round-robin", tuple(members)), {})
+        self.picks.update(Snapshot(1, strategy, tuple(members)), {})
 
     def served(self, *excluded: ServerId) -> set[ServerId | None]:
         return {self.picks.pick(excluded) for _ in range(20)}
@@ -25,6 +25,11 @@ class Fixture:
 
 def test_without_servers_there_is_no_pick() -> None:
     assert LocalPicks().pick(()) is None
+
+
+def test_a_strategy_that_only_a_newer_version_knows_is_picked_in_turn() -> None:
+    fixture = Fixture(A, B, strategy="known-to-a-newer-version")
+    assert [fixture.picks.pick(()) for _ in range(4)] == [A, B, A, B]
 
 
 def test_a_server_is_barred_at_the_limit_for_a_time() -> None:

@@ -1,4 +1,4 @@
--- An operator brings a server into the pool.
+-- An operator adds a server to the pool.
 --@include strategies
 --@include refresh
 --@include clock

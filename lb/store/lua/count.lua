@@ -1,14 +1,14 @@
--- The one place where connection counts change. A worker's own count and the sum move together, so the sum is
--- always that of the workers; a count never falls below zero, whatever a worker claims to give back.
+-- The one place where connection counts change. A worker's own count and the sum change together, so the sum is
+-- always that of the workers. No count falls below zero, whatever a worker claims to release.
 -- KEYS: schema strategy version servers connections worker_connections
 local found, current, at = unpack(redis.call('MGET', schema, strategy, version))
 local rule = at and strategy_of(current) -- none where there is no pool
 
--- Every member of the pool has a field from the time it joins, so any more are of servers that were removed while
--- requests to them were in flight.
+-- Every member of the pool has a field from the moment it joins, so any further fields belong to servers that were
+-- removed while requests to them were in flight.
 local removed_in_flight = redis.call('HLEN', connections) > redis.call('ZCARD', servers)
 
-local changed, total = {}, {} -- the servers whose counts the strategy has to learn, and their counts
+local changed, total = {}, {} -- the servers whose counts the strategy has yet to be told, and these counts
 
 local function count(id, change)
   if change == 0 then return end
@@ -28,7 +28,7 @@ local function count(id, change)
   end
 end
 
--- Has the strategy know, before it picks again: once for many servers, not once for each.
+-- Tells the strategy the changed counts, before it picks again: once for all servers, not once for each.
 local function settle()
   if #changed == 0 then return end
   rule.counted(changed, total)

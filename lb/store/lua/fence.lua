@@ -1,5 +1,5 @@
--- Keeps out what a health-checker says whose lead is over, though it does not know: it stood still, or its word came
--- late. The error to return if so; the empty term is of who needs no lead.
+-- Refuses what a health-checker reports whose lead has ended without its knowledge: it was frozen for a while, or its
+-- report was delayed. Returns the error to reply with, or nil. An empty term is that of a caller who needs no lead.
 -- KEYS: checker checker_term
 local function deposed(term)
   if term == '' then return nil end

@@ -1,4 +1,4 @@
--- Turns a server up or down for everyone. Up ends the count of failures. Needs refresh, clock, event.
+-- Marks a server up or down for everyone. Up resets its count of failures. Needs refresh, clock, event.
 -- KEYS: health reasons since failures
 local function flip(id, observed, reason, by)
   redis.call('HSET', health, id, observed)

@@ -1,5 +1,5 @@
--- Deletes all that the pool holds of a server. Its connection count stays while requests to it are in flight;
--- count.lua deletes that when the last one ends.
+-- Deletes everything that the pool holds of a server. Its connection count stays while requests to it are in flight;
+-- count.lua deletes it when the last one ends.
 -- KEYS: servers urls weights admin health reasons since sources failures connections
 -- KEYS: check_results check_times check_durations unanswered removal_refused
 local function forget(id)
@@ -12,7 +12,7 @@ local function forget(id)
     redis.call('HDEL', column, id)
   end
   if redis.call('HGET', connections, id) == '0' then
-    redis.set_repl(redis.REPL_NONE) -- like all that traffic.lua is about: a replica's count may not be zero
+    redis.set_repl(redis.REPL_NONE) -- see traffic.lua: on a replica the count may not be zero
     redis.call('HDEL', connections, id)
     redis.set_repl(redis.REPL_ALL)
   end

@@ -1,12 +1,12 @@
--- A worker says that it lives and whether servers answer, and learns who no longer lives, and where the pool is:
--- without traffic no lease tells it.
+-- A worker reports that it lives and whether servers answer it. It learns which workers are dead, and the version of
+-- the pool, of which no lease tells it while there is no traffic.
 --@include traffic
 --@include clock
 --@include schema
 -- KEYS: workers version worker answered
--- ARGV: worker id, pool version that it has applied, seconds after which a silent worker is dead,
---       unix seconds from and until when it last was degraded: '' if it never was, '' if it still is,
---       1 if requests were answered since the last heartbeat
+-- ARGV: worker id, pool version of its snapshot, seconds of silence after which a worker is dead,
+--       unix seconds when it last became degraded ('' if it never was) and when that ended ('' if it has not),
+--       1 if servers have answered its requests since the last heartbeat
 -- Return: {1 or 0 if this worker is unknown (it must register), pool version (0 if there is no pool),
 --          id of each dead worker …}; error SCHEMA
 local found = redis.call('GET', schema)

@@ -1,9 +1,9 @@
--- Takes or renews the leadership among the health-checkers. A new lead is a new term, which grows even over the loss
--- of the store, so that what a deposed leader still sends can be told (fence.lua). After a time without a leader the
--- clocks of unanswered checks start anew: nobody looked, so nobody can say that a server was away all that time.
+-- Takes or renews the lead among the health-checkers. Each new lead has a greater term, even after the store has lost
+-- its data, so that fence.lua recognises what a former leader still sends. After a time without a leader the clocks of
+-- unanswered checks start anew: nobody checked, so nobody knows that a server was silent all the while.
 --@include clock
 -- KEYS: checker checker_term unanswered
--- ARGV: health-checker id, milliseconds until the leadership ends unless renewed
+-- ARGV: health-checker id, milliseconds until the lead ends unless it is renewed
 -- Return: the term, or nil if another leads
 local leader = redis.call('GET', checker)
 if leader and leader ~= ARGV[1] then return nil end

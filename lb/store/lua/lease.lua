@@ -1,17 +1,17 @@
--- One batch of a worker's lease line: gives back what ended, then picks for those who wait.
+-- A batch of a worker's lease line: releases the leases that have ended, then picks for the requests that wait.
 --@include traffic
 --@include strategies
 --@include count
 --@include schema
 -- KEYS: worker failures
--- ARGV: seed, generation: which of the worker's registrations this came after,
---       number of servers at which one request ended, and well, then their ids,
+-- ARGV: seed, generation (which of the worker's registrations this batch follows),
+--       number of servers at which one request ended, with success, then their ids,
 --       number of other servers, then for each: id, requests ended, 1 if any succeeded, failures since then,
 --       number of plain picks,
 --       number of picks with exclusions, then for each: number of excluded, their server ids
 -- Return: {pool version, {server id, consecutive failures, …} of those that failed, picked id or '' …};
---         error UNREGISTERED if the worker's counts are not held here, OUTDATED if it registered anew since it sent
---         this, EMPTY if there is no pool, SCHEMA if it is another version's
+--         error UNREGISTERED if the store does not hold the worker's counts, OUTDATED if the worker has registered
+--         again since it sent this, EMPTY if there is no pool, SCHEMA if it is that of another version of lb
 local known = redis.call('HGET', worker, 'generation')
 if not known then return redis.error_reply('UNREGISTERED the counts of this worker are not held here') end
 if known ~= ARGV[2] then return redis.error_reply('OUTDATED this worker has registered anew since') end
@@ -26,7 +26,7 @@ local function argument()
 end
 
 local failed = {}
-local any_failures = redis.call('EXISTS', failures) == 1 -- rarely: spares a call for each server
+local any_failures = redis.call('EXISTS', failures) == 1 -- rarely so: this saves a call for each server
 for _ = 1, argument() do
   local id = argument()
   count(id, -1)
@@ -45,7 +45,7 @@ end
 settle()
 
 local reply = { tonumber(at), failed }
-local picked, uncounted = {}, {} -- added up by server where the next pick does not depend on the count
+local picked, uncounted = {}, {} -- picks added up by server, where the next pick does not depend on the count
 local function grant(id)
   reply[#reply + 1] = id
   if id == '' then return end

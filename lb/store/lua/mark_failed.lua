@@ -1,5 +1,5 @@
--- Traffic found a server failing. At most half of the pool is taken out in this way: when most of it seems to
--- fail, the fault may lie elsewhere, and a failing server is no worse than none.
+-- Marks a server down because real traffic has failed there. At most half of the pool goes down in this way: if most
+-- of it seems to fail, the fault may lie elsewhere, and a failing server is no worse than none.
 --@include strategies
 --@include refresh
 --@include clock

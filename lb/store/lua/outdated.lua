@@ -1,6 +1,6 @@
--- Keeps an act from a pool that is no longer as the caller saw it.
+-- Refuses an act on a pool that is no longer as the caller saw it.
 -- KEYS: version
--- The error to return unless the pool is at one of these versions, joined by commas; any will do if there is none.
+-- Returns the error to reply with unless the pool is at one of these versions, joined by commas; '' allows any.
 local function outdated(seen)
   if seen == '' then return nil end
   local found = redis.call('GET', version) or '0'

@@ -1,4 +1,4 @@
--- Takes back everything that a worker held: one that left (silence 0), or one silent for too long.
+-- Takes back the connections of a worker that leaves (silence 0), or that has been silent for too long.
 --@include traffic
 --@include strategies
 --@include count

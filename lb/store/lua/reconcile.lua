@@ -1,6 +1,6 @@
--- Makes the servers that the config brought in those that it names now; what operators did stays. A weight or a
--- strategy of the config counts only if the config changed it since the last time: what an operator set since
--- then survives a restart. After the keys named here come the `removed_server` of the config's servers, in order.
+-- Makes the servers that came from the config those that it names now; what operators did stays. A weight or the
+-- strategy of the config is applied only if the config has changed it since the last time, so what an operator has set
+-- survives a restart. After the keys named here come the `removed_server` of the config's servers, in order.
 --@include strategies
 --@include refresh
 --@include clock

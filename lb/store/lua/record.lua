@@ -1,4 +1,4 @@
--- Keeps, for 30 days, what it takes to restore a server that is about to leave. Needs clock.
+-- Keeps what is needed to restore a server that is about to leave, for 30 days. Needs clock.
 -- KEYS: removed removed_server urls weights sources
 local KEPT_SECONDS = 30 * 24 * 3600
 

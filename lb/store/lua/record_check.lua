@@ -1,4 +1,4 @@
--- Notes the outcome of a health check, and since when a server gives no answer. Flips nothing: set_health does.
+-- Records the outcome of a health check, and since when checks go unanswered. It is set_health that changes the health.
 --@include clock
 --@include fence
 -- KEYS: servers check_results check_times check_durations unanswered removal_refused

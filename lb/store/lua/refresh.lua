@@ -1,4 +1,4 @@
--- After the pool changed: a new version, and what picks need made ready.
+-- Gives a pool that has changed a new version, and prepares what picks need.
 -- KEYS: version strategy servers weights admin health cycle load
 local function gcd(a, b)
   while b > 0 do a, b = b, a % b end

@@ -1,5 +1,5 @@
--- Makes the store's counts of one worker what the worker says they are: at its start, after a lost connection,
--- after it was taken for dead. Absolute numbers, so doing it twice changes nothing.
+-- Makes the store's counts of a worker what the worker says they are: when it starts, after a lost connection, after it
+-- was taken for dead. The numbers are absolute, so doing it twice changes nothing.
 --@include traffic
 --@include strategies
 --@include count
@@ -7,9 +7,9 @@
 --@include event
 --@include schema
 -- KEYS: workers worker cycle
--- ARGV: worker id, host, pid, unix seconds of its start, generation: which of its registrations this is,
+-- ARGV: worker id, host, pid, unix seconds of its start, generation (which of its registrations this is),
 --       then server id and requests in flight for each server
--- Return: pool version (0 if there is no pool); error OUTDATED if it came after a later one, SCHEMA
+-- Return: pool version (0 if there is no pool); error OUTDATED if a later one has already arrived, SCHEMA
 local FIRST = 6
 if found and found ~= SCHEMA then return refuse(found) end
 local id, generation = ARGV[1], redis.call('HGET', worker, 'generation')
@@ -29,7 +29,7 @@ for i = 1, #before, 2 do
 end
 for server, connections_held in pairs(held) do count(server, connections_held) end
 
--- After a restart or a fail-over the counts may be older than what was made from them.
+-- After a restart or a fail-over of the store, the counts may be older than what was derived from them.
 if rule and rule.prepare then
   local eligible, seen = {}, {}
   for _, server in ipairs(redis.call('LRANGE', cycle, 0, -1)) do
@@ -41,7 +41,7 @@ if rule and rule.prepare then
   rule.prepare(eligible)
 end
 
-if removed_in_flight then -- not any more, if the counts come from before a restart or a fail-over
+if removed_in_flight then -- no longer so, if these counts are from before a restart or a fail-over
   local counts = redis.call('HGETALL', connections)
   for i = 1, #counts, 2 do
     if counts[i + 1] == '0' and not redis.call('ZSCORE', servers, counts[i]) then

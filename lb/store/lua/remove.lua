@@ -1,4 +1,4 @@
--- An operator takes a server out of the pool. Requests in flight to it go on.
+-- An operator removes a server from the pool. Requests in flight to it go on.
 --@include strategies
 --@include refresh
 --@include clock

@@ -1,5 +1,5 @@
--- Takes out a server that is down and has left its checks unanswered for too long. At most half of the pool may
--- go in this way within an hour: a cut-off health-checker must not empty it.
+-- Removes a server that is down and has left its checks unanswered for too long. At most half of the pool may go in
+-- this way within an hour, as a health-checker that is cut off must not empty it.
 --@include strategies
 --@include refresh
 --@include clock

@@ -1,4 +1,4 @@
--- Gives up the leadership among the health-checkers, so that another takes over at once.
+-- Gives up the lead among the health-checkers, so that another can take it at once.
 -- KEYS: checker
 -- ARGV: health-checker id
 -- Return: 1, or nil if it does not lead

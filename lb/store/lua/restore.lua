@@ -1,4 +1,4 @@
--- An operator brings a removed server back, with the URL, weight and source that it had.
+-- An operator brings back a removed server with the URL, weight and source that it had.
 --@include strategies
 --@include refresh
 --@include clock

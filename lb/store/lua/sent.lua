@@ -1,4 +1,4 @@
--- Notes how far the webhook has been told of events, by the leading health-checker.
+-- The leading health-checker notes up to which event the webhook has been told.
 --@include fence
 -- KEYS: webhook_cursor
 -- ARGV: event id, term of the lead

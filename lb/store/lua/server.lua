@@ -1,4 +1,4 @@
--- One server as the pool has it, for an act's reply: id, URL, weight, admin, health, source, reason, since.
+-- Returns a server as the pool holds it, for replies: id, URL, weight, admin, health, source, reason, since.
 -- KEYS: urls weights admin health sources reasons since
 local function server(id)
   local row = { id }

@@ -1,5 +1,5 @@
--- An operator says what they want of a server. To maint and back, the clock of unanswered checks starts anew:
--- nobody checks a server in maint.
+-- An operator sets what is wanted of a server. When it enters or leaves maint, its clock of unanswered checks starts
+-- anew, as a server in maint is not checked.
 --@include strategies
 --@include refresh
 --@include clock

@@ -1,5 +1,5 @@
--- The health-checker found a server up, or down. Where no check is answered, it may be the checker that is cut off: no
--- more than half of the pool goes down for silence while servers answer requests, and none failed at this one.
+-- The health-checker marks a server up or down. If no check is answered, it may be the checker that is cut off. So no
+-- more than half of the pool goes down for silence as long as servers answer requests and this one has no failures.
 --@include strategies
 --@include refresh
 --@include clock

@@ -1,4 +1,4 @@
--- An operator gives a server another share of the traffic.
+-- An operator sets a server's share of the requests.
 --@include strategies
 --@include refresh
 --@include event

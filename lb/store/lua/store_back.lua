@@ -1,4 +1,4 @@
--- A worker tells that it picked without the store for a while: nobody could be told here while it did.
+-- A worker records that it was degraded for a while. While it was, it could not record that here.
 --@include event
 -- ARGV: worker id, seconds
 -- Return: 1

@@ -1,9 +1,9 @@
--- What the strategies' own files register in and draw from. Each entry: pick(excluded) → server id or nil;
--- optional: take(n) → at most n server ids, as n picks that exclude nobody would give them one after the other;
--- counted(ids, connections by id) after counts changed, before the next pick; prepare(eligible ids) after the pool
--- changed.
+-- The table in which the files of the strategies register, and what they share. Each entry has pick(excluded), which
+-- returns a server id or nil, and may have: take(n), which returns at most n server ids, the same as n picks without
+-- exclusions; counted(ids, connections by id), called after counts have changed and before the next pick;
+-- prepare(eligible ids), called after the pool has changed.
 local strategies = {}
-local definitions = {} -- by name, the functions that register them: a batch needs but one
+local definitions = {} -- the functions that register them, by name: a batch needs only one
 local seed = 1
 
 -- MINSTD, as in strategies/base.py: the worker passes the seed, as Lua's own generator restarts in each call.

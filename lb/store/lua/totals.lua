@@ -1,4 +1,4 @@
--- Reads what all runs have counted, at one instant.
+-- Reads what all runs have counted, as of one instant.
 --@include clock
 -- KEYS: metrics metrics_base
 -- The keys of the runs that the caller knows of come after them.

@@ -1,9 +1,9 @@
--- Tells the leading health-checker which events the webhook has not been told. Without a cursor there are none yet:
--- what was before is no news.
+-- Tells the leading health-checker of which events the webhook has not been told. At first, without a cursor, there are
+-- none, as older events are no news.
 --@include clock
 --@include fence
 -- KEYS: events webhook_cursor
--- ARGV: term of the lead, the cursor that the caller knows, for a store that lost its own ('' if it knows none)
+-- ARGV: term of the lead, the cursor that the caller knows ('' if it knows none), for a store that has lost its own
 -- Return: {unix seconds, cursor, each event behind it: {id, {field, value, …}} …}; error DEPOSED
 local refusal = deposed(ARGV[1])
 if refusal then return refusal end
