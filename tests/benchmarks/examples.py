@@ -25,7 +25,8 @@ def measurement(
     cpu_seconds: float = 0.025,
     taken: float = 0.0,
     load_taken: float = 0.0,
+    slowed: float = 0.0,
     **errors: int,
 ) -> Measurement:
-    """A second with some CPU, and with as much taken by others."""
-    return Measurement(load(requests, **errors), cpu_seconds, None, taken, load_taken)
+    """A second with some CPU, disturbed so much."""
+    return Measurement(load(requests, **errors), cpu_seconds, None, taken, load_taken, slowed)

@@ -11,12 +11,16 @@ from tempfile import TemporaryDirectory
 from tests.benchmarks.cpu import busy_seconds, cpu_seconds
 from tests.benchmarks.load import Load, send
 from tests.benchmarks.origin import Origin
+from tests.benchmarks.pace import Pace
 from tests.benchmarks.processes import BenchmarkError
 from tests.benchmarks.subjects import RunningSubject, Subject
 from tests.benchmarks.workloads import Workload
 
-#: A run is disturbed if something else had more than this share of one of the two cores.
-DISTURBED = 0.05
+#: A run is disturbed if something else had more than this share of one of the two cores, …
+TAKEN = 0.05
+#: … or if one of them was so much slower, before or after, than it can be.
+SLOWED = 0.15
+_pace = Pace()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class Measurement:
     store_cpu_seconds: float | None  # None if it has no store
     taken: float  # share of the run in which something else had the subject's core
     load_taken: float  # and the core of wrk, the origin and the store: it lowers the rate, not the CPU
+    slowed: float  # how much slower than it can be one of the cores was: it makes all dearer
 
     @property
     def faults(self) -> list[str]:
@@ -49,8 +54,8 @@ class Measurement:
 
     @property
     def disturbance(self) -> float:
-        """How much something else had of the core that had to share most."""
-        return max(self.taken, self.load_taken)
+        """How far from undisturbed it was, as a multiple of what is tolerated."""
+        return max(self.taken / TAKEN, self.load_taken / TAKEN, self.slowed / SLOWED)
 
 
 class CoreWatch:
@@ -85,6 +90,7 @@ def measure(subject: Subject, origin: Origin, workload: Workload, setting: Setti
 def run(subject: RunningSubject, origin: Origin, workload: Workload, setting: Setting) -> Measurement:
     """Run the workload once through a subject that runs already."""
     pids, store_pids = subject.pids, [subject.store_pid] if subject.store_pid else []
+    slowed = _pace.slowed(setting.subject_core, setting.load_core)
     load_watch = CoreWatch(setting.load_core, [*origin.pids, *store_pids])
     watch, store_before = CoreWatch(setting.subject_core, pids), cpu_seconds(store_pids)
     load = send(workload, subject.port, setting.seconds, setting.load_core)
@@ -92,12 +98,14 @@ def run(subject: RunningSubject, origin: Origin, workload: Workload, setting: Se
         raise BenchmarkError(
             "processes of the subject ended or came during the run, so its CPU time is unknown"
         )
+    taken, load_taken = watch.taken(), load_watch.taken(load.cpu_seconds)
     return Measurement(
         load=load,
         cpu_seconds=watch.used_seconds,
         store_cpu_seconds=cpu_seconds(store_pids) - store_before if store_pids else None,
-        taken=watch.taken(),
-        load_taken=load_watch.taken(load.cpu_seconds),
+        taken=taken,
+        load_taken=load_taken,
+        slowed=max(slowed, _pace.slowed(setting.subject_core, setting.load_core)),
     )
 
 
@@ -111,6 +119,6 @@ def undisturbed(attempt: Callable[[], Measurement], repeats: int) -> tuple[Measu
         tries.append(attempt())
         if tries[-1].faults:
             return tries[-1], len(tries) - 1
-        if tries[-1].disturbance <= DISTURBED:
+        if tries[-1].disturbance <= 1:
             break
     return min(tries, key=lambda one: one.disturbance), len(tries) - 1

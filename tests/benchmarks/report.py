@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
-from tests.benchmarks.measure import DISTURBED, Measurement
+from tests.benchmarks.measure import SLOWED, TAKEN, Measurement
 from tests.benchmarks.subjects import REFERENCE, SUBJECTS
 from tests.benchmarks.workloads import Workload
 
@@ -81,17 +81,23 @@ def noise(measured: Mapping[str, Sequence[Measurement]]) -> list[str]:
     for name, runs in measured.items():
         own, others = max(each.taken for each in runs), max(each.load_taken for each in runs)
         for share, core in ((own, "its core"), (others, "the core of wrk, the origin and the store")):
-            if share > DISTURBED:
+            if share > TAKEN:
                 warnings.append(
                     f"{SUBJECTS[name].title}: something else had {core} for {share:.0%} of a run; "
                     "end what else runs and measure again"
                 )
+        slowed = max(each.slowed for each in runs)
+        if slowed > SLOWED:
+            warnings.append(
+                f"{SUBJECTS[name].title}: a core took {slowed:.0%} longer than it can for the same work; "
+                "the host is busy, or saves energy"
+            )
     return warnings
 
 
 def disturbance(measured: Iterable[Measurement], repeated: int) -> str:
-    """Tell how many runs were repeated as something else had a core, and how many count in spite of that."""
-    kept = sum(each.disturbance > DISTURBED for each in measured)
+    """Tell how many runs were repeated since they were disturbed, and how many count although they were."""
+    kept = sum(each.disturbance > 1 for each in measured)
     told = f"{repeated} disturbed runs repeated"
     return f"{told}, {kept} kept although disturbed" if kept else told
 

@@ -37,9 +37,13 @@ def test_a_subject_with_an_error_has_no_figures():
 
 
 def test_noise_names_the_core_that_was_shared():
-    measured = {"nginx": [measurement()], "lb": [measurement(taken=0.02), measurement(load_taken=0.4)]}
-    [warning] = noise(measured)
-    assert warning.startswith("lb: something else had the core of wrk, the origin and the store for 40%")
+    measured = {
+        "nginx": [measurement(slowed=1)],
+        "lb": [measurement(taken=0.02), measurement(load_taken=0.4)],
+    }
+    slow, shared = noise(measured)
+    assert slow.startswith("nginx: a core took 100% longer than it can for the same work")
+    assert shared.startswith("lb: something else had the core of wrk, the origin and the store for 40%")
 
 
 def test_the_footer_tells_of_what_could_not_be_measured_in_peace():
