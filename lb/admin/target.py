@@ -46,4 +46,5 @@ def _check(url: str) -> None:
     try:
         check_store_url(url)
     except ValueError as error:
-        raise UsageError(f"--redis: {error}") from None
+        of_api = "; commands work on the store, not on the admin API" if url.startswith("http") else ""
+        raise UsageError(f"--redis: {error}{of_api}") from None

@@ -82,6 +82,7 @@ def test_malformed_store_url_is_wrong_usage_and_keeps_the_password():
     with pytest.raises(UsageError, match="expected a store's URL") as caught:
         find_target("http://user:secret@host", None, {})
     assert "secret" not in str(caught.value)
+    assert str(caught.value).endswith("commands work on the store, not on the admin API")
 
 
 def test_options_may_stand_before_the_command(run, store_url):

@@ -310,7 +310,7 @@ def test_asks_for_the_token_once(visit, store_url, keys, tmp_path, add):
         page = visit(address)
         page.get_by_label("Token").fill("wrong")
         page.keyboard.press("Enter")
-        expect(page.locator("#ask-answer")).to_contain_text("missing or wrong")
+        expect(page.locator("#ask-answer")).to_contain_text("neither of its tokens")
         page.get_by_label("Token").fill(TOKEN)
         page.keyboard.press("Enter")
         expect(row(page, "localhost:5001")).to_be_visible()

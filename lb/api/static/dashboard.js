@@ -80,7 +80,7 @@ async function watch() {
       const lost = new AbortController();
       const response = await fetch("live", { headers: headers(), signal: lost.signal });
       if (response.status === 401) {
-        await askToken(sessionStorage.getItem(TOKEN) ? await reason(response) : "");
+        await askToken(sessionStorage.getItem(TOKEN) ? "This is neither of its tokens. Try again." : "");
         continue;
       }
       if (!response.ok) throw new Error(await reason(response));
