@@ -127,12 +127,14 @@ class HeadParser:
                 raise ClientError("a transfer coding other than chunked", 501)  # RFC 9112 §6.1
             self._request_blocks.remember(block, fields)
         method, target, version = match.groups()
-        minor = 0 if version == b"0" else 1
-        if minor:
+        if version != b"0":
+            minor = 1
             if fields.host is None:
                 raise ClientError("no Host in an HTTP/1.1 request")  # RFC 9112 §3.2
-        elif fields.chunked:
-            raise ClientError("Transfer-Encoding in an HTTP/1.0 request")  # RFC 9112 §6.1
+        else:
+            minor = 0
+            if fields.chunked:
+                raise ClientError("Transfer-Encoding in an HTTP/1.0 request")  # RFC 9112 §6.1
         if target[0] != _SLASH or method in METHODS_APART:
             target, fields = origin_form(method, target, fields)
         return Request(method, target, minor, fields)
