@@ -1,6 +1,6 @@
 """Makes the lease line and the meters of a process usable from all of its threads.
 
-Both belong to one hub. A greenlet of that hub uses them directly; another thread passes its calls to the hub.
+Both belong to one hub, to which the other threads pass their calls.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
-from gevent import get_hub, monkey
+from gevent import Greenlet, get_hub, monkey, spawn
 from greenlet import greenlet
 
 from lb.model import ServerId
@@ -35,7 +35,7 @@ class Leases:
     def lease(self, excluded: Collection[ServerId] = ()) -> Lease | None:
         """Pick a server that is not excluded, and count the request; None if no server is eligible."""
         if _thread_id() == self._thread:
-            return self._line.lease(excluded)
+            return self._lease_here(excluded)
         wish = _Wish(excluded)
         self._hand_in(self._begin, wish)
         wish.granted.acquire()
@@ -47,6 +47,22 @@ class Leases:
             self._line.release(lease)
         else:
             self._hand_in(self._line.release, lease)
+
+    def _lease_here(self, excluded: Collection[ServerId]) -> Lease | None:
+        """Have a greenlet of our own wait: applications may interrupt theirs, for example by gevent.Timeout.
+
+        The line would not learn of that, and would switch into the greenlet wherever it waits next.
+        """
+        waiting = spawn(self._line.lease, excluded)
+        try:
+            return waiting.get()
+        except BaseException:
+            waiting.link_value(self._give_back)
+            raise
+
+    def _give_back(self, waiting: Greenlet[..., Lease | None]) -> None:
+        if waiting.value is not None:
+            self._line.release(waiting.value)
 
     def _begin(self, wish: _Wish) -> None:
         """Start a greenlet that waits for the lease like a request in the hub. Called in the hub."""

@@ -14,6 +14,9 @@ from lb.model import ServerId
 from lb.proxy.exchange import Unmetered
 from lb.store.lease import Lease
 from lb.wsgi.leases import HandedIn, Leases
+from tests.proxy.rig import until
+from tests.store.test_lease_line import made
+from tests.support import Valkey
 
 A, B = ServerId("a:1"), ServerId("b:1")
 
@@ -71,13 +74,30 @@ def test_what_a_thread_excludes_is_not_picked() -> None:
     assert in_threads(1, lambda: leases.lease((A, B))) == [None]
 
 
-def test_a_greenlet_of_the_hub_uses_the_line_itself() -> None:
+def test_a_greenlet_of_the_hub_uses_the_line_of_its_own_thread() -> None:
     line: Any = Line()
     leases = Leases(line)
     lease = leases.lease()
     assert lease is not None
     leases.release(lease)
     assert line.held == []
+
+
+def test_a_request_that_is_interrupted_while_it_waits_gives_its_lease_back(valkey: Valkey) -> None:
+    """By a gevent.Timeout around the application, say: the line must not wake it where it waits next."""
+
+    def request() -> str:
+        with gevent.Timeout(0.005, False):
+            leases.lease()
+        fixture.gate.thaw()
+        gevent.sleep(0.02)
+        return "went on"
+
+    with made(valkey) as fixture:
+        leases = Leases(fixture.line)
+        fixture.gate.freeze()
+        assert gevent.spawn(request).get() == "went on"
+        until(lambda: fixture.agrees() and not fixture.counts())
 
 
 def test_a_line_that_fails_leaves_nobody_waiting(capsys: pytest.CaptureFixture[str]) -> None:
