@@ -167,7 +167,7 @@ class AccessLog(Section):
 
 
 class AdminApi(Section):
-    """The API behind the dashboard, the metrics and, where it is remote, `lb-admin`."""
+    """The API behind the dashboard and the metrics."""
 
     listen: fields.NetworkListen = Field(
         default=ListenAddress("127.0.0.1", 8081),
