@@ -72,6 +72,11 @@ class Child:
         return self._process is not None
 
     @property
+    def adopted(self) -> bool:
+        """Whether the process is one that the program before this one has started."""
+        return isinstance(self._process, Adopted)
+
+    @property
     def idle(self) -> bool:
         """Whether there is no process and none is planned."""
         return self._process is None and self._restart_at is None

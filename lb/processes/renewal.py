@@ -21,6 +21,8 @@ Start = Callable[[Child], None]
 
 #: A worker of the new configuration that has failed so often in a row is given up; so is what is run once.
 FAILED_STARTS = 3
+#: An upgrade that cannot be finished for now is tried again after this time.
+AGAIN_SECONDS = 10.0
 
 
 class Renewals:
@@ -58,7 +60,18 @@ class Renewals:
 
 
 def reload(crew: Crew, load: Callable[[], Config], start: Start) -> Iterator[None]:
-    """Read the configuration again and put it to use; one that does not work changes nothing."""
+    """Read the configuration again and put it to use; one that does not work changes nothing.
+
+    But the workers of an earlier program must not stay: while there are any, it is tried again.
+    """
+    while not (yield from _try_to_reload(crew, load, start)) and any(one.adopted for one in crew.workers):
+        _log.error("upgrade: workers of the program before go on; next try in %g s", AGAIN_SECONDS)
+        again = time.monotonic() + AGAIN_SECONDS
+        while time.monotonic() < again:
+            yield
+
+
+def _try_to_reload(crew: Crew, load: Callable[[], Config], start: Start) -> Generator[None, None, bool]:
     before = crew.config
     try:
         crew.adapt(with_fixed(load(), before))
@@ -66,19 +79,20 @@ def reload(crew: Crew, load: Callable[[], Config], start: Start) -> Iterator[Non
         for problem in error.problems:
             _log.error("reload: %s", problem)
         _log.error("reload: the configuration is not valid, all stays as it was")
-        return
+        return False
     yield from _run_once(crew.reconcile, start)
     if crew.reconcile.exit_code != 0:
         _log.error("reload: the store could not be brought up to date, all stays as it was; try again")
         crew.adapt(before)
-        return
+        return False
     renewed = yield from _replace_workers(crew, start)
     if not renewed:
         crew.adapt(before)
-        return
+        return False
     for helper in crew.helpers:
         helper.restart(time.monotonic())
     _log.info("reload: done, workers now: %d", len(crew.workers))
+    return True
 
 
 def rehearse(crew: Crew, arguments: Sequence[str], start: Start, go: Callable[[], None]) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -152,6 +153,22 @@ def test_what_somebody_killed_is_run_again(crew: Crew, monkeypatch: pytest.Monke
     assert gone
     reload(crew, lambda: settings(LB_STRATEGY="random"))
     assert crew.config.strategy == "random"
+
+
+def test_workers_of_the_program_before_do_not_stay(
+    crew: Crew, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A store that is away just when the program was replaced must not leave two generations."""
+    monkeypatch.setenv(actor.PLAY, '{"reconcile": ["fail", "fail", "done"]}')
+    monkeypatch.setattr(renewal, "AGAIN_SECONDS", 0.05)
+    with subprocess.Popen(["sleep", "60"]) as process:
+        crew.workers[0].adopt(process.pid, None, time.monotonic(), ready=True)
+        reload(crew, lambda: settings(LB_STRATEGY="random"))
+        (old,) = crew.retired
+        eventually(lambda: old.reap(0.0))
+        process.returncode = 0  # it was reaped behind its back
+    assert crew.config.strategy == "random"
+    assert caplog.text.count("upgrade: workers of the program before go on; next try in 0.05 s") == 2
 
 
 def test_what_cannot_change_is_kept_and_told(caplog: pytest.LogCaptureFixture) -> None:
