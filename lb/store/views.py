@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
+from lb.errors import StoreError
 from lb.model import (
     Admin,
     Check,
@@ -32,18 +33,24 @@ _PASSED, _FAILED = "passed", "failed"
 
 
 def server_of(row: Sequence[str]) -> Server:
-    """Read a server as `server.lua` describes it."""
+    """Read a server as `server.lua` describes it; StoreError if somebody else has written its values."""
     server, url, weight, admin, health, source, reason, since = row
-    return Server(
-        id=ServerId(server),
-        url=url,
-        weight=int(weight),
-        admin=Admin(admin),
-        health=Health(health),
-        source=Source(source),
-        reason=reason,
-        since=float(since),
-    )
+    try:
+        return Server(
+            id=ServerId(server),
+            url=url,
+            weight=int(weight),
+            admin=Admin(admin),
+            health=Health(health),
+            source=Source(source),
+            reason=reason,
+            since=float(since),
+        )
+    except ValueError as error:
+        raise StoreError(
+            f"the store holds a value of the server {server} that lb has not written ({error}): "
+            "remove this server and add it again"
+        ) from None
 
 
 def snapshot_of(pool: Pool) -> Snapshot:

@@ -218,6 +218,17 @@ def test_a_pool_that_began_with_an_operators_add_is_joined(
     member.leave()
 
 
+def test_a_worker_follows_the_pool_on_after_a_value_that_it_could_not_read(
+    worker: Member, pool: BackendPool, connection: redis.Redis, keys: Keys
+) -> None:
+    connection.hset(keys.since, A, "nonsense")
+    pool.set_weight(B, 2, "test")
+    worker.beat()
+    gevent.sleep(0)
+    pool.remove(A, "test")
+    until(lambda: worker.beat() or [server.id for server in worker._snapshot.servers] == [B])
+
+
 def test_an_emptied_store_is_refilled(
     worker: Member, pool: BackendPool, connection: redis.Redis, keys: Keys
 ) -> None:

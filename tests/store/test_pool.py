@@ -123,6 +123,18 @@ def test_a_look_shows_snapshot_and_figures_of_one_instant(two: BackendPool) -> N
     assert [status.server for status in statuses] == [*snapshot.servers]
 
 
+@pytest.mark.parametrize("column", ["weights", "admin", "health", "sources", "since"])
+def test_a_value_that_somebody_else_wrote_is_told_and_can_be_mended(
+    two: BackendPool, connection: redis.Redis, keys: Keys, column: str
+) -> None:
+    connection.hset(getattr(keys, column), A, "nonsense")
+    for read in (two.snapshot, two.list):
+        with pytest.raises(StoreError, match=f"the server {A} .*nonsense.* remove this server"):
+            read()
+    two.remove(A, "test")
+    assert [server.id for server in two.snapshot().servers] == [B]
+
+
 # --- add, remove, restore
 
 
