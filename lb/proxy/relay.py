@@ -66,6 +66,7 @@ class Relay:
             answer.stream.close()
             if not answer.counted:
                 self._broke_off(client, request, answer, error)
+            client.stream.abort()  # a regular end could pass for the end of the body
             raise
         self._part(request, answer, body)
         return keep_alive

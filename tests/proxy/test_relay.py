@@ -237,6 +237,18 @@ def test_a_client_that_takes_nothing_is_cut_and_no_failure_of_the_server(balance
         assert made.failures(server.id) == 0
 
 
+def test_a_client_that_was_cut_for_taking_nothing_can_tell(balancer: Make) -> None:
+    """Its body would have ended with the connection, so a regular end would look like all of it."""
+    with playing(saying(CHUNKED, *[chunk(LARGE)] * 5, last_chunk(b""))) as server:
+        made = balancer(server, timeouts={"idle": SHORT})
+        with made.client() as client:
+            client.send(OLD_GET)
+            until(lambda: made.clients() == 1)
+            until(lambda: made.clients() == 0)
+            with pytest.raises(ConnectionResetError):
+                client.rest()
+
+
 def test_a_slow_reader_holds_the_server_back(balancer: Make) -> None:
     sent = 0
 
