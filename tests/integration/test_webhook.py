@@ -53,7 +53,7 @@ def balancing(three: list[HttpServer], url: str) -> Iterator[Balancer]:
     config["webhook"] = {"url": url, "events": ["up", "down", "removed", "store-back"]}
     with Balancer(config, environment={"LB_WEBHOOK_SECRET": SECRET}) as balancer:
         store = open_pool(balancer.store_url, Keys())._session.connection
-        eventually(lambda: store.get(Keys().webhook_cursor), what="the webhook's cursor")
+        eventually(lambda: store.get(Keys().webhook_cursor), seconds=30, what="the webhook's cursor")
         yield balancer
 
 
@@ -78,7 +78,7 @@ def another_checker(balancer: Balancer) -> Iterator[None]:
 
 
 def leader_pid(pool: BackendPool) -> int:
-    leader = eventually(pool.leader, what="a leader")
+    leader = eventually(pool.leader, seconds=15, what="a leader")
     return int(leader.split("-")[-2])
 
 
@@ -133,12 +133,12 @@ def test_a_receiver_that_hangs_delays_no_check(three: list[HttpServer], receiver
         three[0].stop()
         eventually(lambda: receiver.messages, seconds=15, what="a message")
         checks = len(three[1].requests)
-        eventually(lambda: len(three[1].requests) > checks + 5, what="five further checks")
+        eventually(lambda: len(three[1].requests) > checks + 5, seconds=15, what="five further checks")
         three[2].stop()
-        eventually(lambda: is_down(pool, three[2]), what="down")
+        eventually(lambda: is_down(pool, three[2]), seconds=15, what="down")
         assert len(receiver.messages) == 1
         done.set()
-        eventually(lambda: len(receiver.messages) == 2, what="the next message")
+        eventually(lambda: len(receiver.messages) == 2, seconds=15, what="the next message")
 
 
 def test_a_worker_tells_when_it_reaches_the_store_again(three: list[HttpServer], receiver: Hook) -> None:
