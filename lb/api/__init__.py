@@ -1,1 +1,5 @@
-"""The admin API: REST over the pool as a WSGI app. `app.create_app` makes it, `serialise` is its JSON."""
+"""The admin API, a WSGI app: REST over the pool, metrics, and the dashboard.
+
+`app` makes it; `access` says who may use it. `servers`, `strategy`, `state`, `metrics`, `dashboard` and
+`openapi` hold the routes. `bodies` are what clients send, `serialise` and `shapes` what they get.
+"""

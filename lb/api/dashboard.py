@@ -37,11 +37,11 @@ def static(name: str) -> Response:
 @routes.get("/live")
 def live() -> Response:
     """Answer the state of the balancer each second, as server-sent events, until the client leaves."""
-    store = context()
-    store.live.enter()
-    messages = store.live.stream(may_write=store.access.may_write(request))
+    app = context()
+    app.live.enter()
+    messages = app.live.stream(may_write=app.access.may_write(request))
     response = Response(messages, mimetype="text/event-stream")
-    response.call_on_close(store.live.leave)
+    response.call_on_close(app.live.leave)
     response.headers["X-Accel-Buffering"] = "no"  # or nginx in front of the API would hold the stream back
     return response
 

@@ -18,9 +18,9 @@ routes = Blueprint("state", __name__)
 @versioned
 def status() -> Response:
     """Answer the state of the balancer in a few figures."""
-    store = context()
-    overview = serialise.overview(look(store.pool, store.fleet))
-    return jsonify({**overview, "rates": serialise.rates(store.counted.rates())})
+    app = context()
+    overview = serialise.overview(look(app.pool, app.fleet))
+    return jsonify({**overview, "rates": serialise.rates(app.counted.rates())})
 
 
 @routes.get("/workers")

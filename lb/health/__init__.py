@@ -1,1 +1,4 @@
-"""Health checks: what is asked of a server, how answers become up or down, and who asks."""
+"""Health checks: `checker` asks the servers, `checks` how, and `rise_fall` decides when they go up or down.
+
+Beside that, `dead_workers` takes back what dead workers held, and `messenger` tells `webhook` of events.
+"""

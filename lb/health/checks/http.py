@@ -136,9 +136,9 @@ def words(error: Exception, timeout_seconds: float) -> str:
         cause = inner
     if isinstance(cause, TimeoutError):
         return f"timed out after {timeout_seconds:g} s"
-    for kind, words in _DETAILS:
+    for kind, detail in _DETAILS:
         if isinstance(cause, kind):
-            return words
+            return detail
     return ((isinstance(cause, OSError) and cause.strerror) or str(cause) or type(cause).__name__).lower()
 
 
