@@ -1,9 +1,9 @@
-"""What all hosts have counted, kept in the store: each host publishes its own sums, anyone adds them up.
+"""What all hosts have counted, kept in the store: each host publishes its own sums, and anyone adds them up.
 
 A *run* is one life of a scoreboard, from `lb run` to its end. Its hash holds absolute numbers, so publishing
-twice changes nothing, and a store that lost them has them back a second later. A run that has ended is folded
-into the base: the sum over all stays the same, and what is read does not grow with each restart. How much
-that was is kept: who was only cut off says next what came on top of just that.
+twice changes nothing, and a store that has lost them gets them back a second later. A run that has ended is
+folded into the base: the sum over all stays the same, and what must be read does not grow with each restart.
+What was folded is remembered for a while. If the host was only cut off, it goes on with what came after that.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from lb.metrics.totals import Counts, Totals, add, counts_of, gauges_of, text_of
 from lb.store.keys import Keys
 from lb.store.session import Session
 
-#: A run that says nothing for so long has ended.
+#: A run that has published nothing for so long is taken to have ended.
 ENDED_SECONDS = 600.0
-#: What is true of a host now is no longer, if it has not said so for so long.
+#: For so long after a publication its gauges, which describe the present, count as true.
 FRESH_SECONDS = 5.0
 
 _KNOWN_AS_FOLDED_SECONDS = 30 * 86400
@@ -42,9 +42,9 @@ class Run:
 
     host: str
     heard: float  # unix seconds of its last publication
-    number: int  # of that, greater each time
+    number: int  # of that publication; it grows each time
     totals: Totals
-    now: Counts | None  # what is true of its workers now; None if that is too old
+    now: Counts | None  # the gauges of its workers; None if they are too old
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,12 @@ class Figures:
     """What the whole fleet has counted."""
 
     runs: Mapping[str, Run] = field(default_factory=dict)
-    base: Totals = field(default_factory=dict)  # of runs that were folded
-    since: str = ""  # unix seconds: when the counting began
-    whole: bool = True  # False if the store has not told yet what the others counted
+    base: Totals = field(default_factory=dict)  # of the runs that were folded
+    since: str = ""  # unix seconds when the counting began
+    whole: bool = True  # False while the figures of the other hosts are not known yet
 
     def lack(self, known: Figures) -> bool:
-        """Whether the store has lost some of what it was known to hold."""
+        """Whether these figures, as now read from the store, lack some that it is known to have held."""
         if known.since not in ("", self.since):
             return True
         return any(
@@ -66,7 +66,7 @@ class Figures:
 
     @property
     def totals(self) -> Totals:
-        """The sum over all."""
+        """The sum over all runs and the base."""
         totals: Totals = {}
         for part in (self.base, *(run.totals for run in self.runs.values())):
             add(totals, part)
@@ -74,19 +74,19 @@ class Figures:
 
 
 class Metrics:
-    """Publishes and reads. Raises StoreUnavailableError and StoreError."""
+    """Publishes and reads figures. Raises StoreUnavailableError and StoreError."""
 
     def __init__(self, connection: redis.Redis, keys: Keys) -> None:
         self._session = Session(connection, keys)
         self._keys = keys
-        self._runs: Sequence[str] = ()  # that there were at the last look
+        self._runs: Sequence[str] = ()  # those that there were at the last look
 
     def publish(
         self, run: str, after: str, number: str, fields: Mapping[str, str], *, to_disk: bool = False
     ) -> int:
-        """Put fields into a run's hash if its last publication was `after`, or whatever it was if that is "".
+        """Write fields into a run's hash if its last publication was number `after`; always if that is "".
 
-        Returns 1 if done, 0 if it was another, -1 if the run was folded.
+        Returns 1 if done, 0 if the last publication was another, -1 if the run was folded.
         """
         words = (word for pair in fields.items() for word in pair)
         done: int = self._session.run(
@@ -95,7 +95,7 @@ class Metrics:
         return done
 
     def figures(self) -> Figures:
-        """Read what all have counted, at one instant."""
+        """Read what all hosts have counted, as of one instant."""
         for _ in range(_LOOKS):
             names = self._runs
             asked = [self._keys.metrics_run(run) for run in names]
@@ -110,9 +110,9 @@ class Metrics:
         raise StoreUnavailableError("the hosts of the fleet come and go too fast to add up what they count")
 
     def put_back(self, figures: Figures) -> bool:
-        """Give a store that lost some of these figures what it held; False if it holds them all.
+        """Give these figures back to a store that has lost some of them; False if it holds them all.
 
-        The runs look a little older than they are, so that who lives says everything again.
+        The runs are made to look one publication older, so that those that live publish everything again.
         """
         words: list[str | float] = []
         for name, run in figures.runs.items():
@@ -128,9 +128,9 @@ class Metrics:
         return bool(done)
 
     def fold(self, run: str, silence_seconds: float = ENDED_SECONDS, *, host_lives: bool = False) -> bool:
-        """Add a run to the base if it was silent for so long; False if it was not, or another was faster.
+        """Add a run to the base if it was silent for so long; False if it was not, or if it has been added.
 
-        `host_lives`: whether there is another run on its host, which goes on from its figures.
+        `host_lives` says whether its host has another run, which goes on from the figures of this one.
         """
         return bool(
             self._session.run(
@@ -144,14 +144,14 @@ class Metrics:
         )
 
     def folded(self, run: str) -> Totals | None:
-        """Read how much of a folded run is in the base; None if it said that it ends, or that is long ago."""
+        """Read how much of a folded run is in the base; None if it had said that it ends, or long ago."""
         with self._session.edge() as connection:
             columns = connection.hgetall(self._keys.metrics_run(run))
         return _totals_in(columns) if columns else None
 
 
 class Publisher:
-    """Publishes what one scoreboard holds, about once a second: what changed, or all if the store lost it."""
+    """Publishes what a scoreboard holds: what has changed, or everything if the store has lost it."""
 
     def __init__(
         self, metrics: Metrics, board: Scoreboard, clock: Callable[[], float] = time.monotonic
@@ -161,22 +161,22 @@ class Publisher:
         self._clock = clock
         self._number = ""  # of the last publication, if the store is known to hold it
         self._newest = 0
-        self._said: dict[str, str] = {}  # with it
-        self._written: dict[str, str] = {}  # with the last that went to the store's disk
+        self._said: dict[str, str] = {}  # the fields of that publication
+        self._written: dict[str, str] = {}  # those of the last one that went to the store's disk
         self._disk_due = 0.0
-        # As what it is published, and what of it is counted in the store's base already.
+        # The run as which the board is published, and how much of it the store's base already contains.
         self.run, self._base = _continued(board)
 
     def own(self) -> Run:
-        """Return what there is to publish."""
+        """Return what is to be published, as a run."""
         totals = totals_of(self._board)
         add(totals, self._base, sign=-1)
         return Run(self._board.host, time.time(), time.monotonic_ns(), totals, gauges_of(self._board))
 
     def publish(self, *, last: bool = False) -> None:
-        """Publish; raises what `Metrics` raises, and then the next time says everything.
+        """Publish. If `Metrics` raises, so does this, and the next publication says everything.
 
-        The `last` time it goes to the store's disk, as nobody will tell it again.
+        The `last` publication goes to the store's disk, as nobody would repeat it.
         """
         if last:
             self._disk_due = 0.0
@@ -193,7 +193,7 @@ class Publisher:
         to_disk = not after or self._clock() >= self._disk_due
         known = {} if not after else self._written if to_disk else self._said
         changed = {name: text for name, text in fields.items() if known.get(name) != text}
-        # No run outlives the machine's start, and this clock is never set: what follows is always greater.
+        # This clock is never set back, and no run outlives the boot that it counts from: numbers always grow.
         self._newest = max(time.monotonic_ns(), self._newest + 1)
         number = str(self._newest)
         done = self._metrics.publish(self.run, after, number, changed, to_disk=to_disk)
@@ -204,23 +204,23 @@ class Publisher:
         return done
 
     def _alone(self) -> bool:
-        """Whether no other process counts any more."""
+        """Whether no other process counts on this board any more."""
         return all(self._board.head(slot)[layout.PID] == os.getpid() for slot in self._board.live)
 
     def _go_on_as_another(self) -> None:
-        """Begin a run with what is not in the base yet: this one was silent for long, and taken for ended."""
+        """Begin a run with what is not in the base yet: this one was silent for long, and taken to have ended."""
         run, base = _continued(self._board)
         if run == self.run:  # no other process of this host has found out before
             folded = self._metrics.folded(run)
-            # If nobody knows how much: rather count too little than anything twice.
+            # If nobody knows how much that is, count too little rather than anything twice.
             add(base, self.own().totals if folded is None else folded)
-            run += "+"  # two that find out at once go on as the same
+            run += "+"  # two processes that find out at once go on as the same run
             self._board.note(json.dumps([run, _texts(base)]))  # for the process that will replace this one
         self.run, self._base = run, base
 
 
 def _continued(board: Scoreboard) -> tuple[str, Totals]:
-    """Return the run that a scoreboard is published as, and what of it is in the base already."""
+    """Return the run as which a board is published, and how much of it the base already contains."""
     if not board.noted:
         return board.run, {}
     run, texts = json.loads(board.noted)

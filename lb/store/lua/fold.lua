@@ -1,10 +1,10 @@
--- Adds what a run has counted that will count no more to the base, so that sums over runs stay the same. What was
--- added stays in its hash for a while, for a host that was only cut off: it goes on from there, so nothing counts twice.
+-- Adds to the base what an ended run has counted, so that the sum over all runs stays the same. What was added stays in
+-- the hash of the run for a while: a host that was only cut off goes on from there, so that nothing counts twice.
 --@include clock
 -- KEYS: metrics metrics_base metrics_folded metrics_run
 -- ARGV: run, seconds of silence after which a run has ended, seconds for which it is known as folded, and its hash
---       kept unless it said that it ends,
---       1 if its host lives on: then what belongs to that stays apart
+--       is kept unless it has said that it ends,
+--       1 if its host has another run: then the host's own figures are not merged with those of other hosts
 -- Return: 1, or 0 if the run was heard of since, or is folded already
 local heard = redis.call('ZSCORE', metrics, ARGV[1])
 if not heard or now - heard <= tonumber(ARGV[2]) then return 0 end

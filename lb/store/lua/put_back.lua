@@ -1,5 +1,5 @@
--- A store that was emptied, or fell back behind what it said, has back what perhaps nobody else can tell again:
--- the base, and runs that count no more.
+-- Gives back to a store that was emptied, or fell back to an earlier state, what perhaps nobody else can say again: the
+-- base, and runs that have ended.
 -- KEYS: metrics metrics_base metrics_folded
 -- The keys of the runs come after them.
 -- ARGV: when the counting began in the store that is known, the base as JSON {field: value, …},
