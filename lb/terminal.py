@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -27,7 +28,13 @@ def open_streams() -> None:
 
 @contextmanager
 def output_of(program: str) -> Iterator[None]:
-    """End with status 1 if standard output cannot be written; click itself ends it if the reader left."""
+    """End with status 1 if standard output cannot be written; click itself ends it if the reader left.
+
+    Characters that the locale's encoding lacks are written as "?".
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         yield
     except OSError as error:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,21 @@ def test_output_that_cannot_be_written_is_one_line(arguments: list[str], tmp_pat
 def test_other_errors_are_left_to_others(number: int) -> None:
     with pytest.raises(OSError, match="boom"), output_of("lb"):
         raise OSError(number, "boom")
+
+
+def test_a_locale_without_utf_8_is_no_reason_to_fail(tmp_path: Path) -> None:
+    """Files of our own are UTF-8 whatever the locale says, and what it cannot write is a question mark."""
+    environment = {**os.environ, "LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    program = (
+        "from lb.store.scripts import load\n"
+        "from lb.terminal import output_of\n"
+        "load('lease')\n"
+        "with output_of('lb'): print('one \\u2014 two')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "one ? two\n"
 
 
 def test_closed_streams_are_no_place_for_sockets(tmp_path: Path) -> None:

@@ -56,9 +56,9 @@ def _included(name: str) -> str:
 
 
 def _definition(rule: Strategy) -> str:
-    body = files("lb.strategies").joinpath(f"{rule.stem}.lua").read_text()
+    body = files("lb.strategies").joinpath(f"{rule.stem}.lua").read_text(encoding="utf-8")
     return f"definitions['{rule.name}'] = function()\n{body}\nend"
 
 
 def _read(name: str) -> str:
-    return files("lb.store").joinpath("lua", f"{name}.lua").read_text()
+    return files("lb.store").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
