@@ -208,7 +208,7 @@ class Publisher:
         return all(self._board.head(slot)[layout.PID] == os.getpid() for slot in self._board.live)
 
     def _go_on_as_another(self) -> None:
-        """Begin a run with what is not in the base yet: this one was silent for long, and taken to have ended."""
+        """Begin a run with what is not in the base yet: this one was silent, and taken to have ended."""
         run, base = _continued(self._board)
         if run == self.run:  # no other process of this host has found out before
             folded = self._metrics.folded(run)

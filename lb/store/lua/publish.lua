@@ -11,7 +11,7 @@ if ARGV[2] ~= '' and redis.call('HGET', metrics_run, 'number') ~= ARGV[2] then r
 
 if ARGV[4] == '1' then
   durable()
-  redis.call('HSETNX', metrics_base, 'since', now) -- a host that knows another time learns that the store has lost its data
+  redis.call('HSETNX', metrics_base, 'since', now) -- tells hosts that know another time of a loss
 end
 redis.call('ZADD', metrics, now, ARGV[1])
 redis.call('HSET', metrics_run, 'number', ARGV[3])
