@@ -554,32 +554,29 @@ def test_a_store_that_stays_slow_holds_up_requests_once(fixture: Fixture) -> Non
     assert fixture.events.store == ["lost", "back"]
 
 
-def test_a_full_store_holds_up_requests_once(own_store: Valkey) -> None:
-    """It answers at once, but takes no writes: degraded until it does."""
+@pytest.mark.parametrize(
+    ("refuse", "resume"),
+    [
+        (("CONFIG", "SET", "maxmemory", 1), ("CONFIG", "SET", "maxmemory", 0)),
+        (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
+    ],
+    ids=["full", "a replica"],
+)
+def test_a_store_that_takes_no_writes_holds_up_requests_once(
+    own_store: Valkey, refuse: tuple[Any, ...], resume: tuple[Any, ...]
+) -> None:
+    """It answers at once, but with a refusal: degraded until it does not."""
     with made(own_store) as fixture:
-        fixture.connection.config_set("maxmemory", 1)
+        fixture.connection.execute_command(*refuse)
         assert answers_in(6 * PATIENCE_SECONDS, lambda: fixture.leases(3))
         until(lambda: fixture.line.degraded_since)
         dials = fixture.dials
         while fixture.dials < dials + 3:
             assert answers_in(PATIENCE_SECONDS / 2, fixture.line.lease)
             gevent.sleep(0.005)
-        fixture.connection.config_set("maxmemory", 0)
+        fixture.connection.execute_command(*resume)
         until(fixture.agrees)
         assert fixture.events.store == ["lost", "back"]
-
-
-def test_a_store_that_became_a_replica_holds_up_requests_once(own_store: Valkey) -> None:
-    with made(own_store) as fixture:
-        fixture.connection.execute_command("REPLICAOF", "127.0.0.1", "1")
-        assert answers_in(6 * PATIENCE_SECONDS, lambda: fixture.leases(3))
-        until(lambda: fixture.line.degraded_since)
-        dials = fixture.dials
-        while fixture.dials < dials + 3:
-            assert answers_in(PATIENCE_SECONDS / 2, fixture.line.lease)
-            gevent.sleep(0.005)
-        fixture.connection.execute_command("REPLICAOF", "NO", "ONE")
-        until(fixture.agrees)
 
 
 def test_while_degraded_a_server_that_fails_is_barred_until_the_store_is_back(fixture: Fixture) -> None:
