@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import weakref
 from collections.abc import Callable
 
 import gevent
@@ -60,3 +61,19 @@ def test_stopping_while_full_is_no_error(balancer: Make, capsys: pytest.CaptureF
             first.close()
             until(lambda: made.clients() == 0)
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_greenlet_serves_one_client_after_another_until_the_end(balancer: Make) -> None:
+    with playing(answering()) as server:
+        made = balancer(server)
+        acceptor = made.plane._acceptor
+        seen = set()
+        for _ in range(3):
+            with made.client() as client:
+                client.ask()
+            until(lambda: made.clients() == 0)
+            seen.update(map(id, acceptor._idle))
+        assert len(seen) == 1
+        ended = weakref.ref(acceptor._idle[0])
+        acceptor.stop()
+        until(lambda: ended() is None)
