@@ -99,7 +99,14 @@ def wait(config: Config, patience_seconds: float = PATIENCE_SECONDS) -> BackendP
 
 def reconcile(config: Config, patience_seconds: float = PATIENCE_SECONDS) -> None:
     """Wait for the store, then make the pool's configured servers and strategy those of the config."""
-    left = fill(wait(config, patience_seconds), config)
+    pool = wait(config, patience_seconds)
+    left = fill(pool, config)
+    if policy := pool.eviction():
+        _log.warning(
+            "the store may drop keys when its memory is full (maxmemory-policy %s), and a pool without some "
+            "of them is broken: set noeviction",
+            policy,
+        )
     others = (
         {worker.host for worker in fleet_of(config).workers()} - {socket.gethostname()} if left else set()
     )

@@ -59,6 +59,16 @@ class BackendPool:
                 f"works with schema {SCHEMA}: use the lb that wrote it, or another database"
             )
 
+    def eviction(self) -> str | None:
+        """Return the policy by which a full store drops keys; None if it drops none, or does not tell us."""
+        try:
+            with self._session.edge() as connection:
+                memory = connection.info("memory")
+        except StoreError:  # a user may well have no right to INFO
+            return None
+        policy = str(memory.get("maxmemory_policy", "noeviction"))
+        return policy if memory.get("maxmemory") and policy != "noeviction" else None
+
     def snapshot(self) -> Snapshot:
         """Read the members; version 0 and no strategy if the store holds no pool."""
         return views.snapshot_of(self._read())

@@ -3,6 +3,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -10,6 +11,7 @@ import redis
 from lb.config import Config, load
 from lb.errors import StoreUnavailableError
 from lb.processes import store
+from lb.store.client import connect
 from tests.store.acts import Worker
 from tests.support import Valkey
 
@@ -49,6 +51,20 @@ def test_who_waits_longer_is_told_for_what(
     assert said == (
         f"waiting up to 1 s for the store: the store at {nowhere}/0 cannot be reached: Connection refused"
     )
+
+
+def test_a_store_that_drops_keys_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with Valkey(tmp_path) as own, connect(own.url) as connection:
+        store.reconcile(config_of(own.url))
+        connection.config_set("maxmemory-policy", "allkeys-lru")
+        store.reconcile(config_of(own.url))  # without a limit nothing is dropped
+        assert caplog.messages == []
+        connection.config_set("maxmemory", "100mb")
+        store.reconcile(config_of(own.url))
+        assert ["allkeys-lru" in said for said in caplog.messages] == [True]
+        connection.execute_command("ACL", "SETUSER", "default", "-info")
+        store.reconcile(config_of(own.url))
+        assert len(caplog.messages) == 1
 
 
 def test_a_given_store_is_waited_for_less_than_the_embedded_one(nowhere: str) -> None:
