@@ -1,27 +1,24 @@
-"""`/metrics` is true: as many requests as clients counted, from every host, and never less than before."""
+"""`/metrics` is true: as many requests as clients counted, from every host, and never less than before.
+
+That a fail-over of the store takes nothing back either: test_engines.py.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
-import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TypeAlias
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from lb.store.client import connect
 from tests.integration.balancer import Balancer
-from tests.integration.engines import Cluster, Engine, Sentinel, SingleTls
+from tests.integration.figures import Samples, answered, scrape, total
 from tests.integration.plenty import Clients, server
 from tests.support import Valkey, eventually
-
-#: Name and labels of a sample → its value.
-Samples: TypeAlias = Mapping[tuple[str, tuple[tuple[str, str], ...]], float]
 
 REQUESTS = 100_000
 
@@ -30,30 +27,6 @@ REQUESTS = 100_000
 def origin() -> Iterator[str]:
     with server() as url:
         yield url
-
-
-def scrape(balancer: Balancer, kinds: tuple[str, ...] = ("counter", "histogram", "gauge")) -> Samples:
-    with urllib.request.urlopen(f"{balancer.admin_url}/metrics", timeout=30) as response:
-        text = response.read().decode()
-    return {
-        (sample.name, tuple(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(text)
-        if family.type in kinds
-        for sample in family.samples
-    }
-
-
-def total(balancer: Balancer, name: str, **labels: str) -> float:
-    """Add up the samples of a name that have these labels."""
-    return sum(
-        value
-        for (found, has), value in scrape(balancer).items()
-        if found == name and labels.items() <= dict(has).items()
-    )
-
-
-def answered(balancer: Balancer) -> float:
-    return total(balancer, "lb_requests_total", code="2xx")
 
 
 @pytest.mark.slow
@@ -207,21 +180,3 @@ def test_what_was_counted_outlives_the_balancer(origin: str, store: Valkey) -> N
         with Balancer({"servers": [origin], "redis": store.url}, workers=1) as balancer:
             ask(balancer, 100)
             assert answered(balancer) == requests
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", [Sentinel, Cluster, SingleTls])
-def test_a_fail_over_takes_nothing_back(origin: str, kind: type[Engine]) -> None:
-    """Neither of this run nor of one that has ended: both are with the replica, or put back."""
-    with kind() as engine:
-        config = {"servers": [origin], "redis": engine.url}
-        with Balancer(config, workers=1) as ended:
-            ask(ended, 50)
-            assert answered(ended) == 50
-        with Balancer(config, workers=2) as balancer:
-            ask(balancer, 100)
-            assert answered(balancer) == 150
-            engine.fail_over()
-            assert eventually(lambda: total(balancer, "lb_store_up") == 1, seconds=30)
-            ask(balancer, 100)
-            assert eventually(lambda: answered(balancer) == 250, seconds=30)
