@@ -56,7 +56,7 @@ class Valkey:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        embedded.prepare(self.data_dir)
+        self.data_dir.mkdir(parents=True, exist_ok=True)
         log = (self.data_dir / "store.log").open("ab")
         with log:
             self._process = subprocess.Popen(embedded.command(self.data_dir), stdout=log, stderr=log)

@@ -53,11 +53,6 @@ def socket_url(data_dir: Path) -> str:
     return f"unix://{socket_path(data_dir)}"
 
 
-def prepare(data_dir: Path) -> None:
-    """Make the data directory, accessible to this user alone."""
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-
 def command(data_dir: Path) -> list[str]:
     """Return the command line that runs the embedded store in the foreground; `data_dir` must exist."""
     options = {

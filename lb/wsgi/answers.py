@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from http import HTTPStatus
 from time import monotonic
-from types import TracebackType
-from typing import TypeAlias
 
 from lb.errors import LBError, NoEligibleServerError
 from lb.proxy.choice import Leases
@@ -18,7 +16,6 @@ from lb.wsgi.attempt import Answer
 from lb.wsgi.body import PIECE_BYTES
 
 Headers = list[tuple[str, str]]
-_ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 StartResponse = Callable[[str, Headers], object]
 
 

@@ -23,13 +23,6 @@ def test_the_store_listens_on_its_socket_only_and_keeps_what_it_is_told(connecti
     assert config == {"port": "0", "appendonly": "yes", "appendfsync": "everysec", "save": ""}
 
 
-def test_the_data_directory_is_made_for_its_user_alone(tmp_path: Path) -> None:
-    data_dir = tmp_path / "deep" / "data"
-    for _ in range(2):
-        embedded.prepare(data_dir)
-    assert stat.S_IMODE(data_dir.stat().st_mode) == 0o700
-
-
 def test_a_relative_data_directory_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert embedded.socket_url(Path(".lb")) == f"unix://{tmp_path}/.lb/store.sock"
