@@ -60,8 +60,10 @@ class Relay:
                 answer.counted = True
                 self._answered(answer.lease.server, answer.head.status, monotonic() - client.arrived)
                 stream.send_all(head + body)
-            else:
+            elif bounded or rechunk:
                 self._send(client, answer, head, body, rechunk)
+            else:
+                self._send_without_end(client, answer, head, body)
         except BaseException as error:
             answer.stream.close()
             if not answer.counted:
@@ -89,6 +91,12 @@ class Relay:
         self._answered(answer.lease.server, answer.head.status, monotonic() - client.arrived)
         if data:
             stream.send_all(data)
+
+    def _send_without_end(self, client: Client, answer: Answer, head: bytes, body: Body) -> None:
+        """Send a body that ends with the connection: until it is whole, the connection ends with a reset."""
+        client.stream.end_with_reset(True)
+        self._send(client, answer, head, body, rechunk=False)
+        client.stream.end_with_reset(False)
 
     def _read(self, answer: Answer, body: Body) -> bytes:
         """Read the next piece; a server that stops or lies in the middle cuts the client's connection."""

@@ -235,8 +235,12 @@ class Stream:
     def abort(self) -> None:
         """Close with a reset, which no peer can take for the regular end of a message."""
         if not self.closed:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.end_with_reset(True)
             self.close()
+
+    def end_with_reset(self, on: bool) -> None:  # noqa: FBT001 (as setsockopt has it)
+        """Make each close a reset from now on, also by the kernel if this process dies; or undo that."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", on, 0))
 
     def close(self) -> None:
         """Close; a greenlet that still waits on it is woken with ConnectionAbortedError."""

@@ -249,6 +249,19 @@ def test_a_client_that_was_cut_for_taking_nothing_can_tell(balancer: Make) -> No
                 client.rest()
 
 
+def test_a_body_that_ends_with_the_connection_is_never_ended_by_ours(balancer: Make) -> None:
+    """Whoever closes the client's socket: the kernel does when a worker is killed."""
+    with playing(saying(CHUNKED + chunk(b"one"), *[b""] * 200)) as server:
+        made = balancer(server)
+        with made.client() as client:
+            client.send(OLD_GET)
+            client.head()
+            assert client.exactly(3) == b"one"
+            next(iter(made.plane._acceptor.clients)).close()
+            with pytest.raises(ConnectionResetError):
+                client.rest()
+
+
 def test_a_slow_reader_holds_the_server_back(balancer: Make) -> None:
     sent = 0
 
