@@ -41,10 +41,13 @@ def command(operator: Operator, servers: tuple[ServerId, ...], timeout: float, *
 
     A SERVER is its id (localhost:5001) or its URL.
     """
-    drained = set_wish(operator, servers, Admin.DRAIN)
-    if wait and drained:
-        _wait_until_idle(operator, {server.id for server in drained}, timeout)
-        operator.say("no connections left")
+    try:
+        drained = set_wish(operator, servers, Admin.DRAIN)
+        if wait and drained:
+            _wait_until_idle(operator, {server.id for server in drained}, timeout)
+            operator.say("no connections left")
+    except KeyboardInterrupt:
+        raise Refusal("interrupted; what is drained stays so, `lb-admin undrain` ends it") from None
     operator.show_json(serialise.server(server) for server in drained)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 from contextlib import contextmanager
 from threading import Thread
 
@@ -68,6 +69,19 @@ def waiting(run, pool):
     assert thread.is_alive()
     yield outcomes
     thread.join(10)
+
+
+def test_an_interrupted_wait_says_that_the_drain_goes_on(start, pool, add, hold):
+    add()
+    hold(localhost_5001=2)
+    process = start("drain", "localhost:5001", "--wait", PYTHONUNBUFFERED="1")
+    assert "drains" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert err == "lb-admin: error: interrupted; what is drained stays so, `lb-admin undrain` ends it\n"
+    assert Admin.DRAIN is pool.list()[0].server.admin
 
 
 def test_wait_ends_when_the_last_connection_ends(run, pool, add, hold):
