@@ -62,7 +62,7 @@ class Config(Section):
     )
     servers: tuple[Annotated[ServerSpec, GetPydanticSchema(_server_schema)], ...] = Field(
         default=(),
-        description="The servers: URLs, or objects with `url` and `weight`. `lb-admin add` brings in more.",
+        description="The servers: URLs, or objects with `url` and `weight`. `lb-admin add` adds more.",
     )
     max_retries: fields.CountOrZero = Field(
         default=3, description="Attempts at other servers after the first one failed; 0 is none."
@@ -87,7 +87,7 @@ class Config(Section):
     trusted_proxies: tuple[fields.Network, ...] = Field(
         default=(),
         description="Addresses and networks whose `X-Forwarded-*`, `Forwarded` and `X-Request-Id` headers "
-        "are believed; nobody's by default. `unix:` stands for all who come by a unix socket.",
+        "are believed; nobody's by default. `unix:` stands for all clients of a unix socket.",
     )
     request_id: fields.Switch = Field(
         default=True,

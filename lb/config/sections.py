@@ -98,7 +98,7 @@ class Timeouts(Section):
     )
     idle_seconds: fields.Duration = Field(
         default=60.0,
-        description="Silence within a response's body, or of a client that should take it, or on an upgraded "
+        description="Silence within a response's body, of a client that should read it, or on an upgraded "
         "connection that one side has ended; then it is cut. Also how long a server's connection is kept for "
         "the next request.",
     )
@@ -113,8 +113,8 @@ class Timeouts(Section):
     )
     store_seconds: fields.Duration = Field(
         default=0.1,
-        description="How long requests wait for the store to pick, once; then workers pick on their own "
-        "until it answers again.",
+        description="How long a request waits for the store to pick; then the worker picks on its own, "
+        "without waiting, until the store answers again.",
     )
     tunnel_seconds: fields.Duration = Field(
         default=3600.0,
@@ -177,13 +177,13 @@ class AdminApi(Section):
         default=None,
         validate_default=True,
         repr=False,
-        description="Secret that requests must bring, 16 characters or more; required if `listen` is "
+        description="Secret that requests must carry, 16 characters or more; required if `listen` is "
         "reachable from other machines.",
     )
     read_token: fields.Token | None = Field(
         default=None,
         repr=False,
-        description="Secret for those who may only look; needs `token` beside it.",
+        description="Secret of those who may only read; it can be set only together with `token`.",
     )
 
     @field_validator("token")

@@ -2,7 +2,7 @@
 
 The first comment of a script says what it does. `-- KEYS:` lists the keys that it uses, by their names in
 `keys.Keys`: exactly these are passed, and the script finds them in local variables of the same names.
-`--@include NAME` is replaced by `NAME.lua`, whose keys are added; `--@include strategies` also brings in the
+`--@include NAME` is replaced by `NAME.lua`, whose keys are added; `--@include strategies` also adds the
 registered strategies. The local variable `SCHEMA` holds our schema number.
 """
 
