@@ -33,6 +33,13 @@ def config(server: HttpServer) -> dict[str, Any]:
     return {"servers": [server.url]}
 
 
+@pytest.fixture(scope="module")
+def lasting() -> Iterator[Balancer]:
+    """One that its tests leave as they find it, if with other processes perhaps."""
+    with HttpServer() as server, Balancer({"servers": [server.url]}) as balancer:
+        yield balancer
+
+
 @pytest.fixture
 def taken_port() -> Iterator[int]:
     """A port that another program listens on."""
@@ -67,12 +74,11 @@ def test_ready_line_says_all_that_an_operator_needs(config: dict[str, Any], serv
         assert len(balancer.worker_pids()) == 2
 
 
-def test_every_role_runs_once_and_only_its_owner_may_look_into_the_data(config: dict[str, Any]) -> None:
-    with Balancer(config) as balancer:
-        for role in ("store", "worker", "health-checker", "api"):
-            assert len(balancer.pids(role)) == 1, role
-        assert len(balancer.pids()) == 4
-        assert stat.S_IMODE(balancer.data_dir.stat().st_mode) == 0o700
+def test_every_role_runs_once_and_only_its_owner_may_look_into_the_data(lasting: Balancer) -> None:
+    for role in ("store", "worker", "health-checker", "api"):
+        assert len(lasting.pids(role)) == 1, role
+    assert len(lasting.pids()) == 4
+    assert stat.S_IMODE(lasting.data_dir.stat().st_mode) == 0o700
 
 
 def test_all_addresses_are_ipv6_and_ipv4(config: dict[str, Any], server: HttpServer) -> None:
@@ -122,9 +128,8 @@ def test_an_unreachable_redis_is_reported_soon(config: dict[str, Any]) -> None:
         url = f"redis://:secret@127.0.0.1:{unheard.getsockname()[1]}"
         before = time.monotonic()
         said = Balancer(config, arguments=["--redis", url]).refusal()
-    assert (
-        time.monotonic() - before < 8
-    )  # 3 s of patience and three starts of an interpreter on a busy machine
+    assert "waiting up to 3 s for the store" in said
+    assert time.monotonic() - before < 15  # three interpreters start too, on a machine that may be busy
     errors = [line for line in said.splitlines() if line.startswith("lb: error: ")]
     assert len(errors) == 1
     assert f"127.0.0.1:{unheard_port(url)}" in errors[0]
@@ -136,29 +141,29 @@ def unheard_port(url: str) -> str:
     return url.rpartition(":")[2]
 
 
-def test_a_second_run_on_the_same_directory_names_the_first(config: dict[str, Any]) -> None:
-    with Balancer(config) as first:
-        second = Balancer(config, arguments=["--data-dir", str(first.data_dir)])
-        assert second.refusal() == (
-            f"lb: error: {first.data_dir} is in use by lb run, pid {first.process.pid}; "
-            "stop that one, or choose another with --data-dir\n"
-        )
-        assert get(first.url).startswith("200 ")
+def test_a_second_run_on_the_same_directory_names_the_first(
+    lasting: Balancer, config: dict[str, Any]
+) -> None:
+    second = Balancer(config, arguments=["--data-dir", str(lasting.data_dir)])
+    assert second.refusal() == (
+        f"lb: error: {lasting.data_dir} is in use by lb run, pid {lasting.process.pid}; "
+        "stop that one, or choose another with --data-dir\n"
+    )
+    assert get(lasting.url).startswith("200 ")
 
 
 # --- deaths
 
 
 @pytest.mark.parametrize("role", ["worker", "store", "health-checker", "api"])
-def test_a_killed_process_comes_back(config: dict[str, Any], role: str) -> None:
-    with Balancer(config) as balancer:
-        [victim] = eventually(lambda: balancer.pids(role))
-        os.kill(victim, signal.SIGKILL)
-        eventually(lambda: set(balancer.pids(role)) - {victim}, seconds=15, what=f"another {role}")
-        balancer.wait_log(
-            rf"lb\[supervisor\] {role} {victim} ended \(killed by SIGKILL\), starting another in 0\.1 s"
-        )
-        eventually(lambda: (get_or_none(balancer.url) or "").startswith("200 "), seconds=15, what="an answer")
+def test_a_killed_process_comes_back(lasting: Balancer, role: str) -> None:
+    [victim] = eventually(lambda: lasting.pids(role))
+    os.kill(victim, signal.SIGKILL)
+    eventually(lambda: set(lasting.pids(role)) - {victim}, seconds=15, what=f"another {role}")
+    lasting.wait_log(
+        rf"lb\[supervisor\] {role} {victim} ended \(killed by SIGKILL\), starting another in 0\.1 s"
+    )
+    eventually(lambda: (get_or_none(lasting.url) or "").startswith("200 "), seconds=15, what="an answer")
 
 
 def test_a_store_whose_socket_was_deleted_is_replaced_by_one_with_the_same_data(
@@ -217,13 +222,12 @@ def test_the_next_run_can_start_at_once_after_a_killed_supervisor(config: dict[s
 
 
 @pytest.mark.slow
-def test_a_worker_that_hangs_is_replaced(config: dict[str, Any]) -> None:
-    with Balancer(config) as balancer:
-        [victim] = balancer.worker_pids()
-        os.kill(victim, signal.SIGSTOP)
-        balancer.wait_log(rf"worker {victim} has given no sign of life for 1\d s, replacing it", seconds=25)
-        eventually(lambda: get_or_none(balancer.url), seconds=15, what="an answer")
-        assert victim not in balancer.worker_pids()
+def test_a_worker_that_hangs_is_replaced(lasting: Balancer) -> None:
+    [victim] = lasting.worker_pids()
+    os.kill(victim, signal.SIGSTOP)
+    lasting.wait_log(rf"worker {victim} has given no sign of life for 1\d s, replacing it", seconds=25)
+    eventually(lambda: get_or_none(lasting.url), seconds=15, what="an answer")
+    assert victim not in lasting.worker_pids()
 
 
 # --- the end
