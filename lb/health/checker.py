@@ -60,7 +60,7 @@ class Checker:
         clock: Callable[[], float] = time.monotonic,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        """The store knows this checker by its `name`; `spawn` starts a call and returns at once."""
+        """`name` identifies this checker in the store; `spawn` starts a call and returns at once."""
         self._pool = pool
         self._check = check
         self._settings = config.health_check
