@@ -7,6 +7,7 @@ import logging
 import socket
 from _socket import socket as RawSocket  # noqa: N812 (unpatched, and a class to us)
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from gevent import get_hub
@@ -62,6 +63,15 @@ class Acceptor:
         self._meters.accepting = True
         self._pause.stop()
         self._watcher.start(self._accept)
+
+    def let_in(self) -> None:
+        """Accept all who wait: when the last who shares the socket closes it, the kernel resets them.
+
+        To be called in the hub.
+        """
+        with suppress(OSError):  # nobody waits any more, or there is no room
+            while self._meters.accepting and len(self.clients) < self._max_clients:
+                self._admit(*self._listener._accept())
 
     def stop(self) -> None:
         """Accept no more; those who are in stay. The socket itself stays open for who shares it."""

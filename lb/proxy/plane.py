@@ -73,8 +73,10 @@ class DataPlane:
 
     def stop(self, seconds: float) -> int:
         """Let requests in flight finish for up to `seconds`, accept no more; return how many were cut."""
-        self._acceptor.stop()
         self._relay.stopping = True
+        gevent.get_hub().loop.run_callback(self._acceptor.let_in)
+        gevent.sleep(0)  # they come in
+        self._acceptor.stop()
         deadline = self._deadlines.now + seconds
         # Who is between two requests may be about to send one: it gets its response, and is told to go.
         self._wait_for_clients(min(seconds, _LAST_REQUEST_SECONDS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 
@@ -25,6 +26,20 @@ def test_stopping_lets_requests_finish_and_takes_no_other(balancer: Make) -> Non
             assert idle.ended()
         with pytest.raises(OSError, match="refused"):
             gevent.socket.create_connection(made.address)
+
+
+def test_clients_that_wait_to_be_accepted_are_served_before_the_end(balancer: Make) -> None:
+    """Closing the socket that they wait on would reset them, though they were not refused."""
+    with playing(answering(OK)) as server:
+        made = balancer(server)
+        waiting = [socket.create_connection(made.address) for _ in range(40)]  # without a turn of the loop
+        for client in waiting:
+            client.sendall(GET)
+        assert made.clients() == 0
+        assert made.plane.stop(5) == 0
+        for client in waiting:
+            with client:
+                assert b"\r\nConnection: close\r\n" in client.recv(65536)
 
 
 def test_a_client_between_two_requests_may_send_one_more_before_the_end(balancer: Make) -> None:
