@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import socket
 import struct
+import termios
 from _socket import socket as RawSocket  # noqa: N812 (unpatched, and a class to us)
+from array import array
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -27,6 +30,7 @@ _WRITE: Final = 2
 RECEIVE_BYTES = 65536
 
 _NEVER = float("inf")
+_MOST = 2**31
 
 
 class StreamTimeoutError(TimeoutError):
@@ -38,12 +42,14 @@ class Stream:
 
     __slots__ = (
         "_deadlines",
+        "_patience_seconds",
         "_reader",
         "_reader_waits",
         "_reading",
         "_recv",
         "_socket",
         "_to_hub",
+        "_unsent",
         "_writer",
         "_writer_waits",
         "broken",
@@ -65,6 +71,8 @@ class Stream:
         self._reader_waits: greenlet | None = None
         self._writer: Any = None  # made at the first write that must wait
         self._writer_waits: greenlet | None = None
+        self._patience_seconds = 0.0  # how long the peer may take nothing of what is being sent
+        self._unsent = 0  # bytes of that which it had not taken when last looked at
         self._recv = sock.recv
         self.send = sock.send
         self.buffer = b""  # received, not consumed
@@ -156,14 +164,25 @@ class Stream:
             self._send_rest(memoryview(data)[sent:])
 
     def _send_rest(self, rest: memoryview) -> None:
-        patience_seconds = self.deadline - self._deadlines.now
+        self._patience_seconds = self.deadline - self._deadlines.now
         while rest:
+            self._unsent = _MOST
             self.wait_writable()
             try:
                 rest = rest[self.send(rest) :]
             except BlockingIOError:
                 continue
-            self.deadline = self._deadlines.now + patience_seconds  # it took some: it is slow, not silent
+            self.deadline = self._deadlines.now + self._patience_seconds  # it took some: slow, not silent
+
+    def _took_some(self) -> bool:
+        """Whether the peer took any of what is being sent since this was last asked.
+
+        The kernel tells of room only when a third of its buffer is free, which may be a megabyte.
+        """
+        count = array("i", [0])
+        fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, count)
+        before, self._unsent = self._unsent, count[0]
+        return self._unsent < before
 
     def wait_writable(self) -> None:
         """Wait until the peer takes more, the connection is made or has failed, or the deadline."""
@@ -211,7 +230,9 @@ class Stream:
 
     def expire(self) -> None:
         """End the waits on this stream with StreamTimeoutError; called in the hub."""
-        if self._reader_waits is not None or self._writer_waits is not None:
+        if self._writer_waits is not None and self._took_some():
+            self.deadline = self._deadlines.now + self._patience_seconds
+        elif self._reader_waits is not None or self._writer_waits is not None:
             self.deadline = _NEVER
             self._interrupt(StreamTimeoutError())
         elif self.parked and self.on_parked_readable is not None:

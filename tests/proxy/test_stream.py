@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import gevent
@@ -127,6 +129,31 @@ def test_a_peer_that_takes_a_little_at_a_time_is_not_silent(pair: Pair) -> None:
     stream.arm(0.05)
     with pytest.raises(StreamTimeoutError):
         stream.send_all(b"x" * 4_000_000)
+
+
+def test_a_peer_that_empties_a_large_buffer_is_not_silent(deadlines: Deadlines) -> None:
+    """The kernel tells of room only when a third of its buffer is free, which can take a while."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 200_000)
+        ours = socket.SocketType(socket.AF_INET, socket.SOCK_STREAM)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2_000_000)
+        ours.connect(listener.getsockname())
+        accepted = listener.accept()[0]
+    accepted.setblocking(False)
+    ours.setblocking(False)
+    stream = Stream(ours, deadlines)
+    stream.arm(0.4)
+    with accepted:
+        writer = gevent.spawn(stream.send_all, b"x" * 12_000_000)
+        ends = time.monotonic() + 2
+        while time.monotonic() < ends:
+            with suppress(BlockingIOError):
+                accepted.recv(40_000)
+            gevent.sleep(0.02)
+        assert not writer.ready()
+        writer.join(2)  # now it takes nothing
+        assert isinstance(writer.exception, StreamTimeoutError)
+    stream.close()
 
 
 def test_one_reads_while_another_writes(pair: Pair) -> None:
