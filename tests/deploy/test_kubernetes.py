@@ -211,7 +211,7 @@ def url(node: Node) -> str:
 
 def health(balancer: Balancer) -> int:
     try:
-        with urllib.request.urlopen(f"{balancer.admin_url}/health", timeout=5) as answer:
+        with urllib.request.urlopen(f"{balancer.admin_url}/health", timeout=30) as answer:
             status: int = answer.status
     except urllib.error.HTTPError as error:
         with error:

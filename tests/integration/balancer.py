@@ -20,9 +20,6 @@ from typing import Any
 from tests.support import eventually
 
 READY = re.compile(r"lb: listening on (\S+) .* admin on (http://\S+)")
-#: Picks are exact while the store answers in time, and a busy machine may hold it up for longer than clients
-#: are made to wait by default.
-PATIENCE = {"LB_TIMEOUTS_STORE": "1s"}
 _READY_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 
@@ -54,7 +51,6 @@ class Balancer:
         name, value = self._mark.split("=")
         self._environment = {
             **os.environ,
-            **PATIENCE,
             "LB_DATA_DIR": str(self.data_dir),
             name: value,
             **(environment or {}),

@@ -20,6 +20,8 @@ from tests.integration.fleet import Fleet, answered, hanging
 from tests.integration.load import Client, Load, shares
 from tests.support import eventually, free_port
 
+pytestmark = pytest.mark.alone  # who waits for the store too long picks on his own, and that is not exact
+
 BACK = "the store decides again"
 
 

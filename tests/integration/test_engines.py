@@ -33,6 +33,8 @@ from tests.integration.load import Client, Load, shares
 from tests.integration.servers import HttpServer, Request, ResetError, servers
 from tests.support import eventually
 
+pytestmark = pytest.mark.alone  # who waits for the store too long picks on his own, and that is not exact
+
 WORKERS = 2
 
 

@@ -29,6 +29,7 @@ def origin() -> Iterator[str]:
         yield url
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_hundred_thousand_requests_are_counted_exactly_though_a_worker_is_killed(origin: str) -> None:

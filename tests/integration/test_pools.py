@@ -16,6 +16,8 @@ from tests.integration.load import Load, shares
 from tests.integration.servers import servers
 from tests.support import eventually
 
+pytestmark = pytest.mark.alone  # who waits for the store too long picks on his own, and that is not exact
+
 _SLOTS = 16384
 _NODES = 3
 

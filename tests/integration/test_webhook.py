@@ -145,8 +145,8 @@ def test_a_worker_tells_when_it_reaches_the_store_again(three: list[HttpServer],
     with balancing(three, receiver.url) as balancer:
         (store,) = balancer.pids("store")
         os.kill(store, signal.SIGSTOP)
-        lost = time.monotonic()
         assert urllib3.request("GET", balancer.url, timeout=10, retries=False).status == 200
+        lost = time.monotonic()
         assert "degraded" in balancer.log
         eventually(lambda: time.monotonic() > lost + 1.5, what="what is long enough to be told")
         os.kill(store, signal.SIGCONT)

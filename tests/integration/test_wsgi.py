@@ -403,6 +403,7 @@ def hosted(
         yield Site(host, valkey.url, keys)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("command", "count", "connections", "each"),
     [(workers(GEVENT, 4), 4, 40, 200), (THREADS, 2, 12, 100)],
@@ -434,6 +435,7 @@ def counted(site: Site) -> float:
     return sum(count for one in totals.values() for name, count in one.items() if name.startswith("2xx/"))
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_they_share_the_pool_with_ordinary_workers(valkey: Valkey, keys: Keys) -> None:
     with servers(4) as four, hosted(GEVENT, valkey, keys, four) as site:
@@ -523,6 +525,7 @@ def test_the_next_start_takes_back_what_the_last_left(valkey: Valkey, keys: Keys
             site.wait_workers(1)
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [GEVENT, THREADS], ids=["gevent", "gthread"])
 def test_no_request_fails_because_the_store_stands_still(keys: Keys, command: list[str]) -> None:
@@ -566,6 +569,7 @@ def test_it_starts_without_a_store(keys: Keys) -> None:
         eventually(lambda: [one.server.id for one in site.pool.list()] == [server_id(one) for one in two])
 
 
+@pytest.mark.alone
 def test_each_process_joins_after_the_fork(valkey: Valkey, keys: Keys) -> None:
     """With --preload the application is loaded once, before gevent patches and before the workers are."""
     with servers(2) as two, hosted(workers(GEVENT, 3, "--preload"), valkey, keys, two) as site:

@@ -16,7 +16,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.integration.balancer import PATIENCE
 from tests.support import eventually
 
 _LISTENING = re.compile(r"http://127\.0\.0\.1:(\d+)")
@@ -90,7 +89,7 @@ class Host:
         self.command = command
         self.url = ""
         self._log = self.home / "log"
-        self._environment = {**os.environ, **PATIENCE, "HOME": str(self.home), **(environment or {})}
+        self._environment = {**os.environ, "HOME": str(self.home), **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Host:
