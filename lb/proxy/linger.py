@@ -6,10 +6,6 @@ our side ends first, and what still comes is taken and dropped for a while (RFC 
 
 from __future__ import annotations
 
-import fcntl
-import termios
-from array import array
-
 from lb.proxy.stream import Stream, StreamTimeoutError
 
 #: For so long, …
@@ -26,13 +22,13 @@ def linger(stream: Stream) -> None:
         return
     stream.parked = False  # so whoever stops this worker leaves it the time
     stream.shutdown_write()
-    unsent = _unsent(stream)
+    unsent = stream.unacknowledged()
     for _ in range(_TIMES):
         stream.arm(LINGER_SECONDS)
         try:
             _drop(stream)
         except StreamTimeoutError:
-            before, unsent = unsent, _unsent(stream)
+            before, unsent = unsent, stream.unacknowledged()
             if 0 < unsent < before:
                 continue
         return
@@ -42,10 +38,3 @@ def _drop(stream: Stream) -> None:
     left = _MOST_BYTES
     while left > 0 and (data := stream.receive()):
         left -= len(data)
-
-
-def _unsent(stream: Stream) -> int:
-    """Return how many of the bytes that were sent the client's side has not acknowledged."""
-    count = array("i", [0])
-    fcntl.ioctl(stream.socket.fileno(), termios.TIOCOUTQ, count)
-    return count[0]

@@ -72,7 +72,7 @@ class Stream:
         self._writer: Any = None  # made at the first write that must wait
         self._writer_waits: greenlet | None = None
         self._patience_seconds = 0.0  # how long the peer may take nothing of what is being sent
-        self._unsent = 0  # bytes of that which it had not taken when last looked at
+        self._unsent = 0  # bytes of that which were unacknowledged when last looked at
         self._recv = sock.recv
         self.send = sock.send
         self.buffer = b""  # received, not consumed
@@ -175,14 +175,15 @@ class Stream:
             self.deadline = self._deadlines.now + self._patience_seconds  # it took some: slow, not silent
 
     def _took_some(self) -> bool:
-        """Whether the peer took any of what is being sent since this was last asked.
+        """Whether the peer took any since this was last asked; the kernel itself tells of much room only."""
+        before, self._unsent = self._unsent, self.unacknowledged()
+        return self._unsent < before
 
-        The kernel tells of room only when a third of its buffer is free, which may be a megabyte.
-        """
+    def unacknowledged(self) -> int:
+        """Return how many of the bytes that were sent the peer's side has not acknowledged."""
         count = array("i", [0])
         fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, count)
-        before, self._unsent = self._unsent, count[0]
-        return self._unsent < before
+        return count[0]
 
     def wait_writable(self) -> None:
         """Wait until the peer takes more, the connection is made or has failed, or the deadline."""

@@ -15,8 +15,9 @@ from lb.metrics import scoreboard
 from lb.metrics.meters import Meters
 from lb.metrics.scoreboard import Scoreboard
 from lb.proxy.acceptor import Acceptor
+from lb.proxy.deadlines import Deadlines
 from lb.proxy.exchange import Unmetered
-from lb.proxy.stream import Deadlines, Stream
+from lb.proxy.stream import Stream
 from lb.proxy.turns import Turns
 from tests.proxy.rig import until
 
