@@ -21,7 +21,7 @@ ADMIN_SETTING = 'LB_ADMIN_LISTEN, or "admin": {"listen": …} in the config'
 SERVERS_SETTING = '"servers" in the config'
 
 _ADVICE = {
-    errno.EADDRINUSE: "another process listens there; stop it or choose another with {setting}",
+    errno.EADDRINUSE: "something listens there already; stop it or choose another with {setting}",
     errno.EEXIST: "move it away, or choose another with {setting}",
     errno.EACCES: "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE); choose another with {setting}",
     errno.EADDRNOTAVAIL: "this machine has no such address; choose another with {setting}",

@@ -104,7 +104,7 @@ def test_a_taken_client_port_is_one_clear_line(config: dict[str, Any], taken_por
     balancer = Balancer(config, arguments=["--port", f"127.0.0.1:{taken_port}"])
     assert balancer.refusal() == (
         f"lb: error: cannot listen on 127.0.0.1:{taken_port}: address already in use; "
-        "another process listens there; stop it or choose another with --port\n"
+        "something listens there already; stop it or choose another with --port\n"
     )
 
 

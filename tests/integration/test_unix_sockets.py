@@ -102,7 +102,7 @@ def test_the_socket_lives_through_upgrades_and_is_removed_at_the_end(home: Path)
                 balancer.process.send_signal(signal.SIGUSR2)
                 eventually(lambda: balancer.log.count("reload: done") == upgrades, seconds=30)  # noqa: B023
                 assert "X-Forwarded-Server" in curl(path, "-i", "http://a/")
-            with pytest.raises(AssertionError, match="another process listens there"):
+            with pytest.raises(AssertionError, match="something listens there already"):
                 Balancer(config).__enter__()
         assert not path.exists()
 

@@ -53,7 +53,7 @@ def test_a_taken_port_says_what_to_do(taken: ListenAddress) -> None:
         sockets.bind(taken, "--port")
     assert str(refusal.value) == (
         f"cannot listen on {taken}: address already in use; "
-        "another process listens there; stop it or choose another with --port"
+        "something listens there already; stop it or choose another with --port"
     )
 
 
@@ -63,7 +63,7 @@ def test_a_port_that_another_listens_on_first_says_the_same() -> None:
         address = ListenAddress(*first.getsockname())
         with sockets.bind(address, "--port") as second:
             sockets.listen(first, "--port")
-            with pytest.raises(LBError, match="another process listens there"):
+            with pytest.raises(LBError, match="something listens there already"):
                 sockets.listen(second, "--port")
 
 
