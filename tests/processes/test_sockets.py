@@ -112,7 +112,7 @@ def test_the_file_of_a_dead_process_is_replaced_and_that_of_a_living_one_is_not(
     sockets.bind(place, "--port").close()
     with sockets.bind(place, "--port") as sock:
         sockets.listen(sock, "--port")
-        with pytest.raises(LBError, match=f"cannot listen on unix:{place.path}: .*another process listens"):
+        with pytest.raises(LBError, match=f"cannot listen on unix:{place.path}: .*something listens there"):
             sockets.bind(place, "--port")
 
 
