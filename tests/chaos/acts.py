@@ -81,9 +81,10 @@ class Acts:
 
     def mend_all(self) -> None:
         """Mend all that is broken."""
-        for due in sorted(self.mendings):
-            due.mend()
-        self.mendings.clear()
+        while self.mendings:  # a host puts its return off until the store is back
+            due, self.mendings = sorted(self.mendings), []
+            for one in due:
+                one.mend()
 
     def _later(self, seconds: float, mend: Callable[[], None]) -> None:
         self.mendings.append(Mending(time.monotonic() + seconds, next(self._numbers), mend))
