@@ -61,7 +61,6 @@ class Outcome(Protocol):
     trusted: bool
     arrived: float  # when the request's head had come (monotonic)
     status: int  # of the response, 0 if there was none
-    sent: list[int]  # one number: bytes of the response, head included
     asked: ServerId  # the server of the last attempt
     attempts: int
     queued: float  # how long it waited for picks
@@ -99,7 +98,14 @@ class Lines:
         return _Memory(lambda method: _Memory(lambda target: self.request(method, target, minor)))
 
     def line(  # noqa: PLR0913, PLR0917 (an object of them would take as long to make as the line)
-        self, outcome: Outcome, request: Request, now: float, head: float, received: int, reason: str
+        self,
+        outcome: Outcome,
+        request: Request,
+        now: float,
+        head: float,
+        sent: int,
+        received: int,
+        reason: str,
     ) -> bytes:
         """Write a line for a request that is done `now`, in monotonic seconds: 0.7 µs.
 
@@ -117,7 +123,7 @@ class Lines:
             self._stamp,
             self._requests[request.minor][request.method][request.target],
             self._statuses[outcome.status],
-            self._numbers[outcome.sent[0]],
+            self._numbers[sent],
             self._headers[request.fields.forward],
             word,
             self._names[outcome.asked],

@@ -8,7 +8,6 @@ switches straight to the waiting greenlet. Time-outs are a deadline on the strea
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import socket
 import struct
@@ -16,21 +15,19 @@ import termios
 from _socket import socket as RawSocket  # noqa: N812 (unpatched, and a class to us)
 from array import array
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from gevent import get_hub
 from greenlet import getcurrent, greenlet
 
 from lb.proxy.deadlines import Deadlines
 
-_READ: Final = 1  # libev's EV_READ and EV_WRITE, as gevent's loop.io takes them
-_WRITE: Final = 2
+_READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE, as gevent's loop.io takes them
 
 #: One receive; also what a slow reader can make a worker hold for it, per direction.
 RECEIVE_BYTES = 65536
 
 _NEVER = float("inf")
-_MOST = 2**31
 
 
 class StreamTimeoutError(TimeoutError):
@@ -59,6 +56,7 @@ class Stream:
         "parked",
         "reused",
         "send",
+        "sent",
     )
 
     def __init__(self, sock: RawSocket, deadlines: Deadlines) -> None:
@@ -76,6 +74,7 @@ class Stream:
         self._recv = sock.recv
         self.send = sock.send
         self.buffer = b""  # received, not consumed
+        self.sent = 0  # bytes, so far
         self.deadline = _NEVER  # monotonic seconds; waits past it raise StreamTimeoutError
         self.reused = False  # it has carried a request before
         self.broken = False  # the connection was found to be reset
@@ -105,7 +104,7 @@ class Stream:
         """See to it that a parked stream notices what comes; ConnectionAbortedError if it is closed."""
         if not self._reading:
             if self.closed:
-                raise ConnectionAbortedError(errno.ECONNABORTED, "closed while in use")
+                raise ConnectionAbortedError("closed while in use")
             self._reading = True
             self._reader.start(self._readable)
 
@@ -160,18 +159,21 @@ class Stream:
             sent = self.send(data)
         except BlockingIOError:
             sent = 0
+        self.sent += sent
         if sent < len(data):
             self._send_rest(memoryview(data)[sent:])
 
     def _send_rest(self, rest: memoryview) -> None:
         self._patience_seconds = self.deadline - self._deadlines.now
         while rest:
-            self._unsent = _MOST
+            self._unsent = 2**31  # more than there can be
             self.wait_writable()
             try:
-                rest = rest[self.send(rest) :]
+                sent = self.send(rest)
             except BlockingIOError:
                 continue
+            self.sent += sent
+            rest = rest[sent:]
             self.deadline = self._deadlines.now + self._patience_seconds  # it took some: slow, not silent
 
     def _took_some(self) -> bool:
@@ -193,9 +195,8 @@ class Stream:
         self._writer.start(self._writable)
         try:
             self._to_hub()
-        except BaseException:
+        finally:
             self._writer_waits = None
-            raise
 
     def _writable(self) -> None:
         self._writer.stop()

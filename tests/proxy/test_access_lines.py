@@ -6,7 +6,7 @@ import json
 import re
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -41,7 +41,6 @@ class Outcome:
     trusted: bool = True
     arrived: float = 5.0
     status: int = 200
-    sent: list[int] = field(default_factory=lambda: [345])
     asked: ServerId = ServerId("s:80")  # noqa: RUF009 (a string)
     attempts: int = 2
     queued: float = 0.0001734
@@ -69,7 +68,7 @@ def write(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "time", lambda: SECOND + now)
         patch.setattr(access_lines, "monotonic", lambda: now)
-        return log.line(Outcome(**changes), what, now, head, received, reason).decode("ascii")
+        return log.line(Outcome(**changes), what, now, head, 345, received, reason).decode("ascii")
 
 
 def test_each_line_has_its_own_time() -> None:
