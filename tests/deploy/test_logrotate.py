@@ -45,11 +45,24 @@ def test_no_line_is_lost(tmp_path: Path) -> None:
     assert sorted(path.name for path in logs.iterdir()) == ["access.log", "access.log.1", "access.log.2.gz"]
 
 
-def rotate(home: Path, supervisor: int) -> None:
-    """Do what the daily job does, but now, and for this balancer."""
+@needs("logrotate")
+def test_a_balancer_that_is_stopped_is_not_told(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir(mode=0o750)
+    (tmp_path / "logs/access.log").write_text("a line\n")
+    rotate(tmp_path, supervisor=None)
+    assert (tmp_path / "logs/access.log.1").read_text() == "a line\n"
+
+
+def rotate(home: Path, supervisor: int | None) -> None:
+    """Do what the daily job does, but now, and for this balancer; None: for one that is stopped."""
     rules = RULES.replace("/var/log/lb/", f"{home}/logs/")
-    tell = "systemctl kill --kill-whom=main --signal=USR1 lb.service"
-    (home / "rules").write_text(rules.replace(tell, f"kill -USR1 {supervisor}"))
+    for command, instead in (
+        ("systemctl is-active --quiet lb.service", "false" if supervisor is None else "true"),
+        ("systemctl kill --kill-whom=main --signal=USR1 lb.service", f"kill -USR1 {supervisor}"),
+    ):
+        assert command in rules
+        rules = rules.replace(command, instead)
+    (home / "rules").write_text(rules)
     (home / "rules").chmod(0o644)
     done = run("logrotate", "--force", "--state", home / "state", home / "rules")
     assert done.returncode == 0, done.stderr

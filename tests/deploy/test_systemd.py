@@ -62,6 +62,12 @@ def test_a_graceful_stop_has_the_time_it_needs() -> None:
     assert int(seconds) >= Config().graceful_timeout_seconds + 1 + 5 + 5  # farewell, helpers, the store
 
 
+def test_systemd_leaves_it_to_the_supervisor_when_a_child_ends() -> None:
+    """By itself it would stop all of a service of which one process ran out of memory."""
+    settings = (DEPLOY / "lb.service").read_text().splitlines()
+    assert {"OOMPolicy=continue", "Restart=always", "StartLimitIntervalSec=0"} <= set(settings)
+
+
 @pytest.fixture
 def home() -> Iterator[Path]:
     """A directory with a short name, as a socket's path must be."""
