@@ -23,7 +23,7 @@ from lb.config.sections import (
     Webhook,
 )
 from lb.config.values import shown
-from lb.model import ServerId, ServerSpec
+from lb.model import MAX_WEIGHT, ServerId, ServerSpec
 
 
 def _server_schema(_source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
@@ -58,11 +58,15 @@ class Config(Section):
         "`unix:/path` a unix socket, which its owner and group can use.",
     )
     strategy: fields.StrategyName = Field(
-        default="round-robin", description="How a server is picked for a request."
+        default="round-robin",
+        description="How a server is picked for a request: "
+        + ", ".join(f"`{name}`" for name in fields.strategy_names())
+        + ".",
     )
     servers: tuple[Annotated[ServerSpec, GetPydanticSchema(_server_schema)], ...] = Field(
         default=(),
-        description="The servers: URLs, or objects with `url` and `weight`. `lb-admin add` adds more.",
+        description="The servers: `http://host[:port]` or `unix:/path`, or objects with such a `url` and a "
+        f"`weight` from 1 to {MAX_WEIGHT}. `lb-admin add` adds more.",
     )
     max_retries: fields.CountOrZero = Field(
         default=3, description="Attempts at other servers after the first one failed; 0 is none."

@@ -30,7 +30,7 @@ def reference() -> str:
     defaults = json.loads(to_json(Config()))
     parts = [_HEAD]
     section: tuple[str, ...] | None = None
-    for setting in settings():
+    for setting in sorted(settings(), key=lambda setting: len(setting.keys)):  # the sections come last
         if setting.keys[:-1] != section:
             section = setting.keys[:-1]
             parts.append(_heading(section))
