@@ -14,12 +14,14 @@ import pytest
 
 from lb.admin import COMMANDS as ADMIN_COMMANDS
 from lb.model import EVENT_KINDS
+from lb.store.session import _TRANSLATION
 from tests.deploy.files import TOP, anchors, program
 from tests.integration.balancer import Balancer
 from tests.integration.fleet import ok
 from tests.integration.servers import servers
 
 DOCS = TOP / "lb/docs"
+PAGES = [TOP / "README.md", TOP / "deploy/README.md", *sorted(DOCS.glob("*.md"))]
 TEXT = (DOCS / "runbook.md").read_text()
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()]
 #: What the first cells of its tables quote.
@@ -52,15 +54,22 @@ def test_each_event_is_explained() -> None:
     assert {kind for kind in EVENT_KINDS if kind not in QUOTED} == set()
 
 
-def test_links_lead_somewhere() -> None:
-    for name in ("runbook.md", "concepts.md", "changelog.md", "engines.md"):
-        for target in re.findall(r"\]\(([^)\s]+)\)", (DOCS / name).read_text()):
-            path, _, anchor = target.partition("#")
-            if "://" in target:
-                continue
-            file = (DOCS / path).resolve() if path else DOCS / name
-            assert file.exists(), f"{name}: {target}"
-            assert not anchor or anchor in anchors(file), f"{name}: {target}"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)).replace("/", "."))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        path, _, anchor = target.partition("#")
+        if "://" in target:
+            continue
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), target
+
+
+@pytest.mark.parametrize("meaning", [meaning for _, _, meaning in _TRANSLATION])
+def test_each_fault_of_a_store_is_explained(meaning: str) -> None:
+    words, _, _ = meaning.partition(" (redis:")
+    words, _, _ = words.partition(" (docs/")
+    assert f"`{words}" in (DOCS / "engines.md").read_text()
 
 
 def test_commands_of_lb_exist() -> None:
