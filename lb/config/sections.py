@@ -177,8 +177,8 @@ class AdminApi(Section):
         default=None,
         validate_default=True,
         repr=False,
-        description="Secret that requests must carry, 16 characters or more; required if `listen` is "
-        "reachable from other machines.",
+        description="Secret that requests must carry, 16 characters or more without spaces; required if "
+        "`listen` is reachable from other machines.",
     )
     read_token: fields.Token | None = Field(
         default=None,
@@ -219,7 +219,8 @@ class Webhook(Section):
     secret: fields.Token | None = Field(
         default=None,
         repr=False,
-        description="Secret that signs the messages, 16 characters or more; absent: they are not signed.",
+        description="Secret that signs the messages, 16 characters or more without spaces; absent: they are "
+        "not signed.",
     )
     events: tuple[fields.EventKind, ...] = Field(
         default=("up", "down", "removed", "restored", "removal-refused", "worker-lost", "store-back"),

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from lb.admin import COMMANDS as ADMIN_COMMANDS
+from lb.config import from_json
 from lb.model import EVENT_KINDS
 from lb.store.session import _TRANSLATION
 from tests.deploy.files import TOP, anchors, program
@@ -70,6 +71,14 @@ def test_each_fault_of_a_store_is_explained(meaning: str) -> None:
     words, _, _ = meaning.partition(" (redis:")
     words, _, _ = words.partition(" (docs/")
     assert f"`{words}" in (DOCS / "engines.md").read_text()
+
+
+def test_the_receiver_knows_the_secret_of_the_example() -> None:
+    """Both can be copied as they are."""
+    guide = (DOCS / "operations.md").read_text()
+    (example,) = re.findall(r"^ +(\{\"webhook\": .*\})$", guide, re.MULTILINE)
+    secret = from_json(example).webhook.secret
+    assert f'hmac.new(b"{secret}", ' in guide
 
 
 def test_commands_of_lb_exist() -> None:
