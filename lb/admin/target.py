@@ -26,12 +26,14 @@ def find_target(redis: str | None, config_file: str | None, environ: Mapping[str
     """Decide by flags, environment and files; ConfigError or UsageError if what they say is malformed."""
     if redis:
         _check(redis)
+    file, flags = Path(config_file) if config_file else None, {"redis": redis}
     try:
-        settings = config.load(Path(config_file) if config_file else None, environ, {"redis": redis})
+        settings = config.load(file, environ, flags)
     except ConfigError:
-        if not redis or config_file:
+        if not redis:
             raise
-        settings = config.Config()  # a config.json that happens to be here and is not ours
+        # It may be a config.json that happens to be here and is not ours. All else must be good.
+        settings = config.load(file, environ, flags, default=None)
     keys = Keys(prefix=settings.key_prefix, pool=settings.pool)
     if url := redis or settings.redis:
         return Target(url, "Does it run there? --redis URL or --config FILE names another.", keys)

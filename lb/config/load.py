@@ -80,19 +80,27 @@ def settings(
             yield Setting(_SHORT_NAMES.get(own_name, own_name), own_keys, field)
 
 
-def load(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object]) -> Config:
+def load(
+    path: Path | None,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, object],
+    default: Path | None = DEFAULT_FILE,
+) -> Config:
     """Read the configuration; ConfigError lists everything that is wrong with it.
 
     An override wins over the variable `LB_<NAME>`, which wins over the file, which wins over the default. The
-    file is `path`, or else the one that `LB_CONFIG` names, or else `config.json` if it exists. `overrides`
-    holds flags by `Setting.name`; None and an empty tuple mean that the flag was not given. An empty variable
+    file is `path`, or else the one that `LB_CONFIG` names, or else `default` if it exists. `overrides` holds
+    flags by `Setting.name`; None and an empty tuple mean that the flag was not given. An empty variable
     counts as unset.
     """
-    return validate(*collect(path, environ, overrides))
+    return validate(*collect(path, environ, overrides, default))
 
 
 def collect(
-    path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, object]
+    path: Path | None,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, object],
+    default: Path | None = DEFAULT_FILE,
 ) -> tuple[Values, dict[Place, str], str]:
     """Gather what `load` checks: the values, which flag or variable has set each, and the file's name.
 
@@ -101,8 +109,8 @@ def collect(
     if unknown := overrides.keys() - {setting.name for setting in settings()}:
         raise TypeError(f"no such settings: {', '.join(sorted(unknown))}")
     path = path or (Path(environ[FILE_VARIABLE]) if environ.get(FILE_VARIABLE) else None)
-    if path is None and DEFAULT_FILE.exists():
-        path = DEFAULT_FILE
+    if path is None and default and default.exists():
+        path = default
     values = _read(path) if path else {}
     origins: dict[Place, str] = {}
     for setting in settings():

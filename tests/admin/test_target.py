@@ -66,7 +66,9 @@ def test_pool_and_prefix_are_those_of_the_config(tmp_path):
 def test_redis_flag_does_without_a_config_here_that_is_not_ours(tmp_path):
     (tmp_path / "config.json").write_text('{"compilerOptions": {}}')
 
-    assert find_target("redis://flag/0", None, {}).url == "redis://flag/0"
+    target = find_target("redis://flag/0", None, {"LB_KEY_PREFIX": "acme", "LB_POOL": "shop"})
+
+    assert (target.url, target.keys.prefix, target.keys.pool) == ("redis://flag/0", "acme", "shop")
 
 
 def test_malformed_config_is_an_error_when_it_is_needed(tmp_path):
@@ -76,6 +78,8 @@ def test_malformed_config_is_an_error_when_it_is_needed(tmp_path):
         find_target(None, None, {})
     with pytest.raises(ConfigError):
         find_target("redis://flag/0", str(tmp_path / "config.json"), {})
+    with pytest.raises(ConfigError):
+        find_target("redis://flag/0", None, {"LB_CONFIG": "config.json"})
 
 
 def test_malformed_store_url_is_wrong_usage_and_keeps_the_password():
