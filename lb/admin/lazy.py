@@ -41,7 +41,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that is meant, or name the one that may be."""
         near = get_close_matches(args[0], self._summaries, n=1)
-        if near and args[0] not in self._summaries:
+        if near and args[0] not in self._summaries and not ctx.resilient_parsing:
             ctx.fail(f"no such command: {args[0]}; did you mean {near[0]}?")
         return super().resolve_command(ctx, args)
 

@@ -57,6 +57,7 @@ def test_help_loads_nothing_heavy():
         ("strategy r", ["round-robin", "random"]),
         ("list --re", ["--removed", "--redis"]),
         ("xyzzy", []),
+        ("lsit ''", [*COMMANDS]),
     ],
 )
 def test_bash_completes(words, completed):
