@@ -11,6 +11,7 @@ from rich.console import Console
 
 from lb.admin.failures import Refusal
 from lb.admin.operators import Operator, operator_command
+from lb.admin.output import cell
 from lb.admin.parameters import DURATION, SERVER
 from lb.admin.wishes import set_wish
 from lb.api import serialise
@@ -24,7 +25,11 @@ _POLL_SECONDS = 0.2
 @click.argument("servers", metavar="SERVER...", nargs=-1, required=True, type=SERVER)
 @click.option("--wait", is_flag=True, help="Return when no worker has a request to them any more.")
 @click.option(
-    "--timeout", type=DURATION, default="300s", show_default=True, help="How long to wait before giving up."
+    "--timeout",
+    type=DURATION,
+    default="300s",
+    show_default=True,
+    help="How long to wait before giving up, such as 90s or 5m.",
 )
 @operator_command
 def command(operator: Operator, servers: tuple[ServerId, ...], timeout: float, *, wait: bool) -> None:
@@ -63,7 +68,7 @@ def _wait_until_idle(operator: Operator, servers: Collection[ServerId], timeout_
                     "the drain goes on, wait longer with --timeout or remove the server to give up on them"
                 )
             if progress:
-                progress.update(f"waiting for connections to end: {left}")
+                progress.update(cell(f"waiting for connections to end: {left}"))
             time.sleep(_POLL_SECONDS)
 
 

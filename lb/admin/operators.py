@@ -81,9 +81,8 @@ class Operator:
             click.echo(output.clean(text))
 
     def warn_if_none_eligible(self) -> None:
-        """Say so if the pool has servers and none of them may get requests; that is no refusal."""
-        servers = self.pool.snapshot().servers
-        if servers and not any(server.eligible for server in servers):
+        """Say so if no server of the pool may get requests; that is no refusal."""
+        if not any(server.eligible for server in self.pool.snapshot().servers):
             warn("no eligible server is left: requests get 503")
 
     def warn_if_unused(self) -> None:

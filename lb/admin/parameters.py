@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lb import config
-from lb.config.values import one_of, parse_positive_duration, whole_number
+from lb.config.values import one_of, shown, whole_number
 from lb.errors import UsageError
 from lb.model import MAX_WEIGHT
 from lb.strategies import STRATEGIES
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
+_LEAST_INTERVAL_SECONDS = 0.1
 
 
 class _Parsed(click.ParamType):  # type: ignore[type-arg]  # generic in new versions of click only
@@ -56,6 +58,16 @@ class _Known(_Parsed):
         return [CompletionItem(server) for server in sorted(ids) if server.startswith(incomplete)]
 
 
+def _interval(text: str) -> float:
+    seconds = config.parse_duration(text)
+    if seconds < _LEAST_INTERVAL_SECONDS:
+        raise ValueError(
+            f'expected {config.format_duration(_LEAST_INTERVAL_SECONDS)} or more, such as "2s" '
+            f"(a bare number is milliseconds); got {shown(text)}"
+        )
+    return seconds
+
+
 #: A new server by its URL → ServerSpec.
 URL = _Parsed("url", config.parse_server_url)
 #: A server of the pool, as its id or its URL → ServerId.
@@ -64,8 +76,8 @@ SERVER = _Known()
 REMOVED_SERVER = _Known(removed=True)
 #: "300s", "5m" → float seconds.
 DURATION = _Parsed("duration", config.parse_duration)
-#: The same, and more than nothing.
-INTERVAL = _Parsed("duration", parse_positive_duration)
+#: The same, and not so short that looking would load the store.
+INTERVAL = _Parsed("duration", _interval)
 WEIGHT = _Parsed("number", whole_number(1, MAX_WEIGHT))
 #: So many events → int.
 EVENT_COUNT = _Parsed("number", whole_number(0, 1000))

@@ -59,6 +59,16 @@ def test_wait_gives_up_at_its_timeout_and_the_drain_stays(run, pool, add, hold):
     assert Admin.DRAIN is pool.list()[0].server.admin
 
 
+def test_on_a_terminal_it_tells_what_it_waits_for(run, add, hold):
+    """An IPv6 address is no markup."""
+    add("http://[fd00::5]:80")
+    hold(**{"[fd00::5]:80": 2})
+    words = ("drain", "[fd00::5]:80", "--wait", "--timeout", "500ms")
+    outcome = run(*words, FORCE_COLOR="1", COLUMNS="100")
+
+    assert "waiting for connections to end: [fd00::5]:80 has 2" in outcome.err
+
+
 @contextmanager
 def waiting(run, pool):
     """Run the command, which waits, until the block has put an end to that; its outcome is the list's one."""

@@ -91,6 +91,13 @@ def test_store_that_goes_away_is_told_and_waited_for(tmp_path):
         assert process.poll() is None
 
 
+def test_an_interval_in_milliseconds_by_mistake_is_wrong_usage(run):
+    outcome = run("top", "--interval", "2")
+
+    assert outcome.status == 2
+    assert 'expected 100ms or more, such as "2s" (a bare number is milliseconds); got "2"' in outcome.err
+
+
 def test_without_a_terminal_it_is_refused(run):
     outcome = run("top")
 

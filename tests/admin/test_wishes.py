@@ -43,6 +43,12 @@ def test_the_last_eligible_server_goes_with_a_warning(run, pool, add, words):
     assert (last.status, last.err) == (0, "lb-admin: warning: no eligible server is left: requests get 503\n")
 
 
+def test_the_last_server_is_removed_with_a_warning(run, add):
+    add()
+
+    assert "no eligible server is left" in run("remove", "localhost:5001").err
+
+
 def test_no_warning_where_nothing_was_done(run, pool, add):
     add()
     run("drain", "localhost:5001")
