@@ -29,12 +29,12 @@ def command(operator: Operator, *, removed: bool) -> None:
         gone = operator.pool.removed()
         operator.show_json(serialise.removed_server(server) for server in gone)
         if not operator.as_json:
-            output.print_table(views.removed_servers(gone))
+            output.print_table(views.removed_servers(gone, operator.pool.now()))
         return
     servers = operator.pool.list()
     operator.show_json(serialise.server_status(status) for status in servers)
     if not operator.as_json:
-        output.print_table(views.servers(servers))
+        output.print_table(views.servers(servers, operator.pool.now()))
         if not servers:
             click.echo("the pool is empty; `lb-admin add URL` adds a server", err=True)
             operator.warn_if_unused()

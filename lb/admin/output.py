@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import repeat
 
@@ -183,11 +182,11 @@ def print_json(value: Json | Iterable[Json]) -> None:
     click.echo(json.dumps(value if isinstance(value, Mapping) else list(value), indent=2))
 
 
-def ago(then: float | None) -> str:
-    """Say how long a time (unix seconds) is past, in its largest unit: "3m ago"."""
+def ago(then: float | None, now: float) -> str:
+    """Say how long a time is past, in its largest unit: "3m ago". Both are by the store's clock."""
     if then is None:
         return NOTHING
-    seconds = int(max(0.0, time.time() - then))  # another host's clock may be ahead
+    seconds = int(max(0.0, now - then))
     for length, unit in _UNITS:
         if seconds >= length:
             return f"{seconds // length}{unit} ago"

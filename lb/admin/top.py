@@ -57,15 +57,15 @@ def _screen(operator: Operator, console: Console) -> RenderableType:
     room = max(console.height - len(console.render_lines(above)), 2)
     # Those that do not take requests come first: they must be seen when there is not room for all.
     servers = sorted(overview.servers, key=lambda status: status.server.eligible)
-    return Group(above, _fitting(servers, rates, console, room))
+    return Group(above, _fitting(servers, overview.at, rates, console, room))
 
 
 def _fitting(
-    servers: Sequence[ServerStatus], rates: Rates | None, console: Console, room: int
+    servers: Sequence[ServerStatus], now: float, rates: Rates | None, console: Console, room: int
 ) -> RenderableType:
     """Lay out as many servers as there is room for, in lines, and say how many are left."""
     for count in range(min(len(servers), room), -1, -1):
-        table, left = views.servers(servers[:count], rates), len(servers) - count
+        table, left = views.servers(servers[:count], now, rates), len(servers) - count
         screen = Group(table, cell(f"{left} more: `lb-admin list` has all", "dim")) if left else table
         if len(console.render_lines(screen)) <= room:
             break

@@ -30,9 +30,9 @@ _EXPENDABLE_OF_REMOVED = ("SOURCE", "WEIGHT")
 _EXPENDABLE_OF_HOSTS = ("OLDEST HEARTBEAT", "BEHIND")
 
 
-def servers(statuses: Iterable[ServerStatus], rates: Rates | None = None) -> Rows:
+def servers(statuses: Iterable[ServerStatus], now: float, rates: Rates | None = None) -> Rows:
     """Lay out the pool, a server on a line, with its rates if they are known."""
-    headings, rows = [*_SERVERS], [_row(status) for status in statuses]
+    headings, rows = [*_SERVERS], [_row(status, now) for status in statuses]
     if rates is not None:
         before = headings.index("WEIGHT")
         headings[before:before] = _RATES
@@ -42,23 +42,23 @@ def servers(statuses: Iterable[ServerStatus], rates: Rates | None = None) -> Row
     )
 
 
-def removed_servers(gone: Iterable[RemovedServer]) -> Rows:
+def removed_servers(gone: Iterable[RemovedServer], now: float) -> Rows:
     """Lay out the servers that left the pool."""
-    rows = [_removed_row(server) for server in gone]
+    rows = [_removed_row(server, now) for server in gone]
     return Rows(_REMOVED, rows, numbers=_NUMBERS, prose=_PROSE, expendable=_EXPENDABLE_OF_REMOVED)
 
 
 def facts(overview: Overview, store_url: str, rates: Rates | None = None) -> Table:
     """Lay out the few figures that tell how the balancer is."""
     total = len(overview.servers)
-    all_eligible = "green" if overview.eligible == total else "yellow" if overview.eligible else "red"
+    how_many = "red" if not overview.eligible else "green" if overview.eligible == total else "yellow"
     checker = overview.health_checker
     return facts_of(
         {
             "store": cell(f"reachable, {masked(store_url)}", "green"),
             "strategy": cell(overview.strategy),
             "pool version": cell(overview.version),
-            "servers": cell(f"{overview.eligible} of {total} eligible", all_eligible),
+            "servers": cell(f"{overview.eligible} of {total} eligible", how_many),
             **({} if rates is None else {"requests/s": _total(rates.total)}),
             "connections": cell(overview.connections),
             "workers": cell(len(overview.workers), "" if overview.workers else "red"),
@@ -70,21 +70,21 @@ def facts(overview: Overview, store_url: str, rates: Rates | None = None) -> Tab
 def hosts(overview: Overview) -> Rows:
     """Lay out the workers, a host on a line."""
     workers = sorted(overview.workers, key=_host)
-    rows = [_host_row(host, list(group), overview.version) for host, group in groupby(workers, key=_host)]
+    rows = [_host_row(host, list(group), overview) for host, group in groupby(workers, key=_host)]
     return Rows(_HOSTS, rows, numbers=_NUMBERS, expendable=_EXPENDABLE_OF_HOSTS)
 
 
-def _row(status: ServerStatus) -> list[Text]:
+def _row(status: ServerStatus, now: float) -> list[Text]:
     server = status.server
     return [
         cell(server.id),
         _state(server),
         cell(server.reason),
-        cell(ago(server.since)),
+        cell(ago(server.since, now)),
         cell(server.weight),
         cell(status.connections),
         cell(status.failures, "red" if status.failures else ""),
-        _last_check(status),
+        _last_check(status, now),
         cell(server.source),
     ]
 
@@ -114,19 +114,19 @@ def _state(server: Server) -> Text:
     return cell(f"{server.admin}, {server.health}", "yellow")
 
 
-def _last_check(status: ServerStatus) -> Text:
+def _last_check(status: ServerStatus, now: float) -> Text:
     check = status.last_check
     if check is None:
         return cell("")
-    text = f"{check.detail} {check.duration_seconds * 1000:.1f} ms, {ago(status.last_check_at)}"
+    text = f"{check.detail} {check.duration_seconds * 1000:.1f} ms, {ago(status.last_check_at, now)}"
     return cell(text, "" if check.passed else "red")
 
 
-def _removed_row(server: RemovedServer) -> list[Text]:
+def _removed_row(server: RemovedServer, now: float) -> list[Text]:
     return [
         cell(server.id),
         cell(server.reason),
-        cell(ago(server.at)),
+        cell(ago(server.at, now)),
         cell(server.weight),
         cell(server.source),
     ]
@@ -136,21 +136,22 @@ def _host(worker: WorkerStatus) -> str:
     return worker.host
 
 
-def _host_row(host: str, workers: Sequence[WorkerStatus], version: int) -> list[Text]:
+def _host_row(host: str, workers: Sequence[WorkerStatus], overview: Overview) -> list[Text]:
     return [
         cell(host),
         cell(len(workers)),
         cell(sum(worker.connections for worker in workers)),
-        cell(ago(min(worker.heartbeat for worker in workers))),
-        cell(sum(worker.version < version for worker in workers)),
-        _degraded(workers),
+        cell(ago(min(worker.heartbeat for worker in workers), overview.at)),
+        cell(sum(worker.version < overview.version for worker in workers)),
+        _degraded(workers, overview.at),
     ]
 
 
-def _degraded(workers: Sequence[WorkerStatus]) -> Text:
+def _degraded(workers: Sequence[WorkerStatus], now: float) -> Text:
     """Say how many pick without the store and since when, or how long ago the last one did."""
-    now = [worker for worker in workers if worker.degraded_since and not worker.degraded_until]
-    if now:
-        since = min(worker.degraded_since or 0.0 for worker in now)
-        return cell(f"{len(now)} of {len(workers)}, began {ago(since)}", "red")
-    return cell(f"ended {ago(ended)}" if (ended := max(w.degraded_until or 0.0 for w in workers)) else "")
+    without = [worker for worker in workers if worker.degraded_since and not worker.degraded_until]
+    if without:
+        since = min(worker.degraded_since or 0.0 for worker in without)
+        return cell(f"{len(without)} of {len(workers)}, began {ago(since, now)}", "red")
+    ended = max(worker.degraded_until or 0.0 for worker in workers)
+    return cell(f"ended {ago(ended, now)}" if ended else "")

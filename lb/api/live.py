@@ -74,10 +74,9 @@ class Live:
 
     def _see(self) -> _Sight:
         with self._looking:
-            tick = int(time.time() / INTERVAL_SECONDS)
-            if tick != self._tick:
+            if self._tick != _tick():
                 self._sight = self._look()
-                self._tick = tick
+                self._tick = _tick()  # at its end: a slow look also serves those that waited for it
             return self._sight
 
     def _look(self) -> _Sight:
@@ -89,7 +88,7 @@ class Live:
         except StoreError as error:
             return _Sight(_message("trouble", {"error": str(error)}))
         picture = {
-            "at": time.time(),
+            "at": overview.at,
             "status": serialise.overview(overview),
             "servers": [serialise.server_status(status) for status in overview.servers],
             "removed": [serialise.removed_server(gone) for gone in removed],
@@ -97,6 +96,10 @@ class Live:
             "rates": serialise.rates(rates),
         }
         return _Sight(_message("pool", picture), events)
+
+
+def _tick() -> int:
+    return int(time.time() / INTERVAL_SECONDS)
 
 
 def _message(kind: str, data: object) -> str:

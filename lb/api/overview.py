@@ -18,6 +18,7 @@ class Overview:
     servers: tuple[ServerStatus, ...]
     workers: tuple[WorkerStatus, ...]
     health_checker: str | None  # id of the leading one; None while none leads
+    at: float  # unix seconds by the store's clock, as all times in it are
 
     @property
     def eligible(self) -> int:
@@ -39,4 +40,5 @@ def look(pool: BackendPool, fleet: Fleet) -> Overview:
         servers=tuple(statuses),
         workers=tuple(fleet.workers()),
         health_checker=pool.leader(),
+        at=pool.now(),
     )

@@ -128,6 +128,12 @@ class BackendPool:
                     position = entry[0]
                     yield views.event_of(entry)
 
+    def now(self) -> float:
+        """Read the store's clock, which all times in it are by: unix seconds."""
+        with self._session.edge() as connection:
+            seconds, microseconds = connection.time()
+        return float(seconds + microseconds / 1e6)
+
     def leader(self) -> str | None:
         """Read the id of the leading health-checker; None if none leads."""
         with self._session.edge() as connection:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 from lb.model import Admin, Check, Health
 
@@ -61,6 +62,14 @@ def test_what_a_server_reports_cannot_drive_the_terminal_or_the_table(run, pool,
 
     assert len(outcome.lines) == 2
     assert "[red]\ufffd[2J\ufffd[/]" in outcome.lines[1]
+
+
+def test_ages_are_by_the_stores_clock_whatever_the_one_here_says(run, add, monkeypatch):
+    add()
+    here = time.time()
+    monkeypatch.setattr(time, "time", lambda: here + 3600)
+
+    assert cells(run("list").lines[1])[3] in ("now", "1s ago")
 
 
 def test_empty_pool_says_what_to_do(run):

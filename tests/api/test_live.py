@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from lb.api import live, serialise
 from lb.api.access import Access
 from lb.api.app import create_app
 from lb.errors import StoreUnavailableError
-from lb.model import Admin
+from lb.model import Admin, RemovedServer
 
 TOKEN, READ_TOKEN = "correct-horse-battery", "look-but-do-not-touch"
 
@@ -104,6 +105,36 @@ def test_all_streams_share_one_look_per_tick(client, pool, monkeypatch):
         messages.close()
 
     assert len(looks) == 1
+
+
+def test_a_slow_look_serves_all_that_waited_for_it(client, pool, monkeypatch):
+    """Else a store that hangs would be asked by one stream after the other, and each would wait for all."""
+    now, looks = 100.0, []
+
+    def removed() -> list[RemovedServer]:
+        nonlocal now
+        now += 3 * live.INTERVAL_SECONDS
+        looks.append(now)
+        return []
+
+    monkeypatch.setattr(live.time, "time", lambda: now)
+    monkeypatch.setattr(pool, "removed", removed)
+    for messages in [watch(client) for _ in range(3)]:
+        next_of(messages, "pool")
+        messages.close()
+
+    assert len(looks) == 1
+
+
+def test_the_time_is_the_stores_as_all_times_in_it_are(client, add, monkeypatch):
+    add()
+    here = time.time()
+    monkeypatch.setattr(live.time, "time", lambda: here + 3600)
+    messages = watch(client)
+    seen = next_of(messages, "pool")
+
+    assert abs(seen["at"] - seen["servers"][0]["since"]) < 60
+    messages.close()
 
 
 def test_a_read_only_token_watches_and_is_told_that_it_may_not_write(pool, fleet, counted):
