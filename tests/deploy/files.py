@@ -17,6 +17,13 @@ DEPLOY = TOP / "deploy"
 
 #: All of it that the repository has; secrets that somebody made for a try of their own are not in it.
 FILES = sorted(path for path in DEPLOY.rglob("*") if path.is_file() and path.name != "secret.env")
+#: The documents, all of which name settings and commands, and each other.
+PAGES = [TOP / "README.md", DEPLOY / "README.md", *sorted((TOP / "lb/docs").glob("*.md"))]
+
+
+def name_of(path: Path) -> str:
+    """Return what a test of a file is called."""
+    return str(path.relative_to(TOP)).replace("/", ".")
 
 
 def program(name: str) -> str | None:

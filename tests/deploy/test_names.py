@@ -1,4 +1,4 @@
-"""What deploy/ and the Procfile say of the product is true: its commands and its settings."""
+"""What documents, deploy/ and the Procfile say of the product is true: its commands and its settings."""
 
 from __future__ import annotations
 
@@ -7,17 +7,23 @@ import re
 import pytest
 
 from lb.__main__ import cli
+from lb.admin import COMMANDS as ADMIN_COMMANDS
 from lb.config import settings
-from tests.deploy.files import DEPLOY, FILES, TOP
+from tests.deploy.files import DEPLOY, FILES, PAGES, TOP, name_of
 
 KNOWN = {"LB_CONFIG"} | {setting.variable for setting in settings()}
 
 
-@pytest.mark.parametrize(
-    "path", [TOP / "Procfile", *FILES], ids=lambda path: str(path.relative_to(TOP)).replace("/", ".")
-)
+@pytest.mark.parametrize("path", [TOP / "Procfile", *sorted({*FILES, *PAGES})], ids=name_of)
 def test_variables_are_settings(path):
     assert set(re.findall(r"\bLB_[A-Z_]+\b", path.read_text())) <= KNOWN
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_that_documents_name_exist(page):
+    text = page.read_text()
+    assert set(re.findall(r"`lb ([a-z][a-z-]*)", text)) <= set(cli.commands)
+    assert set(re.findall(r"\blb-admin ([a-z]+)", text)) <= set(ADMIN_COMMANDS)
 
 
 def test_commands_exist():

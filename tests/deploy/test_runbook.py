@@ -12,17 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from lb.admin import COMMANDS as ADMIN_COMMANDS
 from lb.config import from_json
 from lb.model import EVENT_KINDS
 from lb.store.session import _TRANSLATION
-from tests.deploy.files import TOP, anchors, program
+from tests.deploy.files import PAGES, TOP, anchors, name_of, program
 from tests.integration.balancer import Balancer
 from tests.integration.fleet import ok
 from tests.integration.servers import servers
 
 DOCS = TOP / "lb/docs"
-PAGES = [TOP / "README.md", TOP / "deploy/README.md", *sorted(DOCS.glob("*.md"))]
 TEXT = (DOCS / "runbook.md").read_text()
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()]
 #: What the first cells of its tables quote.
@@ -55,7 +53,7 @@ def test_each_event_is_explained() -> None:
     assert {kind for kind in EVENT_KINDS if kind not in QUOTED} == set()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)).replace("/", "."))
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         path, _, anchor = target.partition("#")
@@ -79,12 +77,6 @@ def test_the_receiver_knows_the_secret_of_the_example() -> None:
     (example,) = re.findall(r"^ +(\{\"webhook\": .*\})$", guide, re.MULTILINE)
     secret = from_json(example).webhook.secret
     assert f'hmac.new(b"{secret}", ' in guide
-
-
-def test_commands_of_lb_exist() -> None:
-    named = set(re.findall(r"\blb-admin ([a-z]+)", TEXT))
-    assert named
-    assert named <= set(ADMIN_COMMANDS)
 
 
 def test_commands_run() -> None:
