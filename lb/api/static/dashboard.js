@@ -1,12 +1,13 @@
 // The dashboard: watches the stream of /live and asks the API to act. What it shows is text, never markup.
 
 import { draw, forget, highest, newLine, note } from "./lines.js";
-import { NOTHING, clock, count, duration, perSecond, sentence, share, some, span, sum } from "./words.js";
+import { NOTHING, clock, count, day, duration, perSecond, sentence, share, some, span, sum } from "./words.js";
 
 const TOKEN = "lb-token";
 const EVENTS = 200; // kept in the feed
 const SILENCE_SECONDS = 8; // after which the stream counts as lost
 const RETRY_SECONDS = 2;
+const PATIENCE_SECONDS = 15; // for an act; the API itself waits for a store that comes back
 const HEARTBEAT_SECONDS = 3; // without one a worker is silent
 const MANY = 10; // servers, from which on they can be filtered
 const TOTAL = ""; // whose figures the totals are
@@ -34,7 +35,8 @@ const $ = (id) => document.getElementById(id);
 const rows = new Map(); // table's id + server's id → the row
 const tops = new Map(); // figure → where the scale of its column ends
 const inSight = new Set(); // rows of servers: a pool may have thousands, a window shows a few
-let now = 0; // the API's clock, unix seconds
+let now = 0; // the store's clock, unix seconds
+let alarm; // aborts a stream that is silent
 
 const sight = new IntersectionObserver((changes) => {
   for (const { target, isIntersecting } of changes) {
@@ -59,7 +61,8 @@ async function reason(response) {
 }
 
 async function call(method, path, body = {}) {
-  const options = { method, headers: headers({ "Content-Type": "application/json" }) };
+  const signal = AbortSignal.timeout(PATIENCE_SECONDS * 1000);
+  const options = { method, signal, headers: headers({ "Content-Type": "application/json" }) };
   if (method !== "DELETE") options.body = JSON.stringify(body);
   let response;
   try {
@@ -78,6 +81,7 @@ async function watch() {
   for (;;) {
     try {
       const lost = new AbortController();
+      listen(lost);
       const response = await fetch("live", { headers: headers(), signal: lost.signal });
       if (response.status === 401) {
         await askToken(sessionStorage.getItem(TOKEN) ? "This is neither of its tokens. Try again." : "");
@@ -95,29 +99,33 @@ async function watch() {
   }
 }
 
+function listen(lost) {
+  clearTimeout(alarm);
+  alarm = setTimeout(() => lost.abort(), SILENCE_SECONDS * 1000);
+}
+
 async function read(body, lost) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
-  let alarm;
-  try {
-    for (;;) {
-      clearTimeout(alarm);
-      alarm = setTimeout(() => lost.abort(), SILENCE_SECONDS * 1000);
-      const { done, value } = await reader.read();
-      if (done) return;
-      text += value;
-      const messages = text.split("\n\n");
-      text = messages.pop();
-      messages.forEach(take);
-    }
-  } finally {
-    clearTimeout(alarm);
+  for (;;) {
+    listen(lost);
+    const { done, value } = await reader.read();
+    if (done) return;
+    text += value;
+    const messages = text.split("\n\n");
+    text = messages.pop();
+    messages.forEach(take);
   }
 }
 
 function take(message) {
-  const [, kind, data] = /^event: (.*)\ndata: (.*)$/.exec(message);
-  shows[kind](JSON.parse(data));
+  try {
+    const [, kind, data] = /^event: (.*)\ndata: (.*)$/.exec(message);
+    shows[kind](JSON.parse(data));
+  } catch (error) {
+    console.error(error);
+    throw new Error("this page does not understand the API, perhaps after an upgrade: reload it");
+  }
 }
 
 const shows = {
@@ -174,12 +182,13 @@ function showTotals({ status, servers }) {
   $("checker-id").title = status.healthChecker ?? "";
   put($("version"), count(status.version));
   const down = servers.filter((server) => server.health === "down").length;
-  document.title = down ? `(${down} down) lb` : "lb";
+  document.title = `${down ? `(${down} down) ` : ""}lb ${location.host}`;
 }
 
 function showServers(servers) {
   $("no-servers").hidden = servers.length > 0;
   fill($("server-rows"), servers, newServerRow, (row, server) => {
+    put(row.querySelector("th .small"), originOf(server));
     const badge = row.querySelector(".badge");
     badge.dataset.state = server.admin === "ready" ? server.health : server.admin;
     put(badge, server.admin === "ready" ? server.health : `${server.admin}, ${server.health}`);
@@ -310,11 +319,15 @@ function showStrategies(known, chosen) {
 function showEvents(events) {
   const feed = $("events");
   for (const event of events) {
+    const id = `event-${event.id}`;
+    if ($(id)) continue; // each stream begins with the latest
     const time = make("time", clock(event.at));
+    time.append(make("span", day(event.at), "small"));
     time.dateTime = new Date(event.at * 1000).toISOString();
     const what = make("span", "");
     what.append(event.server, make("span", [event.detail, event.by && `by ${event.by}`].filter(Boolean).join(" · "), "small"));
     const item = make("li", "");
+    item.id = id;
     item.append(time, make("span", event.kind, "kind"), what);
     feed.prepend(item);
   }
@@ -332,8 +345,9 @@ function fill(body, items, create, update) {
     update(row, item);
     return row;
   });
+  const kept = new Set(wanted);
   for (const row of [...body.children]) {
-    if (wanted.includes(row)) continue;
+    if (kept.has(row)) continue;
     rows.delete(`${body.id} ${row.dataset.id}`);
     if (row.contains(document.activeElement)) body.closest("section").focus();
     row.remove();
@@ -344,14 +358,17 @@ function fill(body, items, create, update) {
 }
 
 const plain = (url, id) => url === id || url === `http://${id}`;
+const originOf = ({ id, url, source }) =>
+  `${plain(url, id) ? "" : `${url}, `}${source === "config" ? "from the config" : "by an operator"}`;
 
-function newServerRow({ id, url, source }) {
+function newServerRow(server) {
+  const { id } = server;
   const figures = Object.entries(FIGURES).map(([figure, { label }]) => {
     const kind = `number figure ${figure}${figure === "flight" ? "" : " rate-only"}`;
     return cell(label, kind, make("span", "", "value"), newLine());
   });
   const row = newRow(id, [
-    head(id, `${plain(url, id) ? "" : `${url}, `}${source === "config" ? "from the config" : "by an operator"}`),
+    head(id, originOf(server)),
     cell("", "state", make("span", "", "badge"), make("span", "", "small why")),
     cell("Weight", "number weight"),
     ...figures,
@@ -525,14 +542,13 @@ function askToken(why) {
   const dialog = $("ask");
   put($("ask-answer"), why);
   say("wait", "waiting for the token");
-  return new Promise((given) => {
-    dialog.oncancel = (event) => event.preventDefault(); // without a token there is nothing to see
-    dialog.querySelector("form").onsubmit = () => {
-      sessionStorage.setItem(TOKEN, $("ask-token").value.trim());
-      $("ask-token").value = "";
-      given();
-    };
-    if (!dialog.open) dialog.showModal();
+  dialog.querySelector("form").onsubmit = () => {
+    sessionStorage.setItem(TOKEN, $("ask-token").value.trim());
+    $("ask-token").value = "";
+  };
+  dialog.showModal();
+  return new Promise((closed) => {
+    dialog.onclose = closed; // by Escape too: then it is asked for again
   });
 }
 

@@ -7,6 +7,8 @@ export const some = (number, name) => `${count(number)} ${name}${number === 1 ? 
 export const sum = (numbers) => numbers.reduce((total, each) => total + each, 0);
 export const clock = (at) => new Date(at * 1000).toLocaleTimeString("en-GB");
 
+export const day = (at) => new Date(at * 1000).toLocaleDateString("en-GB", { day: "numeric", month: "short" });
+
 export const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1).replace(/\.$/, "")}.`;
 
 export function perSecond(number) {
