@@ -149,14 +149,15 @@ class Checker:
             self._in_flight.discard(server.id)
 
     def _report(self, server: Server, watch: _Watch, check: Check) -> None:
-        self._pool.record_check(server.id, check, self._term)
-        self._judge(server, watch, check)
+        term = self._term  # all of the report is made with the term that it began in
+        self._pool.record_check(server.id, check, term)
+        self._judge(server, watch, check, term)
         if check.answered or watch.health is Health.UP:
             return
-        if self._pool.remove_unanswered(server.id, self._threshold, BY, self._term):
+        if self._pool.remove_unanswered(server.id, self._threshold, BY, term):
             _log.warning("server %s is removed: no answer for %g s", server.id, self._threshold)
 
-    def _judge(self, server: Server, watch: _Watch, check: Check) -> None:
+    def _judge(self, server: Server, watch: _Watch, check: Check, term: int | None) -> None:
         """Change the server's health if enough consecutive checks say so."""
         if server.health is not watch.health:  # changed by failures on real traffic, or by another checker
             watch.health, watch.streak = server.health, 0
@@ -166,5 +167,5 @@ class Checker:
             return
         watch.health = health
         reason = f"check: {check.detail}"
-        if self._pool.set_health(server.id, health, reason, BY, term=self._term, silent=not check.answered):
+        if self._pool.set_health(server.id, health, reason, BY, term=term, silent=not check.answered):
             _log.warning("server %s is %s: %s", server.id, health, reason)

@@ -335,6 +335,26 @@ def test_a_leader_that_stood_still_within_its_report_is_refused(pool, servers, m
     assert status(pool, servers[0]).last_check == PASS
 
 
+def test_who_hears_within_its_report_that_it_leads_no_longer_reports_no_further(pool, servers, monkeypatch):
+    first, second = Rounds(pool, name="first"), Rounds(pool, name="second")
+    first.outcomes[servers[0]] = ERROR
+    first.round(2)
+    first.held = True
+    first.tick(INTERVAL)
+    record = pool.record_check
+
+    def lose_the_lead(*words):
+        monkeypatch.undo()
+        record(*words)
+        pool.resign("first")
+        second.tick()
+        first.tick(1.0)
+
+    monkeypatch.setattr(pool, "record_check", lose_the_lead)
+    first.finish()
+    assert health(pool) == [UP, UP, UP]
+
+
 def test_a_checker_that_lost_the_lead_and_got_it_again_starts_all_streaks_anew(pool, servers):
     first, second = Rounds(pool, name="first"), Rounds(pool, name="second")
     first.outcomes[servers[0]] = ERROR
