@@ -57,5 +57,8 @@ class FoundTlsConnection(FoundConnection, SSLConnection):
 
 
 def nobody_knows(what: str, problems: list[str]) -> ConnectionError:
-    """Return the error for a primary that was not found: what is missing, and what each node said."""
-    return ConnectionError(f"{what} ({'; '.join(problems)})")
+    """Return the error for a primary that was not found: what is missing, and what each node said.
+
+    Sorted, as the order in which they are asked varies, and a worker logs each reason that is new.
+    """
+    return ConnectionError(f"{what} ({'; '.join(sorted(problems))})")

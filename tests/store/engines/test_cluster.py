@@ -110,6 +110,17 @@ def test_a_slot_that_nobody_holds_is_told(two: list[Node]) -> None:
         open_pool(url(*two), KEYS).ping()
 
 
+def test_nodes_that_are_away_are_told_of_in_the_same_words_each_time() -> None:
+    """A worker that is degraded logs each reason that is new."""
+    places = ",".join(f"127.0.0.1:{free_port()}" for _ in range(4))
+    pool, said = open_pool(f"redis+cluster://{places}", KEYS), set()
+    for _ in range(8):
+        with pytest.raises(StoreUnavailableError) as caught:
+            pool.ping()
+        said.add(str(caught.value))
+    assert len(said) == 1
+
+
 def test_a_server_that_is_no_cluster_is_told(tmp_path: Path) -> None:
     node = Node(tmp_path, "single")
     try:
