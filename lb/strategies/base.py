@@ -65,7 +65,7 @@ def weighted_cycle(weights: dict[ServerId, int]) -> list[ServerId]:
     that is the order of the pool; with others, each server's turns are equally far apart, so none gets a
     burst. Weights are first divided by their greatest common divisor: 10, 10 and 20 make a cycle of four.
     """
-    divisor, count = math.gcd(*weights.values()) or 1, len(weights)
+    divisor, count = math.gcd(*weights.values()), len(weights)
     shares = [(server, weight // divisor) for server, weight in weights.items()]
     # One division of whole numbers: turns that coincide get the same number, whatever it is rounded to.
     turns = [

@@ -104,6 +104,7 @@ def test_another_sites_page_may_not_write(client, pool, origin):
     ):
         assert response.status_code == 403
     assert pool.list() == []
+    assert client.get("/servers", headers=headers).status_code == 200
 
 
 def test_a_page_of_the_api_itself_may_write(client):

@@ -47,6 +47,10 @@ def test_fields_of_one_connection_end_here(name: bytes) -> None:
         ]
 
 
+def test_a_servers_word_of_where_an_answer_came_from_ends_here() -> None:
+    assert forwarded(b"A: 1", b"X-Forwarded-Server: x", special=RESPONSES) == [b"A: 1"]
+
+
 def test_names_that_only_begin_or_end_alike_are_no_special_ones() -> None:
     lines = [b"Connection-Id: 1", b"X-Connection: close", b"Hosts: a", b"TEa: 1", b"X-Content-Length: x"]
     fields = read(*lines)

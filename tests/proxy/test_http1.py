@@ -113,6 +113,14 @@ def test_malformed_fields_are_refused_on_both_sides(line: bytes) -> None:
         HeadParser(HEADER_COUNT).response(b"HTTP/1.1 200 OK\r\n" + line + b"\r\nLast: 1\r\n\r\n")
 
 
+def test_values_may_hold_bytes_beyond_ascii() -> None:
+    """RFC 9110 §5.5: they are passed on, whatever they mean."""
+    line = b"X-City: K\xc3\xb6ln \xff"
+    assert request(line).fields.forward.endswith(b"\r\n" + line)
+    found = HeadParser(HEADER_COUNT).response(b"HTTP/1.1 200 OK\r\n" + line + b"\r\n\r\n")
+    assert found.forward.endswith(b"\r\n" + line)
+
+
 SMUGGLING = [
     (b"Content-Length: 5", b"Transfer-Encoding: chunked"),
     (b"Transfer-Encoding: chunked", b"Content-Length: 5"),
@@ -198,7 +206,7 @@ def test_sound_hosts_are_taken(host: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", [b"a b", b"a/b", b"u@a", b"a:b", b"a:123456", b"[::1", b"a, b", b"a\\b", b"\xe9"]
+    "host", [b"a b", b"[]", b"a/b", b"u@a", b"a:b", b"a:123456", b"[::1", b"a, b", b"a\\b", b"\xe9"]
 )
 def test_malformed_hosts_are_refused(host: bytes) -> None:
     assert refused(b"Host: " + host, host=False) == 400
