@@ -245,7 +245,8 @@ def test_which_connections_are_kept(minor: int, connection: bytes, keeps: bool) 
 
 
 @pytest.mark.parametrize(
-    "line", [b"HTTP/1.1 200 OK", b"HTTP/1.0 200", b"HTTP/1.1 404 ", b"HTTP/1.1 299 \xe9t\t!"]
+    "line",
+    [b"HTTP/1.1 200 OK", b"HTTP/1.0 200", b"HTTP/1.1 404 ", b"HTTP/1.1 999 No", b"HTTP/1.1 299 \xe9t\t!"],
 )
 def test_sound_status_lines_are_taken(line: bytes) -> None:
     assert HeadParser(HEADER_COUNT).response(line + b"\r\n\r\n").forward == b"HTTP/1.1 " + line[9:]
