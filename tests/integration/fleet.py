@@ -19,12 +19,15 @@ from lb.model import Admin, Health, ServerId, ServerSpec, Source, WorkerId
 from lb.store.client import connect, open_pool
 from lb.store.keys import Keys
 from tests.integration.balancer import Balancer
-from tests.integration.load import Client, Load, Response
+from tests.integration.load import Client, Load, Response, shares
 from tests.integration.raw import RawServer
 from tests.integration.servers import Behaviour, HttpServer, Request, response
 from tests.support import eventually
 
 T = TypeVar("T")
+
+#: What each worker says that lost the store, when it has it again.
+BACK = "the store decides again"
 
 
 def ok(_request: Request) -> bytes:
@@ -135,6 +138,26 @@ class Fleet:
             seconds=30,
             what="workers that all accept",
         )
+
+    def share_out(self, total: int, connections: int = 40) -> Counter[str]:
+        """Send so many requests, of which none fails, and count them by server.
+
+        Once more where a worker had to pick without the store, as it must on a machine that is too busy.
+        """
+        for _ in range(3):
+            for server in self.servers:
+                server.requests.clear()
+            outages = self._outages()
+            with self.load(total, connections) as load:
+                load.join()
+            assert load.errors == []
+            if self._outages() == outages:
+                break
+        return shares(load.outcomes)
+
+    def _outages(self) -> tuple[int, ...]:
+        """How often workers have said that they lost the store, and that they have it again."""
+        return tuple(map(self.balancer.log.count, ("degraded, servers are picked locally", BACK)))
 
     def _if_spread(self, load: Load) -> Load | None:
         owners = eventually(

@@ -16,13 +16,11 @@ from pathlib import Path
 import pytest
 
 from lb.model import Health, ServerId, ServerSpec, Source
-from tests.integration.fleet import Fleet, answered, hanging
+from tests.integration.fleet import BACK, Fleet, answered, hanging
 from tests.integration.load import Client, Load, shares
 from tests.support import eventually, free_port
 
 pytestmark = pytest.mark.alone  # who waits for the store too long picks on his own, and that is not exact
-
-BACK = "the store decides again"
 
 
 @pytest.fixture
@@ -40,10 +38,7 @@ def more(load: Load, count: int = 300) -> None:
 
 
 def assert_exact(fleet: Fleet) -> None:
-    with fleet.load(total=500, connections=12) as load:
-        load.join()
-    assert load.errors == []
-    assert shares(load.outcomes) == dict.fromkeys(fleet.ids, 100)
+    assert fleet.share_out(500, connections=12) == dict.fromkeys(fleet.ids, 100)
 
 
 # --- a server

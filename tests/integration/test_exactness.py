@@ -28,11 +28,8 @@ def test_sample_config_rotates_and_names_the_server_once(fleet: Fleet) -> None:
 
 @pytest.mark.slow
 def test_ten_thousand_requests_over_four_workers_are_two_thousand_for_each_of_five(fleet: Fleet) -> None:
-    with fleet.load(total=10_000) as load:
-        load.join()
-    assert load.errors == []
     truth = dict.fromkeys(fleet.ids, 2000)
-    assert shares(load.outcomes) == truth
+    assert fleet.share_out(10_000) == truth
     assert fleet.served() == truth
 
 
@@ -54,19 +51,13 @@ def test_weights_are_exact_over_full_cycles(fleet: Fleet) -> None:
         fleet.pool.set_admin(server, Admin.DRAIN, "test")
     for server, weight in weights.items():
         fleet.pool.set_weight(server, weight, "test")
-    with fleet.load(total=900) as load:
-        load.join()
-    assert load.errors == []
-    assert shares(load.outcomes) == {server: 100 * weight for server, weight in weights.items()}
+    assert fleet.share_out(900) == {server: 100 * weight for server, weight in weights.items()}
 
 
 def test_random_gives_every_server_its_share(fleet: Fleet) -> None:
     """200 each is expected; the standard deviation is below 13, so five of them are never missed."""
     fleet.pool.set_strategy("random", "test")
-    with fleet.load(total=1000) as load:
-        load.join()
-    assert load.errors == []
-    found = shares(load.outcomes)
+    found = fleet.share_out(1000)
     assert set(found) == set(fleet.ids)
     assert all(135 < count < 265 for count in found.values()), found
 
@@ -80,10 +71,7 @@ def test_least_connections_spares_a_slow_server(fleet: Fleet) -> None:
         return response()
 
     fleet.servers[0].behaviour = slowly
-    with fleet.load(total=1000) as load:
-        load.join()
-    assert load.errors == []
-    found = shares(load.outcomes)
+    found = fleet.share_out(1000)
     others = [found[server] for server in fleet.ids[1:]]
     assert found[fleet.ids[0]] < min(others) / 2, found
 

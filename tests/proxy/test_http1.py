@@ -191,6 +191,10 @@ def test_one_length_however_often_it_is_said_is_forwarded_once(lines: tuple[byte
     assert b"," not in fields.forward
 
 
+def test_a_body_may_be_larger_than_any_disk() -> None:
+    assert request(b"Content-Length: 999999999999999999").fields.content_length == 10**18 - 1
+
+
 @pytest.mark.parametrize("line", [
     b"Transfer-Encoding: chunked", b"transfer-encoding:CHUNKED", b"Transfer-Encoding: \tChunked \t"
 ])  # fmt: skip

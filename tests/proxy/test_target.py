@@ -7,7 +7,7 @@ from lb.proxy.http1 import HeadParser
 
 
 def parse(line: bytes, host: bytes = b"claimed.example"):
-    return HeadParser(100).request(b"%b HTTP/1.1\r\nA: 1\r\nhost: %b\r\nB: 2\r\n\r\n" % (line, host))
+    return HeadParser(100).request(b"%b HTTP/1.1\r\nA: 1\r\nhOsT: %b\r\nB: 2\r\n\r\n" % (line, host))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_targets_of_no_known_form_are_refused(line):
 
 
 @pytest.mark.parametrize(
-    ("said", "passed_on"), [(b"5", b"4"), (b" 01", b"0"), (b"x", b" x"), (b"-1", b" -1")]
+    ("said", "passed_on"), [(b"5", b"4"), (b" 01", b"0"), (b"x", b" x"), (b"-1", b" -1"), (b"5x", b"5x")]
 )
 def test_options_go_one_hop_less_far(said, passed_on):
     """RFC 9110 §7.6.2; what is no number is for the server to judge."""
