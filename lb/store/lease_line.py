@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection
+from random import getrandbits
 from typing import Any
 
 from gevent import get_hub
@@ -62,12 +63,11 @@ class LeaseLine:
         self._waiting: list[tuple[greenlet, Collection[ServerId]]] = []
         self._granting: list[tuple[greenlet, Collection[ServerId]]] = []  # in the order of the batch's picks
         self._releases: dict[ServerId, list[int]] = {}
-        self._sent: dict[ServerId, list[int]] = {}  # the releases of the last batch
+        self._sent: dict[ServerId, list[int]] = {}  # the releases of the last batch that had any
         self._version = 0
         self._reason = "not connected yet"  # why there is no connection
         self._local = LocalPicks(failures)
-        self._picks_are_local = True
-        self._probing = False
+        self._picks_are_local = False
         self._reaffirm_due = 0.0  # monotonic seconds
         self.held: dict[ServerId, int] = {}  # this worker's requests in flight, by server
         self.degraded_since: float | None = None  # unix seconds; None while picks are shared
@@ -113,7 +113,7 @@ class LeaseLine:
             return
         waiting, self._waiting = self._waiting, []
         releases, self._releases = self._releases, {}
-        self._sent = releases
+        self._sent = releases or self._sent
         if not waiting and not any(failures for _, _, failures in releases.values()):
             self._phase = _IDLE
             self._write(self._protocol.release(releases))
@@ -123,8 +123,8 @@ class LeaseLine:
         if retries:
             waiting.sort(key=lambda waiter: bool(waiter[1]))
         self._granting = waiting
-        seed, plain = self._local.pool.draw(), len(waiting) - len(retries)
-        self._send(self._protocol.lease(seed, releases, plain, retries))
+        seed = 1 + getrandbits(30)  # not the next of a series: that is what the script draws
+        self._send(self._protocol.lease(seed, releases, len(waiting) - len(retries), retries))
 
     def _send(self, command: bytes) -> None:
         self._phase = _IN_FLIGHT
@@ -173,7 +173,7 @@ class LeaseLine:
     # --- the store goes away and comes back
 
     def start(self) -> None:
-        """Connect and register; OSError or StoreError if the store cannot be reached."""
+        """Connect and register; StoreError if the store cannot be reached."""
         self._connected(self._dial())
 
     def start_degraded(self, reason: str) -> None:
@@ -187,7 +187,7 @@ class LeaseLine:
         self._local.update(snapshot, self.held)
 
     def take_answered(self) -> bool:
-        """Whether a request has succeeded, judged by the last batch sent since the previous call."""
+        """Whether a request has succeeded, judged by the last releases sent since the previous call."""
         sent, self._sent = self._sent, {}
         return any(succeeded for _, succeeded, _ in sent.values())
 
@@ -198,7 +198,7 @@ class LeaseLine:
         of the protocol) while it is out of memory or cannot write to its disk.
         """
         if self._phase is _IDLE and time.monotonic() >= self._reaffirm_due:
-            self._register(probe=False)
+            self._register()
 
     def _check_patience(self) -> None:
         if self._overdue() and self._wire is not None:
@@ -247,15 +247,13 @@ class LeaseLine:
 
     def _connected(self, sock: LeaseSocket) -> None:
         self._wire = LeaseWire(sock, self._replied, self.reconnect)
-        self._register(probe=self.degraded_since is not None)
+        self._register()
 
-    def _register(self, *, probe: bool) -> None:
-        """Send the live counts. A probe leaves picks local: it shows whether the store answers in time."""
-        self._probing = probe
+    def _register(self) -> None:
+        """Send the live counts. While picks are local, this shows whether the store answers in time."""
         self._reaffirm_due = time.monotonic() + _REAFFIRM_SECONDS
-        if not probe:
+        if not self._picks_are_local:
             self._releases = {}
-            self._picks_are_local = False
         self._send(self._protocol.register(self.held))
 
     def _registered(self, version: int) -> None:
@@ -264,9 +262,10 @@ class LeaseLine:
             self._degrade()
             self._events.store_empty()
             return
-        if self._probing:
+        if self._picks_are_local:  # it does; once more, as they were while it was asked
+            self._picks_are_local = False
             self._busy_since = 0.0
-            self._register(probe=False)
+            self._register()
             return
         if self.degraded_since is not None:
             self.degraded_since = None
