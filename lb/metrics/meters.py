@@ -100,9 +100,9 @@ class Meters:
 
     # --- the lease line
 
-    def batch(self, picks: int, since: float) -> None:
-        """Count a batch that the store has just answered: for how many requests, sent when (monotonic)."""
-        seconds, counts = monotonic() - since, self._counts
+    def batch(self, picks: int, seconds: float) -> None:
+        """Count a batch that the store has answered: for how many requests, how long after it was sent."""
+        counts = self._counts
         counts[_BATCHES + bisect_left(_BATCH_BOUNDS, picks)] += 1
         counts[_PICKS] += picks
         counts[_TRIPS + bisect_left(_TRIP_BOUNDS, seconds)] += 1

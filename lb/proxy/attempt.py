@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 
 from lb.errors import ClientGoneError, ServerConnectError, ServerError, ServerTimeoutError
 from lb.model import ServerId
@@ -30,6 +31,7 @@ class Answer:
     stream: Stream
     head: ResponseHead
     counted: bool = False  # it has begun to be sent to its end
+    arrived: float = 0.0  # when it was chosen to be passed on (monotonic seconds)
 
     def drop(self) -> None:
         """Take no more of it: its body is not wanted."""
@@ -73,10 +75,14 @@ class Attempts:
 
     def attempt(self, client: Client, request: Request, lease: Lease) -> Answer | ServerError:
         """Ask the leased server. The lease is the answer's from then on, or is released with the failure."""
+        if request.lease is not None:
+            _trace_retry(request, request.lease)
+        request.lease = lease
         try:
             answer = self._ask(client, request, lease)
         except ServerError as error:
             lease.failed = True
+            request.traced().failed = monotonic()
             self._line.release(lease)
             return error
         except BaseException as error:
@@ -86,6 +92,7 @@ class Attempts:
             raise
         if answer.head.status in self._settings.failure_statuses:
             lease.failed = True
+            request.traced().failed = monotonic()
         else:
             lease.succeeded = True
         return answer
@@ -107,12 +114,15 @@ class Attempts:
         return Answer(lease, server, stream, self._exchange(client, request, server, stream))
 
     def _connect(self, client: Client, request: Request, server: ServerConnections) -> Stream:
+        began = monotonic()
         try:
             return server.connect(partial(self._connecting, client, request))
         except ServerConnectError:
             if client.gone:
                 raise _gone() from None
             raise
+        finally:
+            request.traced().connecting_seconds += monotonic() - began
 
     @staticmethod
     def _connecting(client: Client, request: Request, stream: Stream) -> None:
@@ -218,6 +228,12 @@ class Attempts:
             raise ServerError(f"the server's head is larger than {self._head_bytes} bytes")
         stream.buffer = data[end + 4 :]
         return data[: end + 4]
+
+
+def _trace_retry(request: Request, lease: Lease) -> None:
+    trace = request.traced()
+    trace.attempts += 1
+    trace.asking_seconds += trace.failed - lease.picked
 
 
 def _switching(head: ResponseHead, request: Request) -> ResponseHead:

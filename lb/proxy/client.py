@@ -28,6 +28,7 @@ class Client:
         "closing",
         "gone",
         "request",
+        "sent_before",
         "server",
         "stream",
         "trusted",
@@ -45,6 +46,7 @@ class Client:
         self.closing = False  # its connection ends with the request at hand
         self.gone = False  # it closed its connection while a request was being served
         self.request: Request | None = None  # the one at hand
+        self.sent_before = 0  # bytes that were sent to it before this request; kept for an access log
         self.server: Stream | None = None  # the server's connection that serves it now
         stream.on_parked_readable = self._spoke
 

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from time import monotonic
 
 from lb.errors import ClientError, ClientGoneError, LBError, NoEligibleServerError
+from lb.proxy.access_log import AccessLog
 from lb.proxy.additions import Additions
 from lb.proxy.client import Client, CutError
 from lb.proxy.exchange import NO_SERVER, Meters
 from lb.proxy.http1 import HeadParser, Request, has_bare_line_feed, unreadable
 from lb.proxy.linger import LINGER_SECONDS, linger
-from lb.proxy.responses import own_response, reason_of
+from lb.proxy.reasons import reason_of
+from lb.proxy.responses import explanation_of, own_response
 from lb.proxy.stream import Stream, StreamTimeoutError
 
 log = logging.getLogger(__name__)
@@ -43,19 +45,22 @@ Forward = Callable[[Client, Request], bool]
 class ClientLoop:
     """Serves the requests of a connection in order."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 (the parts of a data plane)
         self,
         heads: HeadParser,
         additions: Additions,
         forward: Forward,
         meters: Meters,
         settings: ClientSettings,
+        access_log: AccessLog | None = None,
     ) -> None:
         self._heads = heads
         self._id_line = additions.id_line if settings.request_id else None
         self._forward = forward
         self._meters = meters
         self._settings = settings
+        self._access_log = access_log
+        self._clients: set[Client] = set()
         #: A head that is no longer than this exceeds neither limit.
         self._short_bytes = min(settings.request_line_bytes, settings.header_bytes)
         self.stopping = False  # finish the request at hand, take no other
@@ -65,6 +70,7 @@ class ClientLoop:
         stream = client.stream
         request: Request | None = None
         head = b""
+        self._clients.add(client)
         try:
             for left in range(self._settings.keep_alive_requests, 0, -1):
                 request, head = None, b""
@@ -91,6 +97,7 @@ class ClientLoop:
             log.exception("a request from %s failed", client.address.decode())
         finally:
             stream.close()
+            self._clients.discard(client)
 
     def _read_head(self, client: Client) -> bytes:
         """Return the next request's head; empty if the client ended its connection instead."""
@@ -147,7 +154,11 @@ class ClientLoop:
             data += more
 
     def give_up(self) -> None:
-        """Hear that the requests which are not done will not be."""
+        """Note the requests that are not done and will not be, as their time is over."""
+        if self._access_log is not None:
+            for client in self._clients:
+                if client.request is not None:
+                    self._access_log.note(client, client.request, "stopped")
 
     def _check_size(self, head: bytes, end: int) -> None:
         """Raise ClientError if what has come of a head is too large; its end is at `end`, -1 if not there."""
@@ -165,12 +176,20 @@ class ClientLoop:
                 linger(client.stream)
 
     def _answer(self, client: Client, request: Request, error: LBError) -> bool:
-        """Answer for the balancer itself; False if there is nobody to answer."""
+        """Answer for the balancer itself, and note that; False if there is nobody to answer."""
+        try:
+            return self._send_answer(client, request, error)
+        finally:
+            if self._access_log is not None:
+                request.answer = None
+                self._access_log.note(client, request, reason_of(error), error.status)
+
+    def _send_answer(self, client: Client, request: Request, error: LBError) -> bool:
         if isinstance(error, ClientGoneError):
             return False
         response = own_response(
             error.status,
-            reason_of(error),
+            explanation_of(error),
             head=request.method == b"HEAD",
             retry_after_seconds=(
                 self._settings.retry_after_seconds if isinstance(error, NoEligibleServerError) else 0

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lb.errors import ClientError
+from lb.errors import ClientError, LBError
+from lb.proxy.access_log import AccessLog
 from lb.proxy.attempt import Answer, Attempts
 from lb.proxy.choice import Chooser
 from lb.proxy.client import Client
 from lb.proxy.exchange import Meters
 from lb.proxy.http1 import Request
+from lb.proxy.reasons import reason_of_end
 from lb.proxy.relay import Relay
 from lb.proxy.upload import Upload
 from lb.store.lease_line import LeaseLine
@@ -38,12 +40,19 @@ class ForwardSettings:
 class Forwarder(Chooser[Client, Request, Answer]):
     """Forwards the requests of one worker."""
 
-    def __init__(
-        self, line: LeaseLine, attempts: Attempts, relay: Relay, meters: Meters, settings: ForwardSettings
+    def __init__(  # noqa: PLR0913, PLR0917 (the parts of a data plane)
+        self,
+        line: LeaseLine,
+        attempts: Attempts,
+        relay: Relay,
+        meters: Meters,
+        settings: ForwardSettings,
+        access_log: AccessLog | None,
     ) -> None:
         super().__init__(line, attempts, meters, max_retries=settings.max_retries, retry_on=settings.retry_on)
         self._relay = relay
         self._settings = settings
+        self._note = None if access_log is None else access_log.note
 
     def forward(self, client: Client, request: Request) -> bool:
         """Serve one request; True if the client's connection can take another.
@@ -55,9 +64,16 @@ class Forwarder(Chooser[Client, Request, Answer]):
         try:
             answer = self.choose(client, request)
             try:
-                return self._relay.relay(client, request, answer)
+                keep_alive = self._relay.relay(client, request, answer)
+            except BaseException as error:
+                if self._note is not None and not isinstance(error, LBError):
+                    self._note(client, request, reason_of_end(client, request, error))
+                raise
             finally:
                 self._line.release(answer.lease)
+            if self._note is not None:
+                self._note(client, request)
+            return keep_alive
         finally:
             client.server = None
             if request.upload is not None:

@@ -28,13 +28,26 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.(\d) ([1-9]\d\d)(?: [\t \x21-\x7e\x80-\xff]
 _LENGTH_LINE = re.compile(rb"\r\n(?i:content-length):[^\r]*+")
 
 if TYPE_CHECKING:
+    from lb.proxy.attempt import Answer
     from lb.proxy.upload import Upload
+    from lb.store.lease import Lease
 
 #: So many are remembered per direction, and none that is larger: those are rare and rarely repeat.
 _REMEMBERED_TEXTS = 1024
 _REMEMBERED_BYTES = 4096
 
 _Value = TypeVar("_Value")
+
+
+@dataclass(slots=True)
+class Trace:
+    """What happens to a request beyond one attempt over a connection that was kept."""
+
+    attempts: int = 1
+    connecting_seconds: float = 0.0
+    asking_seconds: float = 0.0  # in the attempts before the last one
+    failed: float = 0.0  # when the last attempt did (monotonic seconds)
+    tunnelled_bytes: int = 0  # to the server
 
 
 @dataclass(slots=True)
@@ -48,6 +61,9 @@ class Request:
     body: bytes = b""  # if it arrived whole with the head
     upload: Upload | None = None  # else what brings it
     id_line: bytes = b""  # its X-Request-Id, with the CR LF before it; empty: it gets none
+    lease: Lease | None = None  # of the last attempt
+    answer: Answer | None = None  # the one that is passed on
+    trace: Trace | None = None
 
     @property
     def body_kept(self) -> bool:
@@ -58,6 +74,12 @@ class Request:
     def keep_alive(self) -> bool:
         """Whether the client wants to go on after this (RFC 9112 §9.3)."""
         return not self.fields.close and (self.minor == 1 or self.fields.keep_alive)
+
+    def traced(self) -> Trace:
+        """Return its trace, as something unusual happens to it."""
+        if self.trace is None:
+            self.trace = Trace()
+        return self.trace
 
 
 @dataclass(slots=True)

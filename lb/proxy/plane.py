@@ -13,15 +13,16 @@ from lb.model import ServerId
 from lb.proxy.acceptor import Acceptor
 from lb.proxy.access_log import AccessLog
 from lb.proxy.additions import Additions, trusts
-from lb.proxy.attempt import AttemptSettings
-from lb.proxy.client_loop import ClientSettings
+from lb.proxy.attempt import Attempts, AttemptSettings
+from lb.proxy.client import Client
+from lb.proxy.client_loop import ClientLoop, ClientSettings
 from lb.proxy.connections import ServerConnections
 from lb.proxy.deadlines import Deadlines
 from lb.proxy.exchange import Meters, Unmetered
 from lb.proxy.forward import Forwarder, ForwardSettings
 from lb.proxy.headers import HeaderSettings
 from lb.proxy.http1 import HeadParser
-from lb.proxy.logged import parts
+from lb.proxy.relay import Relay
 from lb.proxy.servers import Servers
 from lb.proxy.stream import Stream
 from lb.store.lease_line import LeaseLine
@@ -44,18 +45,17 @@ class DataPlane:
         headers = header_settings(config)
         heads = HeadParser(config.limits.header_count, headers)
         self._additions = Additions(headers)
-        self._access_log = _access_log(config)
-        self._parts = made_of = parts(self._access_log)
-        self._relay = made_of.relay(
+        self._access_log = access_log = _access_log(config)
+        self._relay = Relay(
             meters,
             idle_seconds=config.timeouts.idle_seconds,
             tunnel_seconds=config.timeouts.tunnel_seconds,
             id_in_response=headers.request_id_in_response,
         )
-        attempts = made_of.attempts(line, self._servers, heads, meters, _attempt_settings(config))
-        forwarder = Forwarder(line, attempts, self._relay, meters, _forward_settings(config))
-        self._clients = made_of.loop(
-            heads, self._additions, forwarder.forward, meters, _client_settings(config)
+        attempts = Attempts(line, self._servers, heads, meters, _attempt_settings(config))
+        forwarder = Forwarder(line, attempts, self._relay, meters, _forward_settings(config), access_log)
+        self._clients = ClientLoop(
+            heads, self._additions, forwarder.forward, meters, _client_settings(config), access_log
         )
         self._acceptor = Acceptor(
             listener,
@@ -117,7 +117,7 @@ class DataPlane:
 
     def _serve(self, stream: Stream, address: str) -> None:
         trusted = trusts(self._config.trusted_proxies, address)
-        self._clients.serve(self._parts.client(stream, address, self._additions, trusted=trusted))
+        self._clients.serve(Client(stream, address, self._additions, trusted=trusted))
 
     def _connections(self, server: ServerId) -> ServerConnections:
         return ServerConnections(

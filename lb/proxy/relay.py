@@ -37,6 +37,8 @@ class Relay:
 
     def relay(self, client: Client, request: Request, answer: Answer) -> bool:
         """Relay; True if the client's connection can take another. CutError if the body breaks off."""
+        request.answer = answer
+        answer.arrived = monotonic()
         if answer.head.status == 101:
             try:
                 self._switch(client, request, answer)
@@ -58,7 +60,7 @@ class Relay:
         try:
             if isinstance(body, bytes):
                 answer.counted = True
-                self._answered(answer.lease.server, answer.head.status, monotonic() - client.arrived)
+                self._answered(answer.lease.server, answer.head.status, answer.arrived - client.arrived)
                 stream.send_all(head + body)
             elif bounded or rechunk:
                 self._send(client, answer, head, body, rechunk)
@@ -132,12 +134,16 @@ class Relay:
                 answer.server.signature,
             )
         )
-        tunnel(
-            client.stream,
-            answer.stream,
-            idle_seconds=self._tunnel_seconds,
-            half_closed_seconds=self._idle_seconds,
-        )
+        before = answer.stream.sent
+        try:
+            tunnel(
+                client.stream,
+                answer.stream,
+                idle_seconds=self._tunnel_seconds,
+                half_closed_seconds=self._idle_seconds,
+            )
+        finally:
+            request.traced().tunnelled_bytes = answer.stream.sent - before
 
     @staticmethod
     def _part(request: Request, answer: Answer, body: Body | bytes) -> None:

@@ -50,6 +50,6 @@ def _date_line(second: int) -> bytes:
     return b"\r\nDate: %b" % formatdate(second, usegmt=True).encode()
 
 
-def reason_of(error: LBError) -> str:
+def explanation_of(error: LBError) -> str:
     """Tell a client what is wrong with its request, and of our servers no more than it must know."""
     return str(error) if isinstance(error, ClientError) else _REASONS.get(error.status, "try again")

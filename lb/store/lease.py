@@ -11,10 +11,11 @@ from lb.model import ServerId
 class Lease:
     """One request's claim on one server, counted exactly once between `LeaseLine.lease` and `release`."""
 
-    __slots__ = ("failed", "server", "succeeded")
+    __slots__ = ("failed", "picked", "server", "succeeded")
 
-    def __init__(self, server: ServerId) -> None:
+    def __init__(self, server: ServerId, picked: float) -> None:
         self.server = server
+        self.picked = picked  # when, in monotonic seconds
         self.succeeded = False  # the server answered properly
         self.failed = False  # the server failed; neither is set if the client left first
 
@@ -37,8 +38,8 @@ class LeaseEvents(Protocol):
     def server_failed(self, server: ServerId, failures: int) -> None:
         """Tell that a server has this many consecutive failures, counted over the whole fleet."""
 
-    def granted(self, picks: int, since: float) -> None:
-        """Tell that the store has answered a batch of so many picks, sent at `since` (monotonic seconds)."""
+    def granted(self, picks: int, seconds: float) -> None:
+        """Tell that the store has answered a batch of so many picks, `seconds` after it was sent."""
 
     def store_lost(self, reason: str) -> None:
         """Tell that picks are local from now on."""

@@ -60,6 +60,7 @@ class LeaseLine:
         self._phase = _AWAY
         self._wire: LeaseWire | None = None
         self._busy_since = 0.0  # monotonic seconds since when a reply is owed; 0.0 if none is
+        self._picked = 0.0  # when the last picks were there
         self._waiting: list[tuple[greenlet, Collection[ServerId]]] = []
         self._granting: list[tuple[greenlet, Collection[ServerId]]] = []  # in the order of the batch's picks
         self._releases: dict[ServerId, list[int]] = {}
@@ -77,7 +78,7 @@ class LeaseLine:
     def lease(self, excluded: Collection[ServerId] = ()) -> Lease | None:
         """Pick a server, none of `excluded`, and count the request; None if no server is eligible."""
         if self._picks_are_local:
-            server = self._local.pick(excluded)
+            server, self._picked = self._local.pick(excluded), time.monotonic()
         else:
             self._waiting.append((getcurrent(), excluded))
             if self._phase is _IDLE:
@@ -87,7 +88,7 @@ class LeaseLine:
         if not server:
             return None
         self.held[server] = self.held.get(server, 0) + 1
-        return Lease(server)
+        return Lease(server, self._picked)
 
     def release(self, lease: Lease) -> None:
         """Give a lease back with its outcome."""
@@ -150,7 +151,8 @@ class LeaseLine:
 
     def _granted(self, version: int, failed: list[ServerId | int], *servers: ServerId) -> None:
         granting, self._granting = self._granting, []
-        self._events.granted(len(granting), self._busy_since)
+        self._picked = time.monotonic()
+        self._events.granted(len(granting), self._picked - self._busy_since)
         self._busy_since = self._redial.delay_seconds = 0.0
         if version != self._version:
             self._version = version
@@ -224,14 +226,13 @@ class LeaseLine:
         self._busy_since = self._busy_since or time.monotonic()
         if not self._timer.active:
             self._timer.start(self._check_patience)
-        self._waiting = self._granting + self._waiting
-        self._granting = []
+        self._waiting, self._granting = self._granting + self._waiting, []
         self._redial.start()
 
     def _degrade(self) -> None:
         """From now on pick locally, for requests that wait and for all that come."""
         self._timer.stop()
-        self._busy_since = 0.0
+        self._busy_since, self._picked = 0.0, time.monotonic()
         self._picks_are_local = True
         if self.degraded_since is None:
             self.degraded_since = time.time()

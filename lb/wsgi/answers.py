@@ -11,7 +11,7 @@ from lb.errors import LBError, NoEligibleServerError
 from lb.proxy.choice import Leases
 from lb.proxy.client import CutError
 from lb.proxy.exchange import Meters
-from lb.proxy.responses import reason_of
+from lb.proxy.responses import explanation_of
 from lb.wsgi.attempt import Answer
 from lb.wsgi.body import PIECE_BYTES
 
@@ -43,7 +43,7 @@ def own_answer(
 ) -> list[bytes]:
     """Start the balancer's own answer to an error, and return its body."""
     status = f"{error.status} {HTTPStatus(error.status).phrase}"
-    body = f"{status}: {reason_of(error)}\n".encode()
+    body = f"{status}: {explanation_of(error)}\n".encode()
     headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
     if isinstance(error, NoEligibleServerError):
         headers.append(("Retry-After", str(retry_after_seconds)))

@@ -24,7 +24,7 @@ class Uncounted(Unmetered):
     def __init__(self, board: Scoreboard, slot: int) -> None:
         self.board = board
 
-    def batch(self, picks: int, since: float) -> None:
+    def batch(self, picks: int, seconds: float) -> None:
         """Count no batch of leases."""
 
     def degraded(self, now: bool) -> None:

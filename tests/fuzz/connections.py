@@ -55,7 +55,7 @@ class _Line:
         if tried:
             return None
         self.held += 1
-        return Lease(self._server)
+        return Lease(self._server, 0.0)
 
     def release(self, lease: Lease) -> None:
         self.held -= 1

@@ -227,7 +227,7 @@ class Events:
     def pool_changed(self, version: int) -> None:
         self.versions.append(version)
 
-    def granted(self, picks: int, since: float) -> None:
+    def granted(self, picks: int, seconds: float) -> None:
         self.batches.append(picks)
 
     def server_failed(self, server: ServerId, failures: int) -> None:

@@ -6,7 +6,6 @@ import json
 import re
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -18,7 +17,8 @@ from lb.model import ServerId
 from lb.proxy import access_lines
 from lb.proxy.access_lines import FORMATS, LONGEST_LINE, NEVER, Combined, Json, Lines
 from lb.proxy.headers import Fields
-from lb.proxy.http1 import HeadParser, Request, unreadable
+from lb.proxy.http1 import HeadParser, Request, Trace, unreadable
+from lb.store.lease import Lease
 
 SECOND = 1_600_000_000
 HEAD = (
@@ -35,21 +35,11 @@ LINE = re.compile(
 )
 
 
-@dataclass
-class Outcome:
-    address: bytes = b"192.0.2.1"
-    trusted: bool = True
-    arrived: float = 5.0
-    status: int = 200
-    asked: ServerId = ServerId("s:80")  # noqa: RUF009 (a string)
-    attempts: int = 2
-    queued: float = 0.0001734
-    connecting: float = 0.002
-
-
 def request(head: bytes = HEAD) -> Request:
     parsed = HeadParser(100).request(head)
     parsed.id_line = b"\r\nX-Request-Id: " + parsed.fields.request_id if parsed.fields.request_id else b""
+    parsed.body = b"x" * 78
+    parsed.trace = Trace(attempts=2, connecting_seconds=0.002)
     return parsed
 
 
@@ -58,17 +48,21 @@ def write(
     what: Request,
     /,
     *,
+    address: bytes = b"192.0.2.1",
+    own_id: bool = False,
+    server: str = "s:80",
+    status: int = 200,
     now: float = 66.25,
     head: float = 0.5,
-    received: int = 78,
+    queued: float = 0.0001734,
     reason: str = "",
-    **changes: Any,
 ) -> str:
-    """Write a line `now` seconds after SECOND."""
+    """Write a line `now` seconds after SECOND, for a request that came at 5."""
+    noted = (what, address, own_id, ServerId(server), status, 345, now, now - 5, head, queued, reason)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "time", lambda: SECOND + now)
         patch.setattr(access_lines, "monotonic", lambda: now)
-        return log.line(Outcome(**changes), what, now, head, 345, received, reason).decode("ascii")
+        return log.lines([noted]).decode("ascii")
 
 
 def test_each_line_has_its_own_time() -> None:
@@ -121,12 +115,26 @@ def test_json() -> None:
 
 @pytest.mark.parametrize("line_format", FORMATS)
 @pytest.mark.parametrize(
-    "unusual", [{"attempts": 0}, {"attempts": 3}, {"connecting": 0.1}, {"received": 9}, {"reason": "cut"}]
+    "unusual",
+    [
+        {},
+        {"attempts": 0, "reason": "no-server"},
+        {"attempts": 3},
+        {"connecting": 0.1},
+        {"received": 9},
+        {"reason": "cut"},
+    ],
 )
 def test_what_is_unusual_is_in_its_place(line_format: str, unusual: dict[str, Any]) -> None:
     """What most lines have in common is written in another way, to the same effect."""
     changed: dict[str, Any] = {"attempts": 1, "connecting": 0.0, "received": 0, "reason": ""} | unusual
-    line = write(FORMATS[line_format](), request(), **changed)
+    asked = request()
+    asked.body, asked.trace = b"x" * changed["received"], None
+    if changed["attempts"] > 0:
+        asked.lease = Lease(ServerId("s:80"), 0.0)
+    if changed["attempts"] > 1 or changed["connecting"]:
+        asked.trace = Trace(changed["attempts"], changed["connecting"])
+    line = write(FORMATS[line_format](), asked, reason=changed["reason"])
     found = LINE.fullmatch(line)
     if found is None:
         said = json.loads(line)
@@ -146,11 +154,11 @@ def test_ids_of_untrusted_clients_are_our_own() -> None:
     """They are written without a look at them: nobody else's get that far."""
     asked = request()
     asked.id_line = b"\r\nX-Request-Id: 0123456789abcdef00000001"
-    assert " id=0123456789abcdef00000001 " in write(Combined(), asked, trusted=False)
+    assert " id=0123456789abcdef00000001 " in write(Combined(), asked, own_id=True)
 
 
 def test_what_there_is_not() -> None:
-    bare: dict[str, Any] = {"address": b"", "status": 0, "asked": "", "head": NEVER, "reason": "cut"}
+    bare: dict[str, Any] = {"address": b"", "status": 0, "server": "", "head": NEVER, "reason": "cut"}
     nonsense = unreadable(b"\r\nnonsense\r\nX: y\r\n\r\n")
     found = LINE.fullmatch(write(Combined(), nonsense, **bare))
     assert found is not None
@@ -181,7 +189,7 @@ def test_long_parts_are_clipped(line_format: str) -> None:
         b"%b /%b HTTP/1.1\r\nHost: a\r\nReferer: %b\r\nUser-Agent: %b\r\nX-Request-Id: %b\r\n\r\n"
         % (b"M" * 999, b"t" * 9999, b"\xff" * 9999, b'"' * 9999, b"1" * 9999)
     )
-    line = write(FORMATS[line_format](), long, asked=ServerId("s" * 999))
+    line = write(FORMATS[line_format](), long, server="s" * 999)
     assert len(line) <= LONGEST_LINE
     assert "/" + "t" * 2000 in line
     assert "t..." in line

@@ -5,15 +5,23 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from lb.errors import ConfigError
 from lb.proxy import access_log
+from lb.proxy.access_lines import Lines, Noted
 from lb.proxy.access_log import BATCH_BYTES, AccessLog
+from lb.proxy.additions import Additions
+from lb.proxy.client import Client
+from lb.proxy.headers import HeaderSettings
+from lb.proxy.http1 import unreadable
 from lb.proxy.line_file import HELD_BYTES
+from lb.proxy.stream import Stream
 from tests.proxy.rig import until
 
 Make = Callable[..., AccessLog]
@@ -25,6 +33,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
     def one(path: Path = tmp_path / "log") -> AccessLog:
         made.append(AccessLog(str(path), "combined"))
+        made[-1]._format = Targets()
         return made[-1]
 
     yield one
@@ -32,11 +41,21 @@ def make(tmp_path: Path) -> Iterator[Make]:
         log._timer.close()
 
 
+class Targets(Lines):
+    """Lines that are no more than their requests' targets."""
+
+    def __init__(self) -> None:
+        pass
+
+    def lines(self, done: Iterable[Noted]) -> bytes:
+        return b"".join(noted[0].target + b"\n" for noted in done)
+
+
 def note(log: AccessLog, name: str, times: int = 1) -> None:
+    stream = SimpleNamespace(sent=0, on_parked_readable=None)
+    client = Client(cast("Stream", stream), "", Additions(HeaderSettings()), trusted=False)
     for _ in range(times):
-        log.lines += name.encode() + b"\n"
-        if len(log.lines) >= BATCH_BYTES:
-            log.flush()
+        log.note(client, unreadable(name.encode()))
 
 
 def lines(path: Path) -> int:

@@ -53,7 +53,7 @@ class Asker:
         self._attempts = Attempts(self.released, self.servers, frozenset({503}))
 
     def ask(self, call: Call) -> Answer | ServerError:
-        return self._attempts.attempt(None, call, Lease(self.id))
+        return self._attempts.attempt(None, call, Lease(self.id, 0.0))
 
     def answer(self, call: Call) -> Answer:
         answer = self.ask(call)

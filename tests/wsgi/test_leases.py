@@ -38,7 +38,7 @@ class Line:
         server = next((server for server in (A, B) if server not in excluded), None)
         if server is None:
             return None
-        self.held.append(Lease(server))
+        self.held.append(Lease(server, 0.0))
         return self.held[-1]
 
     def release(self, lease: Lease) -> None:

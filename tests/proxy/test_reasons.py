@@ -10,9 +10,8 @@ from typing import Any
 import gevent
 import pytest
 
+from lb.proxy.access_log import AccessLog
 from lb.proxy.body import chunk, last_chunk
-from lb.proxy.client import Client
-from lb.proxy.client_loop import ClientLoop
 from tests.proxy.rig import GET, OK, SHORT, Balancer, Peer, answering, playing, refused_port, until
 
 Make = Callable[..., Balancer]
@@ -299,9 +298,8 @@ def test_requests_that_finish_while_it_stops_are_logged(logged: Make, path: Path
             assert [json.loads(line)["status"] for line in path.read_text().splitlines()] == [200]
 
 
-def test_without_a_log_nothing_is_measured(balancer: Make) -> None:
-    """What is off costs nothing: the parts are the plain ones."""
-    made = balancer()
-    assert made.plane._access_log is None
-    assert made.plane._parts.client is Client
-    assert type(made.plane._clients) is ClientLoop
+def test_without_a_log_nothing_is_noted(balancer: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(AccessLog, "note")
+    with playing(answering(OK)) as server:
+        assert balancer(server).ask().startswith(b"HTTP/1.1 200")
+    assert balancer().ask().startswith(b"HTTP/1.1 503")
