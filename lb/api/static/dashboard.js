@@ -93,7 +93,7 @@ async function watch() {
     } catch (error) {
       const why = error instanceof TypeError || error.name === "AbortError" ? "the API does not answer" : error.message;
       say("lost", "not live");
-      trouble(`${sentence(why)} What you see is of ${now ? clock(now) : "no time yet"}. Trying again.`);
+      trouble(`${sentence(why)}${seenAt()} Trying again.`);
     }
     await new Promise((done) => setTimeout(done, RETRY_SECONDS * 1000));
   }
@@ -146,7 +146,7 @@ const shows = {
   },
   trouble({ error }) {
     say("lost", "store away");
-    trouble(`${sentence(error)} Workers go on with the servers they know; what you see is of ${now ? clock(now) : "no time yet"}.`);
+    trouble(`${sentence(error)} Workers go on with the servers they know.${seenAt()}`);
   },
   events: showEvents,
 };
@@ -162,6 +162,8 @@ function say(state, text) {
   put($("link"), text);
 }
 
+const seenAt = () => (now ? ` What you see is of ${clock(now)}.` : "");
+
 function trouble(text) {
   $("trouble").hidden = !text;
   put($("trouble"), text);
@@ -171,7 +173,8 @@ function showTotals({ status, servers }) {
   const { total, eligible } = status.servers;
   put($("eligible"), eligible);
   put($("of-servers"), `of ${total}`);
-  $("eligible").dataset.bad = total > 0 && eligible === 0;
+  $("eligible").dataset.bad = eligible === 0;
+  $("eligible").dataset.partly = eligible < total;
   const hosts = new Set(status.workers.map((worker) => worker.host)).size;
   put($("workers"), status.workers.length);
   $("workers").dataset.bad = status.workers.length === 0;
@@ -325,7 +328,8 @@ function showEvents(events) {
     time.append(make("span", day(event.at), "small"));
     time.dateTime = new Date(event.at * 1000).toISOString();
     const what = make("span", "");
-    what.append(event.server, make("span", [event.detail, event.by && `by ${event.by}`].filter(Boolean).join(" · "), "small"));
+    const more = [plain(event.detail, event.server) ? "" : event.detail, event.by && `by ${event.by}`];
+    what.append(event.server, make("span", more.filter(Boolean).join(" · "), "small"));
     const item = make("li", "");
     item.id = id;
     item.append(time, make("span", event.kind, "kind"), what);
