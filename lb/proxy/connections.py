@@ -80,6 +80,8 @@ class ServerConnections:
                 failure = ServerConnectTimeoutError(
                     f"{self.server}: no connection in {self._connect_seconds:g} s"
                 )
+            except ConnectionAbortedError as error:  # by `tell`: no address is to blame
+                raise ServerConnectError(f"{self.server}: {error}") from None
             except OSError as error:
                 kind = ExhaustedError if error.errno in OUR_OWN else ServerConnectError
                 failure = kind(f"{self.server}: {error.strerror or error}")

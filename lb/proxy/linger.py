@@ -21,6 +21,7 @@ def linger(stream: Stream) -> None:
     if stream.closed:
         return
     stream.parked = False  # so whoever stops this worker leaves it the time
+    stream.lingers = True  # until it has all of the answer, or while it sends
     stream.shutdown_write()
     unsent = stream.unacknowledged()
     for _ in range(_TIMES):
@@ -37,4 +38,5 @@ def linger(stream: Stream) -> None:
 def _drop(stream: Stream) -> None:
     left = _MOST_BYTES
     while left > 0 and (data := stream.receive()):
+        stream.lingers = False
         left -= len(data)

@@ -81,8 +81,7 @@ class DataPlane:
         # Who is between two requests may be about to send one: it gets its response, and is told to go.
         self._wait_for_clients(min(seconds, _LAST_REQUEST_SECONDS))
         self._clients.stopping = True
-        for stream in [stream for stream in self._acceptor.clients if stream.parked and stream.waits]:
-            stream.close()
+        self._close_idle()
         gevent.sleep(0)  # they end
         left = self._wait_for_clients(deadline - self._deadlines.now)
         if self._access_log is not None:
@@ -108,8 +107,17 @@ class DataPlane:
     def _wait_for_clients(self, seconds: float) -> int:
         deadline = self._deadlines.now + seconds
         while self._acceptor.clients and self._deadlines.now < deadline:
+            if self._clients.stopping:
+                self._close_idle()
             gevent.sleep(_DRAIN_TURN_SECONDS)
         return len(self._acceptor.clients)
+
+    def _close_idle(self) -> None:
+        """Close who says nothing between two requests, or past the last one with all of its answer."""
+        for stream in self._acceptor.clients:
+            idle = stream.waits and stream.quiet()
+            if idle and (stream.parked or (stream.lingers and not stream.unacknowledged())):
+                stream.close()
 
     def keep_only(self, members: Collection[ServerId]) -> None:
         """Close what is kept open to servers that left the pool."""

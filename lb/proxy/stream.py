@@ -52,6 +52,7 @@ class Stream:
         "broken",
         "buffer",
         "deadline",
+        "lingers",
         "on_parked_readable",
         "parked",
         "reused",
@@ -79,6 +80,7 @@ class Stream:
         self.reused = False  # it has carried a request before
         self.broken = False  # the connection was found to be reset
         self.parked = False  # nobody reads; what comes is for `on_parked_readable`
+        self.lingers = False  # our side has ended, and the peer has sent nothing since
         self.on_parked_readable: Callable[[], None] | None = None
         deadlines.streams.add(self)
 
@@ -206,11 +208,6 @@ class Stream:
             waiting.switch()
 
     # --- life
-
-    @property
-    def socket(self) -> RawSocket:
-        """The socket itself, for options and splicing."""
-        return self._socket
 
     @property
     def waits(self) -> bool:

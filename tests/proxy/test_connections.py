@@ -20,6 +20,7 @@ from lb.model import ServerId
 from lb.proxy import addresses, connections
 from lb.proxy.connections import ServerConnections
 from lb.proxy.deadlines import Deadlines
+from lb.proxy.stream import Stream
 from tests.proxy.rig import ScriptedServer, playing, refused_port, until
 
 Make = Callable[..., ServerConnections]
@@ -144,7 +145,7 @@ def test_all_addresses_of_a_name_are_tried(
     asked = lookup(monkeypatch, ["127.0.0.2", "127.0.0.1"])
     to = make(f"twice.example:{port}")
     for _ in range(2):
-        assert to.connect().socket.getpeername()[0] == "127.0.0.1"
+        assert to.connect()._socket.getpeername()[0] == "127.0.0.1"
     assert asked == ["twice.example"]
 
 
@@ -181,11 +182,29 @@ def test_a_dead_address_leaves_time_for_the_next_and_is_tried_last_then(
         with socket.create_connection(listener.getsockname()):
             lookup(monkeypatch, ["127.0.0.2", "127.0.0.1"])
             to = make(f"half.example:{port}", connect_seconds=0.4)
-            assert to.connect().socket.getpeername()[0] == "127.0.0.1"
+            assert to.connect()._socket.getpeername()[0] == "127.0.0.1"
             began = time.monotonic()
             for _ in range(6):
-                assert to.connect().socket.getpeername()[0] == "127.0.0.1"
+                assert to.connect()._socket.getpeername()[0] == "127.0.0.1"
             assert time.monotonic() - began < 0.6  # three would cost as much if they took turns
+
+
+def test_no_address_is_blamed_for_a_connection_that_nobody_needs_any_more(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts = ["127.0.0.1", "127.0.0.2"]
+    sockets: list[socket.socket] = []
+    to = make(f"slow.example:{full(sockets, *hosts)}")
+    lookup(monkeypatch, hosts)
+    waiting: list[Stream] = []
+    connecting = gevent.spawn(to.connect, waiting.append)
+    until(lambda: waiting).pop().close()
+    with pytest.raises(ServerConnectError, match="closed while in use"):
+        connecting.get()
+    assert not waiting  # no other address was tried
+    assert not to._addresses._failed
+    for sock in sockets:
+        sock.close()
 
 
 def test_unix_sockets(make: Make, tmp_path: Path, deadlines: Deadlines) -> None:

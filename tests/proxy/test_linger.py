@@ -30,24 +30,34 @@ class SlowClient(Peer):
         super().__init__(sock)
 
 
+def retires(made: Balancer) -> int:
+    return made.plane.retire(10)
+
+
+def stops(made: Balancer) -> int:
+    return made.plane.stop(10)
+
+
 @contextmanager
-def answered_by_one_who_retires(balancer: Make) -> Iterator[tuple[Balancer, SlowClient]]:
+def answered_by_one_who(
+    ends: Callable[[Balancer], int], balancer: Make
+) -> Iterator[tuple[Balancer, SlowClient]]:
     """A worker that has sent all of its last answer, and a client that has taken its head."""
     with playing(answering(LARGE)) as server:
         made = balancer(server)
         with SlowClient(made.address) as client:
             until(lambda: made.clients() == 1)
-            retiring = gevent.spawn(made.plane.retire, 10)
+            ending = gevent.spawn(ends, made)
             gevent.sleep(0)
             client.send(GET)
             assert b"\r\nConnection: close\r\n" in client.head()
             until(lambda: not made.connections(), what="the end of the request")
             yield made, client
-        assert retiring.get() == 0
+        assert ending.get() == 0
 
 
 def test_a_request_that_comes_too_late_does_not_destroy_the_answer_before_it(balancer: Make) -> None:
-    with answered_by_one_who_retires(balancer) as (_, client):
+    with answered_by_one_who(retires, balancer) as (_, client):
         for _ in range(50):
             client.send(GET)
             gevent.sleep(0)  # in packets of their own
@@ -56,7 +66,7 @@ def test_a_request_that_comes_too_late_does_not_destroy_the_answer_before_it(bal
 
 def test_who_takes_the_answer_slowly_is_waited_for(balancer: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linger, "LINGER_SECONDS", 0.1)
-    with answered_by_one_who_retires(balancer) as (made, client):
+    with answered_by_one_who(retires, balancer) as (made, client):
         taken = b""
         for _ in range(10):
             taken += client.exactly(16 << 10)
@@ -68,14 +78,14 @@ def test_who_takes_the_answer_slowly_is_waited_for(balancer: Make, monkeypatch: 
 
 def test_who_takes_nothing_is_not_waited_for(balancer: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linger, "LINGER_SECONDS", 0.1)
-    with answered_by_one_who_retires(balancer) as (made, client):
+    with answered_by_one_who(retires, balancer) as (made, client):
         until(lambda: not made.clients())
         assert client.rest() == BODY
 
 
 def test_who_leaves_is_not_waited_for(balancer: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linger, "LINGER_SECONDS", 60)
-    with answered_by_one_who_retires(balancer) as (made, client):
+    with answered_by_one_who(retires, balancer) as (made, client):
         assert client.rest() == BODY
         client.close()
         until(lambda: not made.clients())
@@ -93,8 +103,31 @@ def test_who_announced_its_end_is_not_waited_for(balancer: Make, monkeypatch: py
 
 def test_a_flood_after_the_last_answer_is_cut(balancer: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linger, "LINGER_SECONDS", 60)
-    with answered_by_one_who_retires(balancer) as (made, client):
+    with answered_by_one_who(retires, balancer) as (made, client):
         with suppress(ConnectionError):
             while made.clients():
                 client.send(b"x" * 65536)
+        until(lambda: not made.clients())
+
+
+def test_a_worker_that_stops_waits_for_who_takes_the_answer_or_still_sends(balancer: Make) -> None:
+    with answered_by_one_who(stops, balancer) as (made, client):
+        until(lambda: made.plane._clients.stopping)
+        gevent.sleep(0.1)
+        assert made.clients() == 1
+        for _ in range(50):
+            client.send(GET)
+            gevent.sleep(0)
+        assert client.rest() == BODY
+        gevent.sleep(0.1)
+        assert made.clients() == 1
+
+
+def test_a_worker_that_stops_does_not_wait_for_who_has_all(
+    balancer: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client may keep its side open for as long as it likes."""
+    monkeypatch.setattr(linger, "LINGER_SECONDS", 60)
+    with answered_by_one_who(stops, balancer) as (made, client):
+        assert client.rest() == BODY
         until(lambda: not made.clients())

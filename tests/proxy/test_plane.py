@@ -57,6 +57,20 @@ def test_a_client_between_two_requests_may_send_one_more_before_the_end(balancer
             assert stopping.get() == 0
 
 
+def test_a_request_that_has_come_when_its_client_is_to_be_closed_is_served(balancer: Make) -> None:
+    with playing(answering(OK)) as server:
+        made = balancer(server)
+        with made.client() as client:
+            client.ask()
+            stopping = gevent.spawn(made.plane.stop, 5)
+            until(lambda: made.plane._acceptor._listener.fileno() < 0)
+            client.send(GET)
+            made.plane._clients.stopping = True
+            made.plane._close_idle()
+            assert b"\r\nConnection: close\r\n" in client.message()
+        assert stopping.get() == 0
+
+
 def test_a_stop_without_a_limit_closes_who_is_idle_at_once(balancer: Make) -> None:
     with playing(answering(OK)) as server:
         made = balancer(server)

@@ -95,6 +95,34 @@ def test_a_deadline_that_passes_between_two_waits_ends_the_next_one(pair: Pair) 
         stream.receive()
 
 
+def test_time_in_which_this_process_had_no_turn_is_nobodys_silence(pair: Pair) -> None:
+    """What came meanwhile is read first: a worker that was frozen must not take its servers for silent."""
+    stream, theirs = pair
+    stream.arm(0.05)
+    reader = gevent.spawn(stream.receive_later)
+    until(lambda: stream.waits)
+    theirs.sendall(b"abc")
+    time.sleep(0.2)
+    assert reader.get(timeout=1) == b"abc"
+
+
+def test_two_that_expire_together_may_close_each_other(
+    deadlines: Deadlines, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with sockets() as (one, _), sockets() as (other, _):
+        both = [Stream(one, deadlines), Stream(other, deadlines)]
+
+        def write(stream: Stream) -> None:
+            stream.arm(0.05)
+            with suppress(OSError):
+                stream.send_all(b"x" * 4_000_000)
+            for each in both:
+                each.close()
+
+        gevent.joinall([gevent.spawn(write, stream) for stream in both])
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_more_than_the_socket_takes_is_sent_as_it_is_taken(pair: Pair) -> None:
     stream, theirs = pair
     data = bytes(range(256)) * 16384  # 4 MiB
