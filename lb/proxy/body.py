@@ -12,9 +12,10 @@ from lb.proxy.trailers import parse_trailers
 #: One receive of a long body; a larger one costs more cache than it saves calls.
 PIECE_BYTES: Final = 262144
 
-# RFC 9112 §7.1: hexadecimal size, extensions that nobody uses and we drop, CR LF and nothing else.
-_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[\t ]*;[\t \x21-\x7e\x80-\xff]{0,255})?\r\n")
-_CHUNK_LINE_BYTES = 280
+# RFC 9112 §7.1: hexadecimal size, extensions that nobody uses and we drop, CR LF. Some servers pad the size
+# with blanks, which h11, HAProxy and nginx overlook too.
+CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[\t ]{0,16}(?:;[\t \x21-\x7e\x80-\xff]{0,255})?\r\n")
+CHUNK_LINE_BYTES: Final = 300
 _TRAILER_BYTES = 8192
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
@@ -127,10 +128,10 @@ class ChunkedBody:
                 if not b"\r\n".startswith(data[start : start + 2]):
                     raise ClientError("a chunk does not end where its size says")
                 start += 2
-            match = _CHUNK_LINE.match(data, start)
+            match = CHUNK_LINE.match(data, start)
             if match:
                 break
-            if data.find(b"\n", start) >= 0 or len(data) - self._at > _CHUNK_LINE_BYTES:
+            if data.find(b"\n", start) >= 0 or len(data) - self._at > CHUNK_LINE_BYTES:
                 raise ClientError("malformed chunk size")
             if not wait:
                 return False

@@ -21,6 +21,7 @@ from urllib3.exceptions import HTTPError
 
 from lb.errors import ExhaustedError, LBError, ServerConnectError, ServerConnectTimeoutError, ServerError
 from lb.model import ServerId
+from lb.proxy.body import CHUNK_LINE, CHUNK_LINE_BYTES
 from lb.proxy.connections import OUR_OWN, url_of
 from lb.proxy.http1 import HeadParser, ResponseHead
 
@@ -107,6 +108,8 @@ class ServerConnection(HTTPConnection):
             lines += line
             if len(lines) > self._head_bytes:
                 raise ServerError(f"the server's head is larger than {self._head_bytes} bytes")
+            if line.endswith(b"\n") and not line.endswith(b"\r\n"):
+                raise ServerError("a line of the server's head does not end in CR LF")  # it would never end
             if not line:
                 raise ServerError("the server ended the connection in the middle of the head")
         return bytes(lines)
@@ -136,6 +139,13 @@ class _Response(HTTPResponse):
         elif has_body and self.length is not None:
             self.headers["Content-Length"] = str(self.length)
         self.will_close = not head.keep_alive or (self.length is None and not self.chunked)
+
+    def _read_next_chunk_size(self) -> int:
+        """Read a chunk's size line; ValueError, which ends the body early, if it is malformed or cut off."""
+        match = CHUNK_LINE.fullmatch(self.fp.readline(CHUNK_LINE_BYTES))
+        if match is None:
+            raise ValueError
+        return int(match[1], 16)
 
 
 class Connections:

@@ -53,7 +53,9 @@ def cut(data: bytes, at: list[int]) -> list[bytes]:
 
 
 cuts = st.lists(st.integers(0, 10**6), max_size=12)
-extensions = st.sampled_from([b"", b";a", b";a=b", b' ; a="b;c"', b';a="\xff"', b"\t;", b";" + b"x" * 255])
+extensions = st.sampled_from(
+    [b"", b";a", b";a=b", b' ; a="b;c"', b';a="\xff"', b"\t;", b" " * 16, b";" + b"x" * 255]
+)
 chunks = st.lists(st.tuples(st.binary(min_size=1, max_size=40), extensions, st.booleans()), max_size=6)
 trailers = st.sampled_from([b"", b"\r\nX: 1", b"\r\nX: 1\r\nY: 2"])
 
@@ -88,7 +90,8 @@ def test_an_end_before_the_end_is_told(data: bytes, at: list[int]) -> None:
 
 
 @pytest.mark.parametrize("framed", [
-    b"\r\n", b"g\r\n", b"-1\r\n", b"+1\r\nx", b"0x1\r\nx", b"1 \r\nx", b" 1\r\nx", b"1\nx\n",
+    b"\r\n", b"g\r\n", b"-1\r\n", b"+1\r\nx", b"0x1\r\nx", b"1 1\r\nx", b" 1\r\nx", b"1\nx\n",
+    b"1" + b" " * 17 + b"\r\nx",
     b"1\nx", b"1;a\nx", b"1\rx",
     b"1_0\r\n",
     b"1000000000000000\r\n", b";a\r\n", b"1;\x00\r\nx", b"1;a\nb\r\nx", b"1;" + b"x" * 300, b"1" * 300,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from urllib3.exceptions import HTTPError
 
 from lb.errors import ExhaustedError, ServerConnectError, ServerError
 from lb.model import ServerId
@@ -169,6 +170,7 @@ UNSOUND = {
     "unasked upgrade": (b"HTTP/1.1 101 Yes\r\n\r\n", "without being asked"),
     "large": (b"HTTP/1.1 200 OK\r\nA: " + b"b" * 300 + b"\r\n\r\n", "larger than 300"),
     "endless": (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 100, "larger than 300"),
+    "bare line feeds": (b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok", "CR LF"),
     "half": (b"HTTP/1.1 200 OK\r\nA: b\r\n", "in the middle"),
     "interim for ever": (b"HTTP/1.1 103 Hints\r\n\r\n" * 40, "interim"),
 }
@@ -223,4 +225,15 @@ def test_bodies_end_where_they_end(answer: bytes, body: bytes) -> None:
     with answering(answer) as pool:
         connection = pool.connect()
         assert ask(connection) == body
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    "framed", [b"2\r\nok\r\n0", b"2\r\nok\r\n", b"+2\r\nok\r\n0\r\n\r\n", b"0x2\r\nok\r\n0\r\n\r\n"]
+)
+def test_chunks_are_read_strictly_and_their_end_is_not_guessed(framed: bytes) -> None:
+    with answering(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + framed) as pool:
+        connection = pool.connect()
+        with pytest.raises(HTTPError):
+            ask(connection)
         connection.close()
