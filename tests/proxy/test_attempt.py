@@ -63,7 +63,7 @@ def test_a_kept_connection_that_dies_under_another_request_is_502(balancer: Make
         assert server.connections == 1
 
 
-def test_the_upstream_gets_a_host_if_the_client_named_none(balancer: Make) -> None:
+def test_a_server_gets_a_host_if_the_client_named_none(balancer: Make) -> None:
     requests: list[bytes] = []
     with playing(recording(requests)) as server:
         assert balancer(server).ask(b"GET / HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 ")

@@ -31,36 +31,9 @@ PUT = b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
 UNAVAILABLE = b"HTTP/1.1 503 No\r\nContent-Length: 4\r\n\r\nbusy"
 
 
-def reset_at_once(peer: Peer) -> None:
-    peer.message()
-    peer.reset()
-
-
 def close_at_once(peer: Peer) -> None:
     peer.message()
     peer.close()
-
-
-def half_a_head(peer: Peer) -> None:
-    peer.message()
-    peer.send(b"HTTP/1.1 200 OK\r\nContent-Le")
-    peer.reset()
-
-
-def garbage(peer: Peer) -> None:
-    peer.message()
-    peer.send(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
-
-
-def two_lengths(peer: Peer) -> None:
-    peer.message()
-    peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok")
-
-
-def endless_head(peer: Peer) -> None:
-    peer.message()
-    while True:
-        peer.send(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 65536)
 
 
 def silence(peer: Peer) -> None:
@@ -73,9 +46,6 @@ def trickled_head(peer: Peer) -> None:
     while True:
         peer.send(b"HTTP/1.1 200 OK"[:1])
         gevent.sleep(0.05)
-
-
-FAILING = [reset_at_once, close_at_once, half_a_head, garbage, two_lengths, endless_head]
 
 
 def test_a_request_is_forwarded_and_answered(balancer: Make) -> None:
@@ -121,26 +91,6 @@ def test_no_connection_in_time_is_504(balancer: Make) -> None:
         port = listener.getsockname()[1]
         response = balancer(f"127.0.0.1:{port}", timeouts={"connect": SHORT}).ask(POST)
     assert response.startswith(b"HTTP/1.1 504 ")
-
-
-@pytest.mark.parametrize("failing", FAILING, ids=lambda script: script.__name__)
-def test_a_server_that_fails_before_its_head_is_passed_over_if_the_method_is_idempotent(
-    balancer: Make, failing: Callable[[Peer], None]
-) -> None:
-    with playing(failing) as bad, playing(answering()) as good:
-        made = balancer(bad, good)
-        assert made.ask(PUT).endswith(b"ok")
-        assert bad.connections == good.connections == 1
-        assert made.failures(bad.id) == 1
-        assert made.failures(good.id) == 0
-
-
-@pytest.mark.parametrize("failing", FAILING, ids=lambda script: script.__name__)
-def test_other_methods_are_sent_once_and_get_502(balancer: Make, failing: Callable[[Peer], None]) -> None:
-    with playing(failing) as bad, playing(answering()) as good:
-        made = balancer(bad, good)
-        assert made.ask(POST).startswith(b"HTTP/1.1 502 ")
-        assert not good.connections
 
 
 @pytest.mark.parametrize("silent", [silence, trickled_head], ids=lambda script: script.__name__)
