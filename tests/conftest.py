@@ -6,12 +6,14 @@ import secrets
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import redis
 
+from lb import config
+from lb.model import Server, Source
 from lb.store.client import connect
 from lb.store.fleet import Fleet
 from lb.store.keys import Keys
@@ -67,3 +69,13 @@ def pool(connection: redis.Redis, keys: Keys) -> BackendPool:
 @pytest.fixture
 def fleet(connection: redis.Redis, keys: Keys) -> Fleet:
     return Fleet(connection, keys)
+
+
+@pytest.fixture
+def add(pool: BackendPool) -> Callable[..., Server]:
+    """Add a server to the test's pool by its URL."""
+
+    def act(url: str = "http://localhost:5001", weight: int = 1) -> Server:
+        return pool.add(config.parse_server_url(url, weight), Source.ADMIN, "test")
+
+    return act

@@ -15,11 +15,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from lb import config
 from lb.admin import main
-from lb.model import Server, Source
 from lb.store.keys import Keys
-from lb.store.pool import BackendPool
 
 
 @dataclass(frozen=True)
@@ -52,16 +49,6 @@ def run(store_url: str, keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return Outcome(result.exit_code, result.stdout, result.stderr)
 
     return invoke
-
-
-@pytest.fixture
-def add(pool: BackendPool) -> Callable[..., Server]:
-    """Add a server to the test's pool by its URL."""
-
-    def act(url: str = "http://localhost:5001", weight: int = 1) -> Server:
-        return pool.add(config.parse_server_url(url, weight), Source.ADMIN, "test")
-
-    return act
 
 
 @pytest.fixture

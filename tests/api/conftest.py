@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import redis
 from flask.testing import FlaskClient
 
-from lb import config
 from lb.api.access import Access
 from lb.api.app import create_app
 from lb.api.counted import Counted
-from lb.model import Server, Source
 from lb.store.fleet import Fleet
 from lb.store.keys import Keys
 from lb.store.metrics import Metrics
@@ -27,13 +23,3 @@ def counted(connection: redis.Redis, keys: Keys) -> Counted:
 @pytest.fixture
 def client(pool: BackendPool, fleet: Fleet, counted: Counted) -> FlaskClient:
     return create_app(pool, fleet, Access(), counted).test_client()
-
-
-@pytest.fixture
-def add(pool: BackendPool) -> Callable[..., Server]:
-    """Add a server to the test's pool by its URL."""
-
-    def act(url: str = "http://localhost:5001", weight: int = 1) -> Server:
-        return pool.add(config.parse_server_url(url, weight), Source.ADMIN, "test")
-
-    return act

@@ -1,10 +1,9 @@
-"""Reloads, upgrades and deaths at full load: wrk, a WebSocket and a long download see what clients see."""
+"""Reloads and upgrades at full load: wrk, a WebSocket and a long download see what clients see."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 import shutil
 import signal
@@ -20,7 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.sync.server import ServerConnection, serve
 
 from tests.integration.balancer import Balancer
-from tests.integration.load import Client, Load
+from tests.integration.load import Client
 from tests.integration.nginx import running_nginx
 from tests.support import eventually
 
@@ -223,32 +222,3 @@ def test_more_and_fewer_workers_cost_no_request(balancer: Balancer) -> None:
 
 def worker_count_is(balancer: Balancer, count: int) -> Callable[[], bool]:
     return lambda: len(balancer.worker_pids()) == count
-
-
-def test_a_killed_worker_cuts_its_own_connections_only(balancer: Balancer) -> None:
-    with Wrk(f"{balancer.url}/", 64) as wrk, Load(balancer.url, connections=16) as load:
-        eventually(lambda: len(load.outcomes) > 100, seconds=20)
-        victim = balancer.worker_pids()[0]
-        ports = {client.port for client in load.clients}
-        os.kill(victim, signal.SIGSTOP)  # so that its connections stay as they are while they are counted
-        doomed = served_by(victim, balancer)
-        os.kill(victim, signal.SIGKILL)
-        eventually(lambda: set(balancer.worker_pids()) - {victim} and len(balancer.worker_pids()) == WORKERS)
-        seen = len(load.outcomes)
-        eventually(lambda: len(load.outcomes) > seen + 100, seconds=20)
-    assert {one.port for one in load.errors} <= doomed
-    assert len(load.errors) == len(doomed & ports)
-    assert wrk.errors.keys() <= {"read"}
-    assert wrk.errors.get("read", 0) <= len(doomed - ports)
-
-
-def served_by(pid: int, balancer: Balancer) -> set[int]:
-    """The ports of the clients whose connections a process holds."""
-    held = {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
-    port = f":{int(balancer.url.rpartition(':')[2]):04X}"
-    found = set()
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        if fields[1].endswith(port) and f"socket:[{fields[9]}]" in held:
-            found.add(int(fields[2].rpartition(":")[2], 16))
-    return found

@@ -14,7 +14,7 @@ import pytest
 
 from tests.integration.conftest import Play
 from tests.integration.fleet import Fleet
-from tests.integration.load import Client, CutError
+from tests.integration.load import Client
 from tests.integration.raw import Connection
 from tests.support import eventually
 
@@ -143,41 +143,6 @@ def test_many_clients_that_leave_are_all_forgotten(plane: Fleet, play: Play) -> 
     plane_counts(plane, 0)
     heard = [stage for stage in stages if not stage.ended.wait(SOON_SECONDS)]
     assert len(heard) <= 1, "servers go on for nobody"  # one is a health check's
-
-
-def test_a_server_that_stops_in_the_middle_cuts_the_client(plane: Fleet, play: Play) -> None:
-    """A chunked stream that is cut must not look complete."""
-
-    def stop_early(connection: Connection) -> None:
-        connection.read_head()
-        connection.send(CHUNKED + b"b\r\ndata: one\n\n\r\n")
-
-    play(stop_early)
-    with Client(plane.url) as client, pytest.raises((CutError, ConnectionResetError)):
-        client.ask()
-
-
-def test_a_client_that_does_not_read_stops_the_server(plane: Fleet, play: Play) -> None:
-    """What the client does not take, nobody reads: memory is bounded, and the server notices."""
-    sent = 0
-    taken = threading.Event()
-
-    def flood(connection: Connection) -> None:
-        nonlocal sent
-        connection.read_head()
-        connection.send(ENDLESS)
-        connection.socket.settimeout(0.5)
-        try:
-            while True:
-                sent += connection.socket.send(b"x" * 65536)
-        except TimeoutError:
-            taken.set()
-
-    play(flood)
-    with Client(plane.url) as client:
-        client.send(client.head())
-        assert taken.wait(10), "there is no end to what is read for a client that reads nothing"
-        assert sent < 64 << 20  # what sockets of four processes' ends hold
 
 
 def plane_counts(plane: Fleet, count: int) -> None:
