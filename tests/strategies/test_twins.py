@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections import Counter
 from dataclasses import dataclass
@@ -107,6 +108,22 @@ def test_lua_and_python_pick_the_same(connection: redis.Redis, name: str, case: 
         picked = worker.lease(batch.picks, batch.excluding, releases, batch.seed)
         assert picked == oracle(name, local, batch, own)
     assert int(connection.get(keys.cursor) or 0) == local.cursor
+
+
+@every_strategy
+def test_lua_and_python_step_over_the_same(
+    pool: BackendPool, connection: redis.Redis, keys: Keys, name: str
+) -> None:
+    """Whichever of the servers are excluded."""
+    servers = IDS[:4]
+    pool.reconcile([spec(*each) for each in zip(servers, (1, 3, 1, 2), strict=True)], name, "test")
+    worker, own = Worker(connection, keys, "w1"), Counter[ServerId]()
+    local = LocalPool.of(pool.snapshot().servers)
+    local.connections = Counter()
+    subsets = [[*some] for size in range(1, 5) for some in itertools.combinations(servers, size)]
+    for seed in range(1, 6):
+        batch = Batch(seed, 0, subsets, {})
+        assert worker.lease(0, subsets, seed=seed) == oracle(name, local, batch, own)
 
 
 @every_strategy
