@@ -1,4 +1,5 @@
 """Health checks: `checker` asks the servers, `checks` how, and `rise_fall` decides when they go up or down.
 
-Beside that, `dead_workers` takes back what dead workers held, and `messenger` tells `webhook` of events.
+`names` bounds the look-ups of names. Beside that, `dead_workers` takes back what dead workers held, and
+`messenger` tells `webhook` of events.
 """

@@ -56,9 +56,12 @@ class Receiver:
         """Post one event; None if the receiver took it. Never raises: whatever goes wrong is a refusal."""
         body = json.dumps({**asdict(event), **self._from}).encode()
         try:
-            # Over all of it: a socket's own time-out begins anew with each byte that drips in.
-            with gevent.Timeout(self._timeout_seconds, TimeoutError):
+            # Over all of it: a socket's own time-out begins anew with each byte that drips in. No OSError,
+            # as urllib3 would take it for the end of one address and try the next.
+            with gevent.Timeout(self._timeout_seconds):
                 status = self._post(body)
+        except gevent.Timeout:
+            return Refusal(words(TimeoutError(), self._timeout_seconds), final=False)
         except (OSError, HTTPException, HTTPError) as error:
             return Refusal(words(error, self._timeout_seconds), final=False)
         return _verdict(status)

@@ -80,6 +80,15 @@ def server(name: str) -> Server:
 
 
 @contextmanager
+def full_queue() -> Iterator[int]:
+    """A port that leaves connections unanswered: as many wait already as it lets wait to be accepted."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            yield port
+
+
+@contextmanager
 def refusing_port() -> Iterator[int]:
     """A port that nobody listens on, and that nobody else gets meanwhile."""
     with socket.socket() as unheard:

@@ -18,7 +18,7 @@ from lb.config import Webhook
 from lb.health.webhook import Receiver, Refusal
 from lb.model import Event
 from tests.health.hook import hook
-from tests.health.scripted_server import Script, answer, refusing_port, scripted
+from tests.health.scripted_server import Script, answer, full_queue, refusing_port, scripted
 
 SECRET = "correct-horse-battery"
 EVENT = Event("1795354625889-0", 1795354625.889, "down", "a:1", "health-checker", "check: connection refused")
@@ -138,17 +138,30 @@ def silence(client: socket.socket) -> None:
     ids=["silence", "dripping head", "interim answers for ever", "no handshake", "dripping handshake"],
 )
 def test_a_receiver_has_so_long_for_all_of_its_answer(scheme, script):
+    with scripted(script) as running:
+        said = told_in_time(f"{scheme}://{running.id}/")
+    assert said == f"{Refusal('timed out after 0.2 s', final=False)}\n"
+
+
+def test_all_addresses_of_a_receiver_together_have_so_long():
+    with full_queue() as port:
+        found = 3 * [(int(socket.AF_INET), int(socket.SOCK_STREAM), 6, "", ("127.0.0.1", port))]
+        said = told_in_time("http://many.example/", f"socket.getaddrinfo = lambda *_, **__: {found}")
+    assert said == f"{Refusal('timed out after 0.2 s', final=False)}\n"
+
+
+def told_in_time(url: str, before: str = "") -> str:
+    """Tell a receiver from a process whose sockets are gevent's, as those of the health-checker are."""
     program = (
-        "from gevent import monkey; monkey.patch_all()\n"  # as the health-checker does
-        "import sys\n"
+        "from gevent import monkey; monkey.patch_all()\n"
+        "import socket, sys\n"
+        f"{before}\n"
         "from lb.health.webhook import Receiver, Webhook\n"
         "from tests.health.test_webhook import EVENT\n"
         "print(Receiver(sys.argv[1], Webhook(timeout='200ms'), 'default').tell(EVENT))\n"
     )
-    with scripted(script) as running:
-        command = [sys.executable, "-c", program, f"{scheme}://{running.id}/"]
-        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
-    assert said.stdout == f"{Refusal('timed out after 0.2 s', final=False)}\n"
+    command = [sys.executable, "-c", program, url]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
 
 
 @pytest.mark.parametrize(
@@ -219,7 +232,7 @@ def test_the_documented_receiver_takes_what_is_signed_and_nothing_else(tmp_path)
     script = tmp_path / "receiver.py"
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    script.write_text(block.replace("9000", str(port)).replace("the secret of the config", SECRET))
+    script.write_text(block.replace("9000", str(port)).replace("PUT-A-SECRET-HERE", SECRET))
     with subprocess.Popen([sys.executable, "-u", script], stdout=subprocess.PIPE, text=True) as process:
         try:
             url = f"http://127.0.0.1:{port}/"

@@ -16,12 +16,15 @@ from urllib3.util import parse_url
 
 from lb import __version__
 from lb.config import HealthCheck
+from lb.health.names import Names, Place
 from lb.model import Check, Server
 
 _HEADERS = {"User-Agent": f"lb-health-checker/{__version__}", "Accept": "*/*", "Connection": "close"}
 
 #: How much of the body is read. Health pages are shorter, and of a longer response this much is enough.
 _BODY_BYTES = 64 * 1024
+
+_names = Names()  # of all checks, as a look-up may outlast the one that began it
 
 #: Exceptions in words for people. The first that fits counts, so special ones come before general ones.
 _DETAILS: tuple[tuple[type[Exception], str], ...] = (
@@ -36,17 +39,15 @@ _DETAILS: tuple[tuple[type[Exception], str], ...] = (
 
 
 def check(server: Server, settings: HealthCheck) -> Check:
-    """Check the server once. It has `settings.timeout_seconds` to connect and to answer, taken together.
+    """Check the server once: its name is looked up, and it answers, within `settings.timeout_seconds`.
 
     Never raises: whatever goes wrong is the outcome.
     """
     started = time.monotonic()
+    until = started + settings.timeout_seconds
     status = problem = None
     try:
-        with (
-            closing(_connect(server, settings.timeout_seconds)) as connection,
-            _deadline(connection.sock, started + settings.timeout_seconds),
-        ):
+        with closing(_connect(server, until)) as connection, _deadline(connection.sock, until):
             connection.request(settings.method, settings.path, headers=_HEADERS, preload_content=False)
             with connection.getresponse() as response:
                 status = response.status
@@ -67,34 +68,42 @@ def _verdict(status: int | None, problem: str | None, settings: HealthCheck) -> 
     return True, f"{status} {responses.get(status, '')}".rstrip()
 
 
-def _connect(server: Server, timeout_seconds: float) -> HTTPConnection:
-    connection: HTTPConnection
+def _connect(server: Server, until: float) -> HTTPConnection:
+    """Connect to the server, before that monotonic time."""
+    places: list[Place]
     if server.url.startswith("unix:"):
-        connection = _UnixConnection(server.url.removeprefix("unix:"), timeout_seconds)
+        connection = HTTPConnection("localhost")  # what Host says, as such servers have no name
+        places = [(socket.AF_UNIX, server.url.removeprefix("unix:"))]
     else:
         url = parse_url(server.url)
         host = (url.host or "").strip("[]")  # an IPv6 address gets its brackets in Host again
-        connection = HTTPConnection(host, url.port, timeout=timeout_seconds)
-    connection.connect()
+        connection = HTTPConnection(host, url.port)
+        places = _names.places(host, connection.port, until - time.monotonic())
+    connection.sock = _dial(places, until)
     return connection
 
 
-class _UnixConnection(HTTPConnection):
-    """A connection to a unix socket. Its Host is "localhost", as such servers have no name."""
-
-    def __init__(self, path: str, timeout_seconds: float) -> None:
-        super().__init__("localhost", timeout=timeout_seconds)
-        self._path = path
-        self._seconds = timeout_seconds
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self._seconds)
+def _dial(places: list[Place], until: float) -> socket.socket:
+    """Connect to the first place that can be reached; each gets an equal share of the time that is left."""
+    problem = OSError()
+    for left, place in zip(range(len(places), 0, -1), places, strict=True):
         try:
-            self.sock.connect(self._path)
-        except BaseException:
-            self.close()
-            raise
+            return _dialed(place, max(0.001, until - time.monotonic()) / left)
+        except OSError as error:
+            problem = error
+    raise problem
+
+
+def _dialed(place: Place, seconds: float) -> socket.socket:
+    family, address = place
+    sock = socket.socket(family)
+    try:
+        sock.settimeout(seconds)
+        sock.connect(address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _read_some(response: BaseHTTPResponse) -> None:

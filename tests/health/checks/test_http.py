@@ -2,12 +2,13 @@ import socket
 import struct
 import time
 
+import gevent.event
 import pytest
 
 from lb import __version__
 from lb.config import HealthCheck
 from lb.health.checks.http import check
-from tests.health.scripted_server import answer, refusing_port, scripted, server
+from tests.health.scripted_server import answer, full_queue, refusing_port, scripted, server
 
 PATIENT = HealthCheck()
 HASTY = HealthCheck(timeout="500ms")
@@ -87,13 +88,39 @@ def test_unknown_host():
 
 
 def test_connecting_is_bounded():
-    """A full queue of connections that nobody accepts leaves the next one unanswered."""
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        port = full.getsockname()[1]
-        with socket.create_connection(("127.0.0.1", port)):
-            result = check(server(f"127.0.0.1:{port}"), HASTY)
+    with full_queue() as port:
+        result = check(server(f"127.0.0.1:{port}"), HASTY)
+    assert (result.passed, result.answered, result.detail) == (False, False, "timed out after 0.5 s")
+
+
+def resolve(monkeypatch, *addresses):
+    """Have every name lead to these addresses."""
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: found)
+
+
+def test_all_addresses_together_have_one_time_out(monkeypatch):
+    with full_queue() as port:
+        resolve(monkeypatch, *5 * [("127.0.0.1", port)])
+        result = check(server("many.example:80"), HASTY)
+    assert (result.passed, result.answered, result.detail) == (False, False, "timed out after 0.5 s")
+    assert result.duration_seconds < 1
+
+
+def test_a_server_is_reached_at_any_of_its_addresses(monkeypatch):
+    ok = answer("HTTP/1.1 200 OK\n\n")
+    with full_queue() as silent, refusing_port() as refusing, scripted(ok) as running:
+        ports = (refusing, silent, int(running.id.rpartition(":")[2]))
+        resolve(monkeypatch, *(("127.0.0.1", port) for port in ports))
+        assert check(server("many.example:80"), PATIENT).passed
+        assert b"\r\nHost: many.example\r\n" in running.requests[0]
+
+
+def test_looking_up_a_name_is_bounded(monkeypatch):
+    answers = gevent.event.Event()
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: answers.wait(10) and [])
+    result = check(server("slow.example:80"), HASTY)
+    answers.set()
     assert (result.passed, result.answered, result.detail) == (False, False, "timed out after 0.5 s")
 
 
