@@ -185,8 +185,9 @@ def test_chunked_is_not_for_http_1_0() -> None:
     (b"Content-Length: 5", b"Content-Length: 5, 5"),
 ])  # fmt: skip
 def test_one_length_however_often_it_is_said_is_forwarded_once(lines: tuple[bytes, ...]) -> None:
-    fields = request(*lines).fields
+    fields = request(*lines, b"Host: a", host=False).fields
     assert fields.content_length == 5
+    assert fields.forward.endswith(b"\r\nHost: a")
     assert fields.forward.lower().count(b"content-length") == 1
     assert b"," not in fields.forward
 
