@@ -63,7 +63,7 @@ class AccessLog:
                 queued -= request.trace.asking_seconds
         if answer is not None:
             status, head = answer.head.status, answer.arrived - arrived
-        own_id = bool(request.id_line) and not client.trusted
+        own_id = request.id_line != b"" and not client.trusted
         self._notes.append(
             (
                 request,
