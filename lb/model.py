@@ -98,7 +98,7 @@ class RemovedServer:
     url: str
     weight: int
     source: Source
-    reason: str
+    reason: str  # empty if an operator did it
     at: float  # unix seconds
 
 

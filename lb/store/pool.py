@@ -150,9 +150,9 @@ class BackendPool:
             raise ConflictError(f"{spec.id} is in the pool already")
         return views.server_of(row)
 
-    def remove(self, server: ServerId, by: str, reason: str = "") -> None:
+    def remove(self, server: ServerId, by: str) -> None:
         """Remove a server; requests in flight to it go on. It can be restored for 30 days."""
-        if self._act("remove", server, by, reason, **self._record(server)) is None:
+        if self._act("remove", server, by, **self._record(server)) is None:
             raise self._unknown(server)
 
     def restore(self, server: ServerId, by: str) -> Server:

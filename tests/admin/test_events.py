@@ -3,14 +3,16 @@ from __future__ import annotations
 import json
 import signal
 
+from lb.model import Admin, Health
+
 
 def test_events_oldest_first(run, add, pool):
     add("http://localhost:5001")
-    pool.remove("localhost:5001", "test", "because")
+    pool.set_admin("localhost:5001", Admin.DRAIN, "test")
     first, second = run("events").lines
 
     assert first.split()[2:] == ["added", "localhost:5001", "test", "http://localhost:5001"]
-    assert second.split()[2:] == ["removed", "localhost:5001", "test", "because"]
+    assert second.split()[2:] == ["drain", "localhost:5001", "test", "was", "ready"]
 
 
 def test_count_takes_the_newest(run, add, pool):
@@ -32,12 +34,12 @@ def test_event_of_the_whole_pool_has_no_server(run, pool):
 
 def test_on_a_narrow_terminal_who_and_why_stand_below(monkeypatch, run, add, pool):
     add("http://localhost:5001")
-    pool.remove("localhost:5001", "health-checker", "unanswered for 60 s")
+    pool.set_health("localhost:5001", Health.DOWN, "connection refused", "health-checker")
     monkeypatch.setenv("FORCE_COLOR", "1")
 
     *_, what, why = run("events", COLUMNS="60").lines
-    assert what[19:] == "  removed  localhost:5001"
-    assert why == "    health-checker  unanswered for 60 s"
+    assert what[19:] == "  down  localhost:5001"
+    assert why == "    health-checker  connection refused"
     assert len(run("events", COLUMNS="200").lines) == 2
 
 

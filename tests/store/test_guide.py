@@ -53,7 +53,7 @@ def make_the_state(connection: redis.Redis, keys: Keys) -> None:
     pool.add(ServerSpec(ServerId("localhost:5006"), "http://localhost:5006", 3), Source.ADMIN, "lb-admin")
     pool.set_admin(two, Admin.DRAIN, "lb-admin")
     pool.set_health(three, Health.DOWN, "connection refused", "health-checker")
-    pool.remove(five, "lb-admin", "moved away")
+    pool.remove(five, "lb-admin")
     Outbox(connection, keys).unsent(term)
     workers[0].lease(picks=4)
     workers[1].lease(picks=3)

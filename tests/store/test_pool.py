@@ -170,13 +170,13 @@ def test_a_removed_server_leaves_nothing_but_its_record(
 ) -> None:
     Worker(connection, keys, "w1").fail(A, 1)
     two.set_health(A, Health.DOWN, "refused", "test")
-    two.remove(A, "lb-admin", "worn out")
+    two.remove(A, "lb-admin")
 
     assert [status.server.id for status in two.list()] == [B]
     assert kinds(two)[-1] == "removed"
     (record,) = two.removed()
     assert (record.id, record.url, record.weight) == (A, "http://a:1", 1)
-    assert (record.source, record.reason) == (Source.CONFIG, "worn out")
+    assert (record.source, record.reason) == (Source.CONFIG, "")
     left = {key for key in connection.scan_iter(f"{keys.prefix}:*") if mentions(connection, key, A)}
     assert left == {keys.removed, keys.removed_server(A), keys.events, keys.config_weights}
 

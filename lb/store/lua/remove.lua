@@ -7,15 +7,15 @@
 --@include forget
 --@include schema
 --@include outdated
--- ARGV: server id, by whom, reason, versions seen or empty
+-- ARGV: server id, by whom, versions seen or empty
 -- Return: 1, or nil if it is not in the pool; error EMPTY, SCHEMA, VERSION
-local refusal = absent() or outdated(ARGV[4])
+local refusal = absent() or outdated(ARGV[3])
 if refusal then return refusal end
-local id, by, reason = ARGV[1], ARGV[2], ARGV[3]
+local id, by = ARGV[1], ARGV[2]
 if not redis.call('ZSCORE', servers, id) then return nil end
 
-record(id, reason)
+record(id, '')
 forget(id)
-event('removed', id, by, reason)
+event('removed', id, by, '')
 refresh()
 return 1
