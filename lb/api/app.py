@@ -6,11 +6,11 @@ import logging
 
 from flask import Flask, Response, current_app, jsonify, request
 from flask.json.provider import DefaultJSONProvider
-from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from lb.api import dashboard, metrics, openapi, servers, state, strategy
 from lb.api.access import Access
-from lb.api.bodies import READ_LIMIT_BYTES
+from lb.api.bodies import MAX_BODY_BYTES, READ_LIMIT_BYTES
 from lb.api.context import EXTENSION, Context
 from lb.api.counted import Counted
 from lb.api.live import Live
@@ -66,11 +66,20 @@ def _lb_error(error: LBError) -> Response:
 
 def _http_error(error: HTTPException) -> Response:
     """Answer what Flask itself refuses (404, 405, 413 …), and keep its headers, such as Allow."""
-    response = _error(error.description or error.name, error.code or 500)
+    response = _error(_said_of(error), error.code or 500)
     for name, value in error.get_headers():
         if name != "Content-Type":
             response.headers[name] = value
     return response
+
+
+def _said_of(error: HTTPException) -> str:
+    match error:
+        case MethodNotAllowed(valid_methods=[*methods]):
+            return f"no {request.method} at {request.path!r}; there are {', '.join(sorted(methods))}"
+        case RequestEntityTooLarge():
+            return f"the body has more than {MAX_BODY_BYTES} bytes"
+    return error.description or error.name
 
 
 def _unknown_path(_: NotFound) -> Response:

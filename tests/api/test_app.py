@@ -24,6 +24,7 @@ def test_wrong_method_tells_the_right_ones(client):
 
     assert (response.status_code, response.json["status"]) == (405, 405)
     assert {"GET", "POST"} <= set(response.headers["Allow"].replace(" ", "").split(","))
+    assert response.json["error"] == "no PUT at '/servers'; there are GET, HEAD, OPTIONS, POST"
 
 
 def test_answers_are_neither_stored_nor_guessed_at(client):

@@ -97,7 +97,7 @@ def test_too_large_body(client):
     response = client.post("/servers", json={"url": "x" * 70_000})
 
     assert response.status_code == 413
-    error_of(response)
+    assert error_of(response) == "the body has more than 65536 bytes"
 
 
 @pytest.mark.parametrize("name", ["localhost:5001", "http:%2F%2Flocalhost:5001", "LOCALHOST:5001"])
