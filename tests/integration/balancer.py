@@ -17,6 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from lb.store.client import open_pool
+from lb.store.keys import Keys
+from lb.store.pool import BackendPool
 from tests.support import eventually
 
 READY = re.compile(r"lb: listening on (\S+) .* admin on (http://\S+)")
@@ -127,6 +130,16 @@ class Balancer:
     def wait_ready(self) -> None:
         """Wait until it says that it is ready."""
         self.url, self.admin_url = eventually(self._ready, seconds=_READY_SECONDS, what="the ready line")
+
+    def pool(self) -> BackendPool:
+        """Open its pool."""
+        return open_pool(self.store_url, Keys())
+
+    def admin(self, *words: str) -> str:
+        """Run lb-admin on its pool; return what that said."""
+        program = Path(sys.executable).with_name("lb-admin")
+        command = [str(program), *words, "--redis", self.store_url]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
 
     def wait_log(self, pattern: str, seconds: float = 15.0) -> re.Match[str]:
         """Wait until the pattern stands in the log."""

@@ -35,6 +35,12 @@ Serve = Callable[..., list[HttpServer]]
 Play = Callable[[Script], None]
 
 
+@pytest.fixture
+def three() -> Iterator[list[HttpServer]]:
+    with servers(3) as running:
+        yield running
+
+
 @pytest.fixture(scope="session")
 def sample_fleet() -> Iterator[Fleet]:
     with servers(5) as five:

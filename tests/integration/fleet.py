@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +14,7 @@ import redis
 
 from lb.errors import StoreError
 from lb.model import Admin, Health, ServerId, ServerSpec, Source, WorkerId
-from lb.store.client import connect, open_pool
+from lb.store.client import connect
 from lb.store.keys import Keys
 from tests.integration.balancer import Balancer
 from tests.integration.load import Client, Load, Response, shares
@@ -57,7 +55,7 @@ class Fleet:
     def __init__(self, balancer: Balancer, servers: Sequence[HttpServer] = ()) -> None:
         self.balancer = balancer
         self.servers = servers
-        self.pool = open_pool(balancer.store_url, Keys())
+        self.pool = balancer.pool()
         self._store = connect(balancer.store_url)
         self._keys = Keys()
 
@@ -76,13 +74,7 @@ class Fleet:
 
     def admin(self, *words: str) -> str:
         """Run lb-admin."""
-        command = [
-            str(Path(sys.executable).with_name("lb-admin")),
-            *words,
-            "--redis",
-            self.balancer.store_url,
-        ]
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
+        return self.balancer.admin(*words)
 
     def add(self, *servers: HttpServer | RawServer) -> None:
         """Put servers into the pool."""

@@ -30,18 +30,12 @@ from tests.integration.engines import (
 )
 from tests.integration.fleet import Fleet, answered, hanging, ok
 from tests.integration.load import Client, Load, shares
-from tests.integration.servers import HttpServer, Request, ResetError, servers
+from tests.integration.servers import HttpServer, Request, ResetError
 from tests.support import eventually
 
 pytestmark = pytest.mark.alone  # who waits for the store too long picks on his own, and that is not exact
 
 WORKERS = 2
-
-
-@pytest.fixture
-def three() -> Iterator[list[HttpServer]]:
-    with servers(3) as running:
-        yield running
 
 
 @contextmanager

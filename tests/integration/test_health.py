@@ -5,23 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
 import urllib3
 
 from lb.model import Health
-from lb.store.client import open_pool
-from lb.store.keys import Keys
 from lb.store.pool import BackendPool
 from tests.integration.balancer import Balancer
-from tests.integration.servers import HttpServer, Request, response, servers
+from tests.integration.servers import HttpServer, Request, response
 from tests.support import eventually
 
 INTERVAL = 0.2
@@ -36,12 +31,6 @@ Start = Callable[..., Balancer]
 
 
 @pytest.fixture
-def three() -> Iterator[list[HttpServer]]:
-    with servers(3) as running:
-        yield running
-
-
-@pytest.fixture
 def start(three: list[HttpServer]) -> Iterator[Start]:
     """Start a balancer for the three servers."""
     with ExitStack() as stack:
@@ -51,10 +40,6 @@ def start(three: list[HttpServer]) -> Iterator[Start]:
             return stack.enter_context(Balancer(config))
 
         yield run
-
-
-def pool_of(balancer: Balancer) -> BackendPool:
-    return open_pool(balancer.store_url, Keys())
 
 
 def health(pool: BackendPool) -> dict[str, Health]:
@@ -71,16 +56,11 @@ def get(balancer: Balancer) -> str:
     return answer.data.decode()
 
 
-def lb_admin(balancer: Balancer, *words: str) -> str:
-    command = [str(Path(sys.executable).with_name("lb-admin")), *words, "--redis", balancer.store_url]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
-
-
 def test_a_dead_server_goes_down_within_fall_intervals_and_comes_back_after_rise(
     start: Start, three: list[HttpServer]
 ) -> None:
     balancer = start()
-    pool = pool_of(balancer)
+    pool = balancer.pool()
     dead = three[1]
     eventually(lambda: all_checked(pool), what="a check of each server")
 
@@ -102,7 +82,7 @@ def test_a_server_that_answers_with_errors_goes_down_and_is_not_removed(
 ) -> None:
     three[0].behaviour = lambda _request: response(500)
     balancer = start(threshold="300ms")
-    pool = pool_of(balancer)
+    pool = balancer.pool()
     balancer.wait_log(f"server {three[0].id} is down: check: status 500 \\(expected 200-399\\)")
     checks = len(three[0].requests)
     eventually(lambda: len(three[0].requests) > checks + 5, what="five further checks")
@@ -123,7 +103,7 @@ def test_a_hanging_server_goes_down_and_delays_no_check_of_the_others(
         hanging.callback(released.append, True)
         three[0].behaviour = hang
         balancer = start(healthCheck={"timeout": "2s"})
-        pool = pool_of(balancer)
+        pool = balancer.pool()
         eventually(
             lambda: all(len(server.requests) >= 5 for server in three[1:]), what="checks of the others"
         )
@@ -136,18 +116,16 @@ def test_a_silent_server_is_removed_past_the_threshold_and_can_be_restored(
     start: Start, three: list[HttpServer]
 ) -> None:
     balancer = start(threshold="1s")
-    pool = pool_of(balancer)
+    pool = balancer.pool()
     eventually(lambda: all_checked(pool), what="a check of each server")
     three[2].stop()
     gone = three[2].id
     eventually(lambda: gone not in health(pool), seconds=10, what="the removal")
     balancer.wait_log(f"server {gone} is removed: no answer for 1 s")
-    assert [record["id"] for record in json.loads(lb_admin(balancer, "list", "--removed", "--json"))] == [
-        gone
-    ]
+    assert [record["id"] for record in json.loads(balancer.admin("list", "--removed", "--json"))] == [gone]
 
     three[2].start()
-    lb_admin(balancer, "restore", gone)
+    balancer.admin("restore", gone)
     assert {get(balancer) for _ in range(9)} == {server.id for server in three}
     checks = len(three[2].requests)
     eventually(lambda: len(three[2].requests) > checks + 2, what="checks of the restored server")
@@ -157,7 +135,7 @@ def test_a_silent_server_is_removed_past_the_threshold_and_can_be_restored(
 def test_half_of_the_pool_is_never_removed(start: Start, three: list[HttpServer]) -> None:
     """When all servers seem silent, the health-checker may be the one that is cut off."""
     balancer = start(threshold="500ms")
-    pool = pool_of(balancer)
+    pool = balancer.pool()
     eventually(lambda: all_checked(pool), what="a check of each server")
     for server in three:
         server.stop()
@@ -177,7 +155,7 @@ def test_half_of_the_pool_is_never_removed(start: Start, three: list[HttpServer]
 
 def test_a_killed_health_checker_is_replaced_and_checks_go_on(start: Start, three: list[HttpServer]) -> None:
     balancer = start()
-    pool = pool_of(balancer)
+    pool = balancer.pool()
     eventually(lambda: all_checked(pool), what="a check of each server")
     (pid,) = balancer.pids("health-checker")
     os.kill(pid, signal.SIGKILL)
@@ -188,7 +166,7 @@ def test_a_killed_health_checker_is_replaced_and_checks_go_on(start: Start, thre
 def test_a_health_checker_that_stops_gives_up_the_lead_at_once(start: Start, three: list[HttpServer]) -> None:
     """The lease would last for ten seconds, and so would the time to the next check of the same checker."""
     balancer = start(healthCheckInterval="10s")
-    pool = pool_of(balancer)
+    pool = balancer.pool()
     eventually(lambda: all_checked(pool), what="a check of each server")
     (first,) = balancer.pids("health-checker")
     os.kill(first, signal.SIGTERM)  # ends in good order; the supervisor starts another

@@ -18,8 +18,6 @@ import redis
 import urllib3
 
 from lb.model import ServerId, ServerSpec, Source
-from lb.store.client import open_pool
-from lb.store.keys import Keys
 from tests.integration.balancer import Balancer
 from tests.integration.servers import HttpServer, Request, response
 from tests.support import eventually, free_port
@@ -209,12 +207,12 @@ def test_the_next_run_can_start_at_once_after_a_killed_supervisor(config: dict[s
     """It waits for the old store, which may still be writing, and knows what operators added."""
     added = ServerSpec(ServerId("localhost:9"), "http://localhost:9")
     with Balancer(config) as killed:
-        open_pool(killed.store_url, Keys()).add(added, Source.ADMIN, "test")
+        killed.pool().add(added, Source.ADMIN, "test")
         killed.process.kill()
         killed.wait()
         with Balancer(config, arguments=["--data-dir", str(killed.data_dir)]) as heir:
             assert get(heir.url).startswith("200 ")
-            assert added.id in [one.server.id for one in open_pool(killed.store_url, Keys()).list()]
+            assert added.id in [one.server.id for one in killed.pool().list()]
 
 
 @pytest.mark.slow

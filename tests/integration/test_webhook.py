@@ -18,12 +18,11 @@ import pytest
 import urllib3
 
 from lb.model import Health
-from lb.store.client import open_pool
 from lb.store.keys import Keys
 from lb.store.pool import BackendPool
 from tests.health.hook import Hook, hook
 from tests.integration.balancer import Balancer
-from tests.integration.servers import HttpServer, servers
+from tests.integration.servers import HttpServer
 from tests.support import eventually
 
 SECRET = "correct-horse-battery"
@@ -40,25 +39,15 @@ def receiver() -> Iterator[Hook]:
         yield running
 
 
-@pytest.fixture
-def three() -> Iterator[list[HttpServer]]:
-    with servers(3) as running:
-        yield running
-
-
 @contextmanager
 def balancing(three: list[HttpServer], url: str) -> Iterator[Balancer]:
     """A balancer whose leading health-checker has begun to follow the events."""
     config = {"servers": [server.url for server in three], **SETTINGS}
     config["webhook"] = {"url": url, "events": ["up", "down", "removed", "store-back"]}
     with Balancer(config, environment={"LB_WEBHOOK_SECRET": SECRET}) as balancer:
-        store = open_pool(balancer.store_url, Keys())._session.connection
+        store = balancer.pool()._session.connection
         eventually(lambda: store.get(Keys().webhook_cursor), seconds=30, what="the webhook's cursor")
         yield balancer
-
-
-def pool_of(balancer: Balancer) -> BackendPool:
-    return open_pool(balancer.store_url, Keys())
 
 
 def is_down(pool: BackendPool, server: HttpServer) -> bool:
@@ -86,7 +75,7 @@ def test_a_leader_that_is_killed_loses_no_event_and_none_changes_places(
     three: list[HttpServer], receiver: Hook
 ) -> None:
     with balancing(three, receiver.url) as balancer, another_checker(balancer):
-        pool = pool_of(balancer)
+        pool = balancer.pool()
         receiver.status = 500
         three[0].stop()
         eventually(lambda: receiver.messages, seconds=15, what="a first try")
@@ -129,7 +118,7 @@ def test_a_receiver_that_hangs_delays_no_check(three: list[HttpServer], receiver
         receiver.before = lambda: done.wait(60)
         balancer = hanging.enter_context(balancing(three, receiver.url))
         hanging.callback(done.set)
-        pool = pool_of(balancer)
+        pool = balancer.pool()
         three[0].stop()
         eventually(lambda: receiver.messages, seconds=15, what="a message")
         checks = len(three[1].requests)
