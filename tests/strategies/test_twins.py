@@ -62,7 +62,7 @@ def cases(draw: st.DrawFn) -> Case:
         drained=draw(some),
         down=draw(some),
         held=draw(counts),
-        cursor=draw(st.integers(0, 1000)),
+        cursor=draw(st.integers(0, 7) | st.integers(0, 1000)),
         batches=draw(st.lists(batch, max_size=4)),
     )
 
@@ -124,6 +124,26 @@ def test_lua_and_python_step_over_the_same(
     for seed in range(1, 6):
         batch = Batch(seed, 0, subsets, {})
         assert worker.lease(0, subsets, seed=seed) == oracle(name, local, batch, own)
+
+
+@every_strategy
+@pytest.mark.parametrize("count", range(1, 6))
+def test_lua_and_python_go_around_the_same(
+    pool: BackendPool, connection: redis.Redis, keys: Keys, name: str, count: int
+) -> None:
+    """From each place of the cursor, with less than a round to more than two at once."""
+    pool.reconcile([spec(server) for server in IDS[:count]], name, "test")
+    worker, own = Worker(connection, keys, "w1"), Counter[ServerId]()
+    local = LocalPool.of(pool.snapshot().servers)
+    local.connections = Counter()
+    for cursor in range(count + 2):
+        for picks in range(1, 2 * count + 2):
+            connection.set(keys.cursor, cursor)
+            local.cursor = cursor
+            batch = Batch(7, picks, [], dict(own))
+            releases = [(server, ended, 0, 0) for server, ended in own.items()]
+            assert worker.lease(picks, releases=releases, seed=7) == oracle(name, local, batch, own)
+            assert int(connection.get(keys.cursor) or 0) == local.cursor
 
 
 @every_strategy
