@@ -116,8 +116,10 @@ def check(file: Path) -> None:
 
     The exit status is 0 if it is valid, else 1 with one line for each problem. Default: config.json.
     """
+    from lb.config import may_exist
+
     warn_of_environment()
-    if file == _USUAL_FILE and not file.exists():
+    if file == _USUAL_FILE and not may_exist(file):
         raise LBError(f"{file}: no such file here: name one; what holds without any, `lb config` shows")
     load_from(file, {})
     click.echo(f"{file}: valid")
@@ -187,10 +189,14 @@ def reconcile(inherited: Inherited, load: Load) -> None:
 @with_inherited
 @with_settings
 def rehearse(inherited: Inherited, load: Load) -> None:
-    """Load all that `lb run` needs, then end; a running one tries a new program so before it becomes it."""
+    """Load all that `lb run` needs, then end; a running one tries a new program so before it becomes it.
+
+    That must be able to read the configuration anew, and the one in force.
+    """
     from lb.processes import role, supervisor  # noqa: F401
 
     role.begin("rehearse", inherited, load)
+    load()
 
 
 @cli.command(epilog=examples("lb worker --port :8080 --redis redis://cache.example:6379/0"))

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lb import __version__
+from lb.processes import handover
 
 SAMPLE = Path(__file__).parents[1] / "config.json"
 ROLES = ("worker", "health-checker", "api", "store")
@@ -128,13 +129,30 @@ def test_wrong_usage_is_status_2(tmp_path: Path) -> None:
     assert lb("run", "--no-such-option", cwd=tmp_path).returncode == 2
 
 
-@pytest.mark.parametrize("command", ["run", "demo", "servers", "reconcile", *ROLES])
+@pytest.mark.parametrize("command", ["run", "demo", "servers", "reconcile", "rehearse", *ROLES])
 def test_a_bad_config_is_one_line_and_no_traceback(command: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"maxRetries": "many"}')
     done = lb(command, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("lb: error: config.json: maxRetries: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_rehearsal_reads_the_file_and_the_configuration_in_force(tmp_path: Path) -> None:
+    """A new program that cannot read what the old one leaves to it would be the end of all."""
+    in_force = handover.write('{"lbAlgo": "of-a-later-version"}')
+    done = subprocess.run(
+        [sys.executable, "-m", "lb", "rehearse", "--config-fd", str(in_force)],
+        pass_fds=(in_force,),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    os.close(in_force)
+    assert done.returncode == 1
+    assert done.stderr.startswith("lb: error: configuration: lbAlgo: expected one of ")
 
 
 def test_servers_need_one_on_this_machine(tmp_path: Path) -> None:

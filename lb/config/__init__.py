@@ -6,7 +6,16 @@ This imports pydantic, which takes a tenth of a second, so commands import it on
 from __future__ import annotations
 
 from lb.config.addresses import ListenAddress, normalise_server_id, parse_server_url
-from lb.config.load import Setting, environment_warnings, from_json, load, pin_file, settings, to_json
+from lb.config.load import (
+    Setting,
+    environment_warnings,
+    from_json,
+    load,
+    may_exist,
+    pin_file,
+    settings,
+    to_json,
+)
 from lb.config.model import Config
 from lb.config.sections import AdminApi, HealthCheck, Limits, PassiveHealth, Timeouts, Webhook
 from lb.config.values import StatusRange, format_duration, parse_duration
@@ -26,6 +35,7 @@ __all__ = [
     "format_duration",
     "from_json",
     "load",
+    "may_exist",
     "normalise_server_id",
     "parse_duration",
     "parse_server_url",

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, Literal, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -109,7 +109,7 @@ def collect(
     if unknown := overrides.keys() - {setting.name for setting in settings()}:
         raise TypeError(f"no such settings: {', '.join(sorted(unknown))}")
     path = path or (Path(environ[FILE_VARIABLE]) if environ.get(FILE_VARIABLE) else None)
-    if path is None and default and default.exists():
+    if path is None and default and may_exist(default):
         path = default
     values = _read(path) if path else {}
     origins: dict[Place, str] = {}
@@ -124,13 +124,21 @@ def collect(
     return values, origins, str(path) if path else "configuration"
 
 
+def may_exist(file: Path) -> bool:
+    """Whether a file exists; also if we may not know, as reading it then says so."""
+    try:
+        return file.exists()
+    except OSError:
+        return True
+
+
 def pin_file(environ: MutableMapping[str, str]) -> None:
     """If `config.json` exists now, have later loads insist on it.
 
     Otherwise a reload at the very moment in which somebody replaces the file would find a configuration
     without servers, and would remove them all from the pool.
     """
-    if not environ.get(FILE_VARIABLE) and DEFAULT_FILE.exists():
+    if not environ.get(FILE_VARIABLE) and may_exist(DEFAULT_FILE):
         environ[FILE_VARIABLE] = str(DEFAULT_FILE)
 
 
@@ -145,8 +153,8 @@ def to_json(config: Config) -> str:
 
 
 def from_json(text: str) -> Config:
-    """Read what `to_json` wrote."""
-    return validate(_parse(text, "configuration"), {}, "configuration")
+    """Read what `to_json` wrote, perhaps in another version: settings that are unknown here are left out."""
+    return validate(_parse(text, "configuration"), {}, "configuration", extra="ignore")
 
 
 def _read(path: Path) -> Values:
@@ -190,9 +198,14 @@ def _put(values: Values, keys: tuple[str, ...], value: object) -> None:
     values[keys[-1]] = value
 
 
-def validate(values: Values, origins: Mapping[Place, str], file: str) -> Config:
-    """Check values in the form of the file; ConfigError lists all that is wrong, and where it came from."""
+def validate(
+    values: Values, origins: Mapping[Place, str], file: str, *, extra: Literal["ignore"] | None = None
+) -> Config:
+    """Check values in the form of the file; ConfigError lists all that is wrong, and where it came from.
+
+    Unknown keys are wrong, unless `extra` says to ignore them.
+    """
     try:
-        return Config.model_validate(values)
+        return Config.model_validate(values, extra=extra)
     except ValidationError as error:
         raise ConfigError(describe(error, values, origins, file)) from None

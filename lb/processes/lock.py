@@ -43,7 +43,8 @@ def _as_data_directory(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = "it is a file" if path.is_file() else (error.strerror or str(error)).lower()
+        is_file = isinstance(error, FileExistsError)
+        reason = "it is a file" if is_file else (error.strerror or str(error)).lower()
         raise LBError(
             f"cannot use {path} as data directory: {reason}; choose another with --data-dir"
         ) from error

@@ -34,13 +34,20 @@ class StoreWatch:
         if now < self._look_at:
             return
         store = self._store
-        if self._path.is_socket():
+        if _is_there(self._path):
             self._seen_of = store.pid
         elif store.running and store.pid == self._seen_of:
             self._seen_of = 0
             _log.error("%s was deleted, so nobody reaches %s: starting another", self._path, store)
             store.restart(now)
         self._look_at = now + (LOOK_SECONDS if store.pid == self._seen_of else FIRST_LOOK_SECONDS)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_socket()
+    except OSError:  # somebody took away the right to look: another store would not help
+        return True
 
 
 def watch_of(crew: Crew) -> StoreWatch | None:

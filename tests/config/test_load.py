@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -40,6 +41,17 @@ def test_a_file_that_was_there_must_be_there_later(file: Path):
     assert load(None, environ, {}).servers
     file.unlink()
     assert problems_of(None, environ, {}) == ["config.json: no such file"]
+
+
+def test_a_directory_that_may_not_be_searched_may_hold_a_file(file: Path, monkeypatch: pytest.MonkeyPatch):
+    """As where root's home is the working directory of a command that was started for another user."""
+
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", denied)
+    monkeypatch.setattr(Path, "read_text", denied)
+    assert problems_of(None, {}, {}) == ["config.json: cannot be read: Permission denied"]
 
 
 def test_another_file_that_is_named_stays_named(file: Path):
@@ -209,6 +221,12 @@ _VALUES = st.fixed_dictionaries(
 def test_to_json_and_back_loses_nothing(values: dict[str, object]):
     config = from_json(json.dumps(values))
     assert from_json(to_json(config)) == config
+
+
+def test_settings_of_another_version_are_left_out():
+    written = json.loads(to_json(Config()))
+    later = {**written, "later": 1, "limits": {**written["limits"], "later": 1}}
+    assert from_json(json.dumps(later)) == Config()
 
 
 def test_what_to_json_writes_is_a_config_file(file: Path):

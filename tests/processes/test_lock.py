@@ -40,6 +40,18 @@ def test_a_full_disk_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyP
         lock.take(tmp_path / "lock", "lb run")
 
 
+def test_a_directory_in_one_that_may_not_be_searched_is_told_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "mkdir", denied)
+    monkeypatch.setattr(Path, "stat", denied)
+    with pytest.raises(LBError, match="as data directory: permission denied; choose another"):
+        lock.take(tmp_path / "new" / "lock", "lb run")
+
+
 @contextmanager
 def holder_of(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Another process that holds the lock until its input ends."""

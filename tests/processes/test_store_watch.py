@@ -69,6 +69,19 @@ def test_a_store_that_has_not_made_its_socket_yet_is_given_the_time(store: Store
     assert store.restarts == []
 
 
+def test_a_directory_that_may_not_be_searched_is_no_reason_to_do_anything(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(_: Path) -> bool:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "is_socket", denied)
+    watch = StoreWatch(store, path)
+    for now in range(10, 20):
+        watch.look(float(now))
+    assert store.restarts == []
+
+
 def test_it_looks_no_more_often_than_it_must(store: Store, path: Path) -> None:
     watch = StoreWatch(store, path)
     assert watch.deadline() == 0.0

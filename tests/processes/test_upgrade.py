@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from lb.config import load
+from lb.config import load, to_json
 from lb.processes import handover, upgrade
 from lb.processes.crew import Crew, inherit
 from lb.processes.upgrade import Estate, Heir
@@ -75,6 +75,16 @@ def test_children_live_on() -> None:
             assert adopted.control
             adopted.control.close()
         process.returncode = -signal.SIGTERM  # it was reaped behind its back
+
+
+def test_a_configuration_with_settings_of_a_later_program_is_no_hindrance_on_the_way_back() -> None:
+    config = load(None, {**ANYWHERE, "LB_STRATEGY": "random"}, {})
+    with socket.create_server(("127.0.0.1", 0)) as client, socket.create_server(("127.0.0.1", 0)) as admin:
+        values = json.loads(to_json(config))
+        later = {**values, "later": 1, "limits": {**values["limits"], "later": 1}}
+        estate = Estate(json.dumps(later), os.dup(client.fileno()), os.dup(admin.fileno()), None, [])
+        with inherit(estate, 0.0, demo=False) as crew:
+            assert crew.config == config
 
 
 def test_there_are_as_many_workers_as_before_also_if_one_has_just_died() -> None:
