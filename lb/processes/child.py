@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 _CHECKOUT = Path(__file__).parents[2]
 #: How every child is executed: without the working directory on its path, unless `lb` itself is there.
-PROGRAM: tuple[str, ...] = (sys.executable, *(() if Path.cwd() == _CHECKOUT else ("-P",)), "-m", "lb")
+PROGRAM: tuple[str, ...] = (sys.executable, *(() if _CHECKOUT.samefile(".") else ("-P",)), "-m", "lb")
 
 #: A child that gives signs of life must give the first within this time; the next try, on a machine that may
 #: be too busy for that, has twice as long, …
@@ -91,7 +91,7 @@ class Child:
 
     def start(self, now: float) -> None:
         """Execute the process; if the system cannot, the next try is due after the usual delay."""
-        self.ready, self.exit_code = False, None
+        self.exit_code = None
         self._untold.clear()
         self._started = self._beat = now
         self._restart_at = self.kill_at = None
@@ -170,7 +170,7 @@ class Child:
         """Let the process end once it has no clients any more; it is killed if it has after `seconds`."""
         if self._process is not None:
             self._retired = True
-            self._process.send_signal(signal.SIGUSR2)
+            self._process.send_signal(signal.SIGUSR2 if self.ready else signal.SIGTERM)
             self._grace, self.kill_at = seconds, now + seconds
 
     def tell(self, number: signal.Signals) -> None:
@@ -194,6 +194,7 @@ class Child:
         self._process = None
         if not (self.role.once or self._retired):
             self._plan_restart(now)
+        self.ready = False
         return True
 
     def _plan_restart(self, now: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -37,9 +37,9 @@ class Crew:
         self.client = client
         self.admin = admin
         self._lock_fd = lock_fd
-        self.config = config  # the one that children start with
+        self.config = config
         log.use(config.log_format)
-        self._config_fd = handover.write(to_json(config))
+        self._config_fds = [handover.write(to_json(config))]  # the last one is of `config`
         self._scoreboard_fd = (
             scoreboard.create(socket.gethostname()) if scoreboard_fd is None else scoreboard_fd
         )
@@ -51,7 +51,7 @@ class Crew:
         self.reconcile = Child(self._role("reconcile"))  # puts the configured servers into the store, ends
         self.workers: list[Child] = []
         self.helpers = tuple(Child(self._role(name)) for name in ("health-checker", "api"))
-        self.rehearsal = Child(Role("rehearse", beats=False, once=True))  # tries out a new program
+        self.rehearsal = Child(self._role("rehearse"))  # tries out a new program
         self.retired: list[Child] = []  # workers that others have replaced; they finish and end
         for _ in range(config.worker_count):
             self.hire()
@@ -68,13 +68,27 @@ class Crew:
         return ((self.reconcile, self.rehearsal, *self.workers, *self.retired), self.helpers, self.foundation)
 
     def adapt(self, config: Config) -> None:
-        """Have everyone who starts from now on start with this configuration."""
+        """Have `reconcile`, and who is hired from now on, start with this configuration.
+
+        Who was there before starts again with the one that it had, until the crew is to `settle`.
+        """
+        self._config_fds.append(handover.write(to_json(config)))
         self.config = config
-        log.use(config.log_format)
-        os.close(self._config_fd)
-        self._config_fd = handover.write(to_json(config))
-        for child in (*self.foundation, self.reconcile, *self.workers, *self.helpers):
+        self.reconcile.role = self._role("reconcile")
+
+    def settle(self) -> None:
+        """Have everyone who starts from now on start with the configuration of now."""
+        log.use(self.config.log_format)
+        while len(self._config_fds) > 1:
+            os.close(self._config_fds.pop(0))
+        for child in (*self.foundation, *self.workers, *self.helpers):
             child.role = self._role(child.role.name, child.role.slot)
+
+    def rehearse_with(self, arguments: Sequence[str]) -> Child:
+        """Return who tries out a new program; it is to start with these arguments of `lb run`."""
+        role = self._role("rehearse")
+        self.rehearsal.role = replace(role, options=(*role.options, *arguments))
+        return self.rehearsal
 
     def hire(self) -> Child:
         """Return a new worker; it is to be started."""
@@ -140,8 +154,8 @@ class Crew:
         """Give the sockets, the lock and the configuration back."""
         self.client.close()
         self.admin.close()
-        os.close(self._config_fd)
-        os.close(self._scoreboard_fd)
+        for fd in (*self._config_fds, self._scoreboard_fd):
+            os.close(fd)
         if self._lock_fd is not None:
             os.close(self._lock_fd)
 
@@ -151,7 +165,8 @@ class Crew:
 
     def _role(self, name: str, slot: int | None = None) -> Role:
         listener = {"worker": self.client, "api": self.admin}.get(name)
-        fds, options = [self._config_fd], ["--config-fd", str(self._config_fd)]
+        config_fd = self._config_fds[-1]
+        fds, options = [config_fd], ["--config-fd", str(config_fd)]
         if listener is not None:
             fds += [listener.fileno()]
             options += ["--listen-fd", str(listener.fileno())]
@@ -166,7 +181,7 @@ class Crew:
         match name:
             case "store":
                 return {"beats": False}
-            case "reconcile":
+            case "reconcile" | "rehearse":
                 return {"beats": False, "once": True}
             case "worker":
                 return {"grace_seconds": self.config.graceful_timeout_seconds + _FAREWELL_SECONDS}

@@ -5,25 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from lb.config import Config, from_json, to_json
-
-
-@contextmanager
-def config_file(config: Config) -> Iterator[int]:
-    """Write the configuration to a file without a name and yield its descriptor, for children to inherit."""
-    fd = write(to_json(config))
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def read_config(fd: int) -> Config:
-    """Read what `config_file` wrote; it stays readable for others."""
-    return from_json(read(fd))
 
 
 def write(text: str) -> int:

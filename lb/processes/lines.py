@@ -11,6 +11,7 @@ from types import TracebackType
 
 from lb.processes import log
 from lb.processes.child import Child
+from lb.processes.signals import Incoming
 
 
 class Lines:
@@ -27,9 +28,9 @@ class Lines:
     ) -> None:
         self._selector.close()
 
-    def add(self, sock: socket.socket, act: Callable[[], None]) -> None:
-        """Have `act` called whenever the socket becomes readable."""
-        self._selector.register(sock, selectors.EVENT_READ, act)
+    def add(self, source: socket.socket | Incoming, act: Callable[[], None]) -> None:
+        """Have `act` called whenever the source becomes readable."""
+        self._selector.register(source, selectors.EVENT_READ, act)
 
     def listen_to(self, child: Child) -> None:
         """Take a child's signs of life from now on, if it gives any."""

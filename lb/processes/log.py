@@ -80,13 +80,6 @@ def say(line: str, level: int = logging.INFO) -> None:
         out.flush()
 
 
-def reopen() -> None:
-    """Write on to files of the same names: after a rotation those that are open have other ones."""
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.FileHandler):
-            handler.close()  # the next line opens it again
-
-
 class _Lines(logging.Formatter):
     """Records in the format that is in use."""
 

@@ -1,6 +1,6 @@
 """A running crew renewed without a lost request: another configuration, or a program that is new.
 
-Both are generators: each turn of the supervisor's loop lets them go as far as they can.
+Both are steps: each turn of the supervisor's loop lets them go as far as they can.
 """
 
 from __future__ import annotations
@@ -8,16 +8,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import TypeAlias
 
 from lb.config import Config, from_json, to_json
 from lb.errors import ConfigError
 from lb.processes.announce import how_it_ended
-from lb.processes.child import Child, Role
+from lb.processes.child import Child
 from lb.processes.crew import Crew
 
 _log = logging.getLogger(__name__)
 
 Start = Callable[[Child], None]
+#: True is a step at which all is in order, and another renewal may take the place of this one.
+Steps: TypeAlias = Iterator[bool]
+_Outcome: TypeAlias = Generator[bool, None, bool]
 
 #: A worker of the new configuration that has failed so often in a row is given up; so is what is run once.
 FAILED_STARTS = 3
@@ -26,40 +30,39 @@ AGAIN_SECONDS = 10.0
 
 
 class Renewals:
-    """At most one renewal at a time: a later one takes the place of one that is not done.
+    """One renewal at a time, each to its end. What is asked for meanwhile comes next, an upgrade first."""
 
-    Only a reload does not end an upgrade: that reads the configuration too, so it waits and is needed only if
-    there is no upgrade after all.
-    """
-
-    def __init__(self, reload: Callable[[], Iterator[None]], upgrade: Callable[[], Iterator[None]]) -> None:
+    def __init__(self, reload: Callable[[], Steps], upgrade: Callable[[], Steps]) -> None:
         self._make_reload = reload
         self._make_upgrade = upgrade
-        self._steps: Iterator[None] | None = None
-        self._upgrading = self._reload_next = False
+        self._steps: Steps | None = None
+        self._in_order = True
+        self._reload_next = self._upgrade_next = False
 
     def reload(self) -> None:
         """Have the configuration read again."""
-        if self._upgrading:
-            self._reload_next = True
-        else:
-            self._steps = self._make_reload()
+        self._reload_next = True
 
     def upgrade(self) -> None:
-        """Have the program replaced. A reload that is under way begins anew if nothing comes of that."""
-        self._reload_next |= self._steps is not None and not self._upgrading
-        self._steps, self._upgrading = self._make_upgrade(), True
+        """Have the program replaced; the new one reads the configuration too."""
+        self._upgrade_next = True
 
     def go_on(self) -> bool:
         """Take the steps that can be taken now; whether that was the last one of all."""
-        if self._steps is None or next(self._steps, self) is not self:
+        if self._in_order and self._upgrade_next:
+            self._steps, self._upgrade_next = self._make_upgrade(), False
+        elif self._in_order and self._reload_next:
+            self._steps, self._reload_next = self._make_reload(), False
+        if self._steps is None:
             return False
-        next_one = self._make_reload() if self._reload_next else None
-        self._steps, self._upgrading, self._reload_next = next_one, False, False
-        return next_one is None
+        in_order = next(self._steps, None)
+        self._in_order = in_order is not False
+        if in_order is None:
+            self._steps = None
+        return self._steps is None and not (self._upgrade_next or self._reload_next)
 
 
-def reload(crew: Crew, load: Callable[[], Config], start: Start) -> Iterator[None]:
+def reload(crew: Crew, load: Callable[[], Config], start: Start) -> Steps:
     """Read the configuration again and put it to use; one that does not work changes nothing.
 
     But the workers of an earlier program must not stay: while there are any, it is tried again.
@@ -68,10 +71,10 @@ def reload(crew: Crew, load: Callable[[], Config], start: Start) -> Iterator[Non
         _log.error("upgrade: workers of the program before go on; next try in %g s", AGAIN_SECONDS)
         again = time.monotonic() + AGAIN_SECONDS
         while time.monotonic() < again:
-            yield
+            yield True
 
 
-def _try_to_reload(crew: Crew, load: Callable[[], Config], start: Start) -> Generator[None, None, bool]:
+def _try_to_reload(crew: Crew, load: Callable[[], Config], start: Start) -> _Outcome:
     before = crew.config
     try:
         crew.adapt(with_fixed(load(), before))
@@ -80,37 +83,43 @@ def _try_to_reload(crew: Crew, load: Callable[[], Config], start: Start) -> Gene
             _log.error("reload: %s", problem)
         _log.error("reload: the configuration is not valid, all stays as it was")
         return False
-    yield from _run_once(crew.reconcile, start)
-    if crew.reconcile.exit_code != 0:
+    renewed = yield from _put_to_use(crew, before, start)
+    crew.settle()
+    if renewed:
+        for helper in crew.helpers:
+            helper.restart(time.monotonic())
+        _log.info("reload: done, workers now: %d", len(crew.workers))
+    return renewed
+
+
+def _put_to_use(crew: Crew, before: Config, start: Start) -> _Outcome:
+    """Have the store and new workers use the crew's configuration, or all that of before."""
+    if not (yield from _run_once(crew.reconcile, start)):
         _log.error("reload: the store could not be brought up to date, all stays as it was; try again")
         crew.adapt(before)
         return False
-    renewed = yield from _replace_workers(crew, start)
-    if not renewed:
+    if not (yield from _replace_workers(crew, start)):
+        _log.error("reload: a new worker could not start, see above; all stays as it was")
         crew.adapt(before)
+        if not (yield from _run_once(crew.reconcile, start)):
+            _log.error("reload: the store keeps the servers of the new configuration for now; try again")
         return False
-    for helper in crew.helpers:
-        helper.restart(time.monotonic())
-    _log.info("reload: done, workers now: %d", len(crew.workers))
     return True
 
 
-def rehearse(crew: Crew, arguments: Sequence[str], start: Start, go: Callable[[], None]) -> Iterator[None]:
+def rehearse(crew: Crew, arguments: Sequence[str], start: Start, go: Callable[[], None]) -> Steps:
     """Try whether the program that is installed now can load the configuration, and `go` if it can."""
-    while crew.reconcile.running or crew.rehearsal.running:  # of what this replaces
-        yield
-    crew.rehearsal.role = Role("rehearse", options=tuple(arguments), beats=False, once=True)
-    yield from _run_once(crew.rehearsal, start)
-    if crew.rehearsal.exit_code == 0:
+    rehearsal = crew.rehearse_with(arguments)
+    if (yield from _run_once(rehearsal, start)):
         go()
     else:
-        how = how_it_ended(crew.rehearsal.exit_code or 0)
+        how = how_it_ended(rehearsal.exit_code or 0)
         _log.error("upgrade: the new program cannot start (%s), see above; this one goes on", how)
 
 
 def with_fixed(config: Config, running: Config) -> Config:
     """Return `config` with the values of `running` where a running balancer cannot change; ConfigError."""
-    fixed = {name: getattr(running, name) for name in ("port", "redis", "data_dir")}
+    fixed = {name: getattr(running, name) for name in _FIXED.values()}
     admin = config.admin.model_copy(update={"listen": running.admin.listen})
     changed = [key for key, name in _FIXED.items() if getattr(config, name) != fixed[name]]
     if admin != config.admin:
@@ -124,32 +133,35 @@ def with_fixed(config: Config, running: Config) -> Config:
 _FIXED = {"port": "port", "redis": "redis", "dataDir": "data_dir"}
 
 
-def _run_once(child: Child, start: Start) -> Iterator[None]:
-    """Run to its own end; what somebody killed has not said anything, and is tried again."""
-    while child.running:  # still at it for a renewal that this one replaces
-        yield
+def _run_once(child: Child, start: Start) -> _Outcome:
+    """Run to its own end, and return whether that was a good one.
+
+    What somebody killed has not said anything, and is tried again.
+    """
     for _ in range(FAILED_STARTS):
         start(child)
         while child.exit_code is None:
-            yield
+            yield False
         if child.exit_code >= 0:
-            return
+            break
+    return child.exit_code == 0
 
 
-def _replace_workers(crew: Crew, start: Start) -> Generator[None, None, bool]:
-    """Put new workers in the place of the old, one by one: each old one goes when a new one is ready."""
-    old = sorted(crew.workers, key=lambda worker: worker.ready)
-    for _ in range(crew.config.worker_count):
-        new = crew.hire()
-        start(new)
-        while not new.ready and new in crew.workers:
-            if new.failed_starts >= FAILED_STARTS:
-                _log.error("reload: no new worker could start, see above; the old ones go on")
-                crew.retire(new, time.monotonic())
+def _replace_workers(crew: Crew, start: Start) -> _Outcome:
+    """Have new workers take over from the old ones once all of the new serve; whether that could be done."""
+    old, new = [*crew.workers], list[Child]()
+    while len(new) < crew.config.worker_count:
+        new.append(crew.hire())
+        start(new[-1])  # one by one, as each takes a processor for a while
+        while not all(worker.ready for worker in new if worker in crew.workers):
+            if any(worker.failed_starts >= FAILED_STARTS for worker in new):
+                _retire(crew, new)
                 return False
-            yield
-        if old:
-            crew.retire(old.pop(0), time.monotonic())
-    for worker in old:
-        crew.retire(worker, time.monotonic())
+            yield False
+    _retire(crew, old)
     return True
+
+
+def _retire(crew: Crew, workers: Sequence[Child]) -> None:
+    for worker in workers:
+        crew.retire(worker, time.monotonic())

@@ -12,12 +12,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lb.config import Config, ListenAddress, environment_warnings
+from lb.config import Config, ListenAddress, environment_warnings, from_json
 from lb.config.store_url import parse_store_url
 from lb.metrics.scoreboard import Scoreboard
-from lb.processes import log, sockets
+from lb.processes import handover, log, sockets
 from lb.processes.control import Control
-from lb.processes.handover import read_config
+from lb.processes.signals import CHANGES
 from lb.store import embedded
 
 _log = logging.getLogger(__name__)
@@ -62,12 +62,14 @@ def begin(name: str, inherited: Inherited, load: Callable[[], Config]) -> Config
     """Start as the role `name` and return the configuration: the supervisor's, or what `load` finds."""
     if inherited.supervised:
         _end_with_supervisor(inherited.control())
+        for number in CHANGES:  # are the supervisor's to take, also if somebody sends them to all
+            signal.signal(number, signal.SIG_IGN)
     elif signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C before the role serves: no traceback for that
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # a worker, which may have a log to reopen, takes it later
     _allow_many_files()
     log.configure(f"{name} {os.getpid()}")
-    signal.signal(signal.SIGUSR1, lambda *_: log.reopen())
-    config = load() if inherited.config_fd is None else read_config(inherited.config_fd)
+    config = load() if inherited.config_fd is None else from_json(handover.read(inherited.config_fd))
     log.use(config.log_format)
     if inherited.config_fd is None and not inherited.supervised:
         for warning in environment_warnings(os.environ):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -22,7 +21,7 @@ from lb.processes.crew import Crew, inherit, muster
 from lb.processes.lines import Lines
 from lb.processes.notify import Notifier
 from lb.processes.renewal import Renewals
-from lb.processes.signals import ALL, STOPS, incoming
+from lb.processes.signals import ALL, STOPS, Incoming, incoming
 from lb.processes.store_watch import watch_of
 from lb.proxy.line_file import try_to_open
 
@@ -165,8 +164,8 @@ class Supervisor:
             child.start(time.monotonic())
             self._lines.listen_to(child)
 
-    def _take_signals(self, signals: socket.socket) -> None:
-        for number in map(signal.Signals, signals.recv(4096)):
+    def _take_signals(self, signals: Incoming) -> None:
+        for number in signals.take():
             if number == signal.SIGCHLD:
                 self._reap()
             elif number in STOPS:
@@ -188,11 +187,10 @@ class Supervisor:
             case signal.SIGTTIN:
                 self._start(crew.hire())
             case signal.SIGTTOU if len(crew.workers) > 1:
-                crew.retire(crew.workers[0], time.monotonic())
+                crew.retire(crew.workers[-1], time.monotonic())
             case signal.SIGUSR1:
-                log.reopen()
-                for child in (*crew.workers, *crew.retired, *crew.helpers):
-                    child.tell(number)
+                for worker in (*crew.workers, *crew.retired):
+                    worker.tell(number)
         if number in (signal.SIGTTIN, signal.SIGTTOU):
             _log.info("%s, workers now: %d", number.name, len(crew.workers))
 
@@ -223,7 +221,8 @@ class Supervisor:
             _log.info("%s has left (%s)", name, how)
         elif child.role.once:
             if child.exit_code != 0 and not self._traffic:
-                self._give_up()  # it has said why
+                killed = child.exit_code is not None and child.exit_code < 0  # else it has said why
+                self._give_up(f"{name} did not get done ({how})" if killed else "")
         elif child in crew.foundation and not self._traffic:
             self._give_up(
                 f"{child.role.name} ended at its start ({how}), {where_it_says_why(child, crew.config)}"

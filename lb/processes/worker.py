@@ -15,7 +15,6 @@ from lb.config import Config
 from lb.metrics.meters import Meters
 from lb.metrics.scoreboard import Scoreboard
 from lb.model import ServerId
-from lb.processes import log
 from lb.processes.control import BEAT_SECONDS, Control
 from lb.processes.member import Member
 from lb.proxy.plane import DataPlane
@@ -41,7 +40,7 @@ def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, worker.stop.set)
     gevent.signal_handler(signal.SIGUSR2, worker.retire)
-    gevent.signal_handler(signal.SIGUSR1, worker.reopen_logs)
+    gevent.signal_handler(signal.SIGUSR1, worker.reopen_log)
     worker.start(may_degrade=control.fileno() is not None)
     control.ready()
     gevent.spawn(_beat, worker, control)
@@ -53,7 +52,6 @@ def _beat(worker: Worker, control: Control) -> None:
     """Give signs of life until the end, also while the last clients are waited for."""
     while not control.lost():
         control.beat()
-        worker.member.beat()
         gevent.sleep(BEAT_SECONDS)
     worker.stop.set()
 
@@ -66,6 +64,9 @@ class Worker:
         self._config = config
         self.member = Member(config, self._keep_only, meters=meters)
         self._plane = DataPlane(config, self.member.line, listener, self.member.meters)
+        # Apart from the signs of life, as it may wait long for the store, or for a name server.
+        self._beating = gevent.Greenlet(self._beat)
+        self._beating.link_exception(lambda _: self.stop.set())
 
     def start(self, *, may_degrade: bool = False) -> None:
         """Join the fleet and begin to accept; without a store, StoreError unless it may begin degraded."""
@@ -74,14 +75,14 @@ class Worker:
         gc.collect()
         gc.freeze()
         self._plane.start()
+        self._beating.start()
 
     def retire(self) -> None:
         """Accept no more clients, and stop by itself once the last has left, within a limit."""
         gevent.spawn(self._plane.retire, self._config.retire_timeout_seconds).link(lambda _: self.stop.set())
 
-    def reopen_logs(self) -> None:
-        """Write logs on to files of the same names, after a rotation."""
-        log.reopen()
+    def reopen_log(self) -> None:
+        """Write the access log on to a file of the same name, after a rotation."""
         self._plane.reopen_log()
 
     def finish(self) -> None:
@@ -91,7 +92,13 @@ class Worker:
             _log.warning(
                 "cut %d clients that were not done in %g s", cut, self._config.graceful_timeout_seconds
             )
+        self._beating.kill()
         self.member.leave()
+
+    def _beat(self) -> None:
+        while True:
+            self.member.beat()
+            gevent.sleep(BEAT_SECONDS)
 
     def _keep_only(self, members: Collection[ServerId]) -> None:
         self._plane.keep_only(members)

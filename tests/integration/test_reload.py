@@ -84,18 +84,10 @@ def wait_workers(balancer: Balancer, count: int) -> None:
     eventually(lambda: len(balancer.worker_pids()) == count, seconds=20, what=f"{count} workers")
 
 
-def test_clients_do_not_notice_reloads(balancer: Balancer) -> None:
-    with Load(balancer.url) as load:
-        for _ in range(3):
-            reload(balancer)
-    assert load.errors == []
-    assert len(load.outcomes) > 100
-    wait_workers(balancer, 2)
-
-
-def test_clients_do_not_notice_an_upgrade(balancer: Balancer) -> None:
+def test_clients_do_not_notice_reloads_and_upgrades(balancer: Balancer) -> None:
     stores = balancer.pids("store")
     with Load(balancer.url) as load:
+        reload(balancer)
         reload(balancer, signal.SIGUSR2)
         reload(balancer, signal.SIGUSR2)  # what was adopted can be left again
         reload(balancer)
@@ -229,6 +221,45 @@ def test_a_bad_configuration_changes_nothing_and_all_of_it_is_said(balancer: Bal
     assert sorted(balancer.pids()) == sorted(before)
 
 
+def test_a_bad_configuration_during_a_reload_leaves_the_workers_of_one(balancer: Balancer) -> None:
+    before = set(balancer.worker_pids())
+    send(balancer, signal.SIGHUP)
+    eventually(lambda: set(balancer.worker_pids()) - before, seconds=20, what="a new worker")
+    configure(balancer, workers="many")
+    send(balancer, signal.SIGHUP)
+    balancer.wait_log("reload: the configuration is not valid, all stays as it was", 30)
+    eventually(lambda: not before & set(balancer.worker_pids()), seconds=30, what="the old workers' end")
+    assert len(balancer.worker_pids()) == 2
+
+
+def test_signals_that_are_sent_to_every_process_end_none_and_stop_none(balancer: Balancer) -> None:
+    """As by `systemctl kill -s HUP lb`, without `--kill-whom=main`."""
+    eventually(lambda: len(balancer.pids()) == 5 and all(map(ignores_hangups, balancer.pids())))
+    before = balancer.pids()
+    for number in (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR1):
+        for pid in before:
+            os.kill(pid, number)
+    send(balancer, signal.SIGTTIN)
+    wait_workers(balancer, 3)
+    assert set(before) <= set(balancer.pids())
+    assert not [pid for pid in before if is_stopped(pid)]
+
+
+def ignores_hangups(pid: int) -> bool:
+    ignored = re.search(r"SigIgn:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
+    return ignored is not None and bool(int(ignored[1], 16) & 1 << signal.SIGHUP - 1)
+
+
+def is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def test_a_storm_of_reloads_is_two_of_them_and_hides_no_other_signal(balancer: Balancer) -> None:
+    for _ in range(5000):
+        send(balancer, signal.SIGHUP)
+    assert balancer.stop() == 0
+
+
 def test_a_file_that_is_gone_is_no_empty_configuration(balancer: Balancer, server: LongServer) -> None:
     """As in the moment in which an editor or a deployment replaces it."""
     balancer.config_path.rename(balancer.home / "moved")
@@ -268,7 +299,7 @@ def test_a_helper_that_takes_its_time_to_end_is_followed_by_another_over_an_upgr
     eventually(lambda: len(balancer.pids("api")) == 1 and answers(), seconds=20)
 
 
-def test_what_cannot_change_stays_and_that_is_said(balancer: Balancer, tmp_path: Path) -> None:
+def test_what_cannot_change_stays_and_that_is_said(balancer: Balancer) -> None:
     configure(balancer, port="127.0.0.1:1")
     reload(balancer)
     assert "reload: port cannot change while lb runs, it stays as it was until a restart" in balancer.log
@@ -276,21 +307,13 @@ def test_what_cannot_change_stays_and_that_is_said(balancer: Balancer, tmp_path:
         assert client.ask().status == 200
 
 
-def test_logs_are_reopened_by_all(balancer: Balancer) -> None:
-    before = sorted(balancer.pids())
-    send(balancer, signal.SIGUSR1)
-    send(balancer, signal.SIGTTIN)  # taken after it
-    wait_workers(balancer, 3)
-    assert set(before) <= set(balancer.pids())
-
-
-def test_quit_ends_all_at_once(balancer: Balancer, server: LongServer) -> None:
-    with Client(balancer.url) as client:
-        client.send(client.head("GET", "/download"))
-        eventually(lambda: server.requests)
-        os.kill(balancer.process.pid, signal.SIGQUIT)
-        assert balancer.wait() == 0
-        server.go.set()
+def test_quit_ends_all_at_once(server: LongServer) -> None:
+    with Balancer({"servers": [server.url], "gracefulTimeout": "1h"}) as balancer:
+        with Client(balancer.url) as client:
+            client.send(client.head("GET", "/download"))
+            eventually(lambda: any(one.target == "/download" for one in server.requests))
+            assert balancer.stop(signal.SIGQUIT) == 0
+            server.go.set()
 
 
 def test_systemd_is_told(server: LongServer, tmp_path: Path) -> None:

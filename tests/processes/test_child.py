@@ -92,6 +92,23 @@ def test_failed_starts_are_counted_until_one_gets_ready(child: Child) -> None:
     assert child.failed_starts == 0
 
 
+def test_who_has_ended_is_not_ready(child: Child) -> None:
+    become_ready(child, 100.0)
+    child.kill()
+    eventually(lambda: child.reap(101.0))
+    assert not child.ready
+    assert child.failed_starts == 0
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_who_is_not_ready_has_no_clients_to_wait_for_when_it_retires(child: Child, *, ready: bool) -> None:
+    become_ready(child, 100.0) if ready else child.start(100.0)
+    child.retire(101.0, 60.0)
+    eventually(lambda: child.reap(102.0))
+    assert child.exit_code == (-signal.SIGUSR2 if ready else -signal.SIGTERM)
+    assert child.idle
+
+
 def test_a_child_that_falls_silent_is_killed(child: Child, caplog: pytest.LogCaptureFixture) -> None:
     become_ready(child, 100.0)
     assert child.deadline() == 100.0 + module.HUNG_SECONDS

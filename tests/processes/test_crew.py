@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from lb.config import Config, load
+from lb.config import Config, from_json, load
 from lb.errors import LBError
 from lb.metrics import scoreboard
 from lb.metrics.scoreboard import Scoreboard
+from lb.processes import handover
 from lb.processes.child import Child
 from lb.processes.crew import Crew, inherit, muster
 
@@ -83,8 +84,32 @@ def test_each_worker_has_a_slot_and_no_two_that_live_the_same(tmp_path: Path) ->
         crew.retired.append(first)
         crew.workers.remove(first)
         assert crew.hire().role.slot == 3
-        crew.adapt(crew.config)
+        crew.settle()
         assert slots(crew) == [2, 1, 3]
+
+
+def test_who_is_there_starts_with_another_configuration_only_when_that_is_settled(tmp_path: Path) -> None:
+    """A reload may come to nothing: a worker that died meanwhile must not bring its configuration back."""
+    before = config_in(tmp_path, LB_WORKERS="1")
+    after = config_in(tmp_path, LB_WORKERS="1", LB_STRATEGY="random")
+    with muster(before, {}, demo=False) as crew:
+        (old,) = crew.workers
+        crew.adapt(after)
+        new = crew.hire()
+        assert [config_of(child) for child in (old, new, crew.reconcile)] == [before, after, after]
+        crew.settle()
+        assert all(config_of(child) == after for child in crew.children if child is not crew.rehearsal)
+
+
+def test_a_new_program_is_tried_with_the_configuration_in_force_too(tmp_path: Path) -> None:
+    with muster(config_in(tmp_path), {}, demo=False) as crew:
+        rehearsal = crew.rehearse_with(["--port", ":1"])
+        assert config_of(rehearsal) == crew.config
+        assert option(rehearsal, "--port") == ":1"
+
+
+def config_of(child: Child) -> Config:
+    return from_json(handover.read(int(option(child, "--config-fd"))))
 
 
 def slots(crew: Crew) -> list[int | None]:

@@ -1,20 +1,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
-from lb.config import load
-from lb.processes.handover import config_file, read_config
+import pytest
 
-
-def test_children_read_the_very_same_config_again_and_again() -> None:
-    token = "a-token-of-sixteen-or-more"
-    config = load(None, {"LB_ADMIN_TOKEN": token}, {"servers": ("http://a:1", "http://b:2"), "port": ":0"})
-    with config_file(config) as fd:
-        assert [read_config(fd), read_config(fd)] == [config, config]
-        assert config.admin.token == token
+from lb.processes import handover
 
 
-def test_the_file_has_no_name_and_is_not_inherited_by_accident() -> None:
-    with config_file(load(None, {}, {})) as fd:
-        assert os.fstat(fd).st_nlink == 0
-        assert not os.get_inheritable(fd)
+@pytest.fixture
+def fd() -> Iterator[int]:
+    fd = handover.write("a text — for others")
+    yield fd
+    os.close(fd)
+
+
+def test_others_read_the_very_same_text_again_and_again(fd: int) -> None:
+    assert [handover.read(fd), handover.read(fd)] == ["a text — for others"] * 2
+
+
+def test_the_file_has_no_name_and_is_not_inherited_by_accident(fd: int) -> None:
+    assert os.fstat(fd).st_nlink == 0
+    assert not os.get_inheritable(fd)

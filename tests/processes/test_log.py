@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import os
 import re
 import select
@@ -14,12 +13,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import redis
 
-from lb.processes import log
 from lb.store.keys import Keys
 from tests.support import eventually
 
@@ -211,19 +208,3 @@ def test_what_was_lost_is_told_when_the_reader_is_back(stalled: Reader) -> None:
     written = text.count("xxx\n")
     assert written > 1000
     assert text.endswith(f" log: lines lost: {3000 - written} (its reader does not keep up)\n")
-
-
-def test_files_are_written_anew_after_a_rotation(tmp_path: Path) -> None:
-    handler = logging.FileHandler(tmp_path / "log")
-    root = logging.getLogger()
-    root.addHandler(handler)
-    try:
-        root.warning("first")
-        (tmp_path / "log").rename(tmp_path / "log.1")
-        log.reopen()
-        root.warning("second")
-    finally:
-        root.removeHandler(handler)
-        handler.close()
-    assert (tmp_path / "log.1").read_text() == "first\n"
-    assert (tmp_path / "log").read_text() == "second\n"

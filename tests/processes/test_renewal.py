@@ -56,36 +56,58 @@ def look_after(crew: Crew) -> bool:
     return True
 
 
-def test_a_reload_waits_for_an_upgrade_that_may_make_it_needless() -> None:
-    renewals = Renewals(lambda: iter([None]), lambda: iter([None, None]))
-    assert not renewals.go_on()
-    renewals.upgrade()
-    assert not renewals.go_on()
-    renewals.reload()
-    renewals.reload()
-    assert [renewals.go_on() for _ in range(5)] == [False, False, False, True, False]
+class Story:
+    """What renewals do, each in two steps."""
+
+    def __init__(self, *, at_rest: bool = False) -> None:
+        self.told: list[str] = []
+        self._at_rest = at_rest  # a reload comes to a step at which another may take its place
+        self.renewals = Renewals(lambda: self._steps("reload"), lambda: self._steps("upgrade"))
+
+    def _steps(self, name: str) -> Iterator[bool]:
+        self.told.append(f"{name} begins")
+        yield name == "reload" and self._at_rest
+        self.told.append(f"{name} is done")
+
+    def until_done(self) -> list[str]:
+        while not self.renewals.go_on():
+            assert len(self.told) < 9
+        assert not self.renewals.go_on()
+        return self.told
 
 
-def test_a_reload_begins_anew_after_an_upgrade_that_broke_it_off_and_came_to_nothing() -> None:
-    begun: list[str] = []
-    renewals = Renewals(lambda: iter([begun.append("reload")]), lambda: iter([begun.append("upgrade")]))
-    renewals.reload()
-    renewals.upgrade()
-    renewals.upgrade()
-    assert [renewals.go_on() for _ in range(5)] == [False, False, False, True, False]
-    assert begun == ["reload", "upgrade", "upgrade", "reload"]
+def test_without_a_renewal_nothing_is_done() -> None:
+    assert not Story().renewals.go_on()
 
 
-def test_a_later_reload_takes_the_place_of_an_earlier_one() -> None:
-    begun: list[str] = []
-    renewals = Renewals(lambda: iter([begun.append("reload")]), lambda: iter([begun.append("upgrade")]))
-    renewals.reload()
-    renewals.reload()
-    assert begun == ["reload", "reload"]
-    assert [renewals.go_on() for _ in range(3)] == [False, True, False]
+@pytest.mark.parametrize("number", [1, 9])
+def test_reloads_that_are_asked_for_during_another_are_one_after_it(number: int) -> None:
+    """One that was broken off would leave workers of two configurations, should the next not be valid."""
+    story = Story()
+    story.renewals.reload()
+    assert not story.renewals.go_on()
+    for _ in range(number):
+        story.renewals.reload()
+    assert story.until_done() == ["reload begins", "reload is done"] * 2
 
 
-def play(crew: Crew, steps: Iterator[None]) -> None:
+def test_an_upgrade_comes_before_a_reload_that_was_asked_for_earlier() -> None:
+    """If it becomes another program nothing comes after it, and that one reads the configuration too."""
+    story = Story()
+    story.renewals.reload()
+    story.renewals.upgrade()
+    assert story.until_done() == ["upgrade begins", "upgrade is done", "reload begins", "reload is done"]
+
+
+def test_what_only_waits_to_be_tried_again_makes_room() -> None:
+    story = Story(at_rest=True)
+    story.renewals.reload()
+    assert not story.renewals.go_on()
+    story.renewals.upgrade()
+    assert story.until_done() == ["reload begins", "upgrade begins", "upgrade is done"]
+
+
+def play(crew: Crew, steps: Iterator[bool]) -> None:
     """Let a renewal take its steps until it is done."""
     eventually(lambda: look_after(crew) and next(steps, crew) is crew, seconds=20)
 
@@ -122,6 +144,36 @@ def test_problems_are_all_told_and_change_nothing(crew: Crew, caplog: pytest.Log
         "reload: the configuration is not valid, all stays as it was",
     ]
     assert (crew.config, crew.workers) == (before, workers)
+
+
+def test_all_stays_as_it_was_if_one_of_the_new_workers_cannot_start(
+    crew: Crew, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(actor.PLAY, '{"reconcile": ["done"], "worker": ["live", "live", "live", "fail"]}')
+    monkeypatch.setattr(renewal, "FAILED_STARTS", 1)
+    before, old = crew.config, [*crew.workers]
+    for worker in old:
+        begin(worker)
+    eventually(lambda: look_after(crew) and all(worker.ready for worker in old))
+    reload(crew, lambda: settings(LB_STRATEGY="random"))
+    assert (crew.config, crew.workers) == (before, old)
+    assert all(worker.running for worker in old)
+    eventually(lambda: look_after(crew) and not any(worker.running for worker in crew.retired))
+    assert len([*tmp_path.glob("reconcile *")]) == 2  # the store has the servers of before again
+    assert "reload: a new worker could not start, see above; all stays as it was" in caplog.text
+
+
+def test_the_old_workers_go_when_all_of_the_new_serve(crew: Crew, tmp_path: Path) -> None:
+    old = [*crew.workers]
+    for worker in old:
+        begin(worker)
+    eventually(lambda: look_after(crew) and all(worker.ready for worker in old))
+    steps = renewal.reload(crew, lambda: settings(LB_STRATEGY="random"), begin)
+    eventually(lambda: look_after(crew) and next(steps, crew) is not crew and len(crew.workers) == 4)
+    assert crew.workers[:2] == old
+    play(crew, steps)
+    assert len(crew.workers) == 2
+    assert not set(old) & {*crew.workers}
 
 
 @pytest.mark.parametrize("role", ["reconcile", "worker"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import subprocess
@@ -8,10 +9,10 @@ import sys
 
 import pytest
 
-from lb.config import ListenAddress, load
-from lb.processes import role
-from lb.processes.handover import config_file
+from lb.config import ListenAddress, load, to_json
+from lb.processes import handover, role
 from lb.processes.role import Inherited
+from lb.processes.signals import CHANGES
 
 ANYWHERE = ListenAddress("127.0.0.1", 0)
 
@@ -23,9 +24,10 @@ def test_without_a_supervisor_a_role_loads_its_own_config() -> None:
 
 
 def test_a_supervisors_config_replaces_all_others() -> None:
-    config = load(None, {}, {"port": ":1"})
-    with config_file(config) as fd:
-        assert role.begin("api", Inherited(config_fd=fd), pytest.fail) == config
+    config = load(None, {"LB_ADMIN_TOKEN": "a-token-of-sixteen-or-more"}, {"port": ":1"})
+    fd = handover.write(to_json(config))
+    assert role.begin("api", Inherited(config_fd=fd), pytest.fail) == config
+    os.close(fd)
 
 
 def test_a_single_role_listens_itself_and_shares_the_port() -> None:
@@ -105,6 +107,20 @@ def test_a_role_that_begins_after_its_supervisors_end_does_nothing() -> None:
             timeout=30,
         )
     assert (done.returncode, done.stdout) == (0, b"")
+
+
+def test_a_role_of_a_supervisor_leaves_signals_to_that() -> None:
+    """`systemctl kill -s HUP lb` sends them to every process: nobody must end, or stand still, of it."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        command = [sys.executable, "-c", BEGIN, str(theirs.fileno())]
+        with subprocess.Popen(command, pass_fds=(theirs.fileno(),), stdout=subprocess.PIPE) as process:
+            assert process.stdout
+            assert process.stdout.readline() == b"begun\n"
+            for number in CHANGES:
+                process.send_signal(number)
+            process.terminate()  # a process that was stopped would not take it
+            assert process.wait(30) == -signal.SIGTERM
 
 
 def test_a_role_is_told_to_stop_when_its_supervisor_is_killed() -> None:

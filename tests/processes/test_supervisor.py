@@ -121,6 +121,15 @@ def test_workers_start_only_once_the_pool_is_reconciled(stage: Stage) -> None:
     assert stage.pids("worker") == stage.pids("api") == []
 
 
+def test_a_reconcile_that_was_killed_had_no_chance_to_say_why(
+    stage: Stage, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert stage.play(reconcile=["die"]) == 1
+    assert re.search(
+        r"lb: error: reconcile \d+ did not get done \(killed by SIGKILL\)\n", capfd.readouterr().err
+    )
+
+
 def test_a_store_that_cannot_start_ends_all(stage: Stage, capfd: pytest.CaptureFixture[str]) -> None:
     assert stage.play(store=["fail"], reconcile=["live"]) == 1
     assert "lb: error: store ended at its start (exit status 3), see above, or " in capfd.readouterr().err
@@ -220,6 +229,7 @@ def test_a_second_signal_ends_what_does_not_stop(stage: Stage, caplog: pytest.Lo
         eventually(lambda: "stopping" in caplog.text)  # two at once would count as one
 
     assert stage.play(scene, worker=["stubborn"]) == 0
+    assert "did not stop within" not in caplog.text
 
 
 def test_quit_waits_for_nobody(stage: Stage) -> None:

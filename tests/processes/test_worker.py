@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from http.client import HTTPConnection
 
 import gevent
 import pytest
+from gevent.event import Event
 
 from lb.config import Config
 from lb.errors import StoreError
+from lb.processes import worker as module
+from lb.processes.control import Control
+from lb.processes.member import Member
 from lb.processes.worker import Worker
 from lb.store.fleet import Fleet
 from lb.store.keys import Keys
@@ -40,6 +45,49 @@ def test_a_worker_without_supervisor_needs_the_store(keys: Keys) -> None:
         worker = Worker(settings(keys, "redis://127.0.0.1:1"), listener)
         with pytest.raises(StoreError):
             worker.start()
+        worker.finish()
+
+
+def test_who_waits_for_the_store_gives_signs_of_life(
+    pool: BackendPool, keys: Keys, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as for a name server that does not answer: the supervisor would kill all workers for that."""
+    pool.reconcile([], "round-robin", "test")
+    monkeypatch.setattr(module, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(Member, "beat", lambda _: Event().wait())
+    ours, theirs = socket.socketpair()
+    with ours, theirs, socket.create_server(("127.0.0.1", 0)) as listener:
+        worker = Worker(settings(keys, store_url), listener)
+        worker.start()
+        beating = gevent.spawn(module._beat, worker, Control(theirs.fileno()))
+        ours.settimeout(0)
+        signs = bytearray()
+
+        def hears_some() -> bool:
+            with suppress(BlockingIOError):
+                signs.extend(ours.recv(9))
+            return len(signs) > 3
+
+        until(hears_some)
+        ours.close()
+        beating.join(10)
+        assert worker.stop.is_set()  # the supervisor is gone
+        worker.finish()
+
+
+def test_a_worker_that_cannot_be_a_member_any_more_stops(
+    pool: BackendPool, keys: Keys, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Member) -> None:
+        raise RuntimeError("for a test")
+
+    pool.reconcile([], "round-robin", "test")
+    monkeypatch.setattr(Member, "beat", broken)
+    monkeypatch.setattr(gevent.get_hub(), "print_exception", lambda *_: None)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        worker = Worker(settings(keys, store_url), listener)
+        worker.start()
+        assert worker.stop.wait(10)
         worker.finish()
 
 
