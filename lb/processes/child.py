@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +16,16 @@ from lb.processes.control import HUNG_SECONDS, READY
 
 _log = logging.getLogger(__name__)
 
-_CHECKOUT = Path(__file__).parents[2]
+
+def _program() -> tuple[str, ...]:
+    with suppress(OSError):  # the working directory was deleted, or may not be looked at
+        if Path.cwd() == Path(__file__).parents[2]:
+            return (sys.executable, "-m", "lb")
+    return (sys.executable, "-P", "-m", "lb")
+
+
 #: How every child is executed: without the working directory on its path, unless `lb` itself is there.
-PROGRAM: tuple[str, ...] = (sys.executable, *(() if _CHECKOUT.samefile(".") else ("-P",)), "-m", "lb")
+PROGRAM = _program()
 
 #: A child that gives signs of life must give the first within this time; the next try, on a machine that may
 #: be too busy for that, has twice as long, …

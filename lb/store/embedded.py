@@ -31,8 +31,14 @@ def binary() -> Path:
 
 
 def socket_path(data_dir: Path) -> Path:
-    """Return the path of the embedded store's socket; ConfigError if it is too long for one."""
-    path = data_dir.resolve() / "store.sock"
+    """Return the path of the embedded store's socket; ConfigError if it is too long for one, or nowhere."""
+    try:
+        path = data_dir.resolve() / "store.sock"
+    except (OSError, RuntimeError):  # links that lead in a circle are a RuntimeError
+        problem = (
+            f"dataDir: {data_dir} leads nowhere; was the working directory deleted? Choose another place"
+        )
+        raise ConfigError([problem]) from None
     length = len(bytes(path))
     if length > _MAX_SOCKET_PATH_BYTES:
         problem = (

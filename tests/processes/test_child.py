@@ -30,6 +30,17 @@ def child(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Child]:
         child.control.close()
 
 
+def test_a_working_directory_that_was_deleted_is_no_hindrance(tmp_path: Path) -> None:
+    """As by a deployment; the next reload or upgrade begins there."""
+    program = (
+        "import os; os.rmdir(os.getcwd())\n"
+        "from lb.processes.child import PROGRAM\n"
+        "assert PROGRAM[1:] == ('-P', '-m', 'lb')"
+    )
+    (tmp_path / "gone").mkdir()
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path / "gone", check=True)
+
+
 def start_and_end(child: Child, started: float, ended: float) -> None:
     child.start(started)
     control = child.control

@@ -29,6 +29,16 @@ def test_a_relative_data_directory_is_made_absolute(tmp_path: Path, monkeypatch:
     assert str(tmp_path / ".lb") in embedded.command(Path(".lb"))
 
 
+def test_a_path_that_leads_nowhere_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for path in (Path(".lb"), tmp_path / "circle"):
+        with pytest.raises(ConfigError, match=f"dataDir: {path} leads nowhere"):
+            embedded.socket_path(path)
+
+
 def test_a_path_that_is_too_long_for_a_socket_is_refused_with_its_length() -> None:
     fits = Path("/" + "d" * (107 - len("//store.sock")))
     assert len(str(embedded.socket_path(fits))) == 107
