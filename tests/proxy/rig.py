@@ -190,6 +190,30 @@ def recording(requests: list[bytes], response: bytes = OK) -> Script:
     return script
 
 
+def saying(*pieces: bytes, reset: bool = False) -> Script:
+    """A script that says these to its one request, one after the other, and ends the connection."""
+
+    def script(peer: Peer) -> None:
+        peer.message()
+        for piece in pieces:
+            peer.send(piece)
+            gevent.sleep(0.005)
+        if reset:
+            peer.reset()
+        else:
+            peer.close()
+
+    return script
+
+
+def dies_at_the_second(peer: Peer) -> None:
+    """A script that answers one request, and resets the connection when another comes."""
+    peer.message()
+    peer.send(OK)
+    peer.message()
+    peer.reset()
+
+
 def slowly(peer: Peer) -> None:
     """A script that lets some time pass before its one answer."""
     peer.message()

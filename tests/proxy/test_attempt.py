@@ -9,7 +9,17 @@ import gevent
 import pytest
 
 from lb.model import ServerId
-from tests.proxy.rig import GET, OK, Balancer, Peer, answering, playing, recording, until
+from tests.proxy.rig import (
+    GET,
+    OK,
+    Balancer,
+    Peer,
+    answering,
+    dies_at_the_second,
+    playing,
+    recording,
+    until,
+)
 
 Make = Callable[..., Balancer]
 
@@ -34,13 +44,6 @@ def test_a_kept_connection_is_used_again_and_replaced_when_it_died(balancer: Mak
         for request in (GET, POST, GET, POST):
             assert other.ask(request).endswith(b"ok")
         assert ending.connections == 4
-
-
-def dies_at_the_second(peer: Peer) -> None:
-    peer.message()
-    peer.send(OK)
-    peer.message()
-    peer.reset()
 
 
 @pytest.mark.parametrize("method", [b"GET", b"DELETE"])

@@ -10,22 +10,23 @@ import pytest
 
 from lb.proxy.body import chunk, last_chunk
 from lb.proxy.exchange import NO_SERVER
-from tests.proxy.rig import GET, OK, SHORT, Balancer, Peer, answering, playing, refused_port, slowly, until
+from tests.proxy.rig import (
+    GET,
+    OK,
+    SHORT,
+    Balancer,
+    Peer,
+    answering,
+    playing,
+    refused_port,
+    saying,
+    slowly,
+    until,
+)
 
 Make = Callable[..., Balancer]
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-
-def saying(*pieces: bytes) -> Callable[[Peer], None]:
-    def script(peer: Peer) -> None:
-        peer.message()
-        for piece in pieces:
-            peer.send(piece)
-            gevent.sleep(0.005)
-        peer.close()
-
-    return script
 
 
 @pytest.mark.parametrize(

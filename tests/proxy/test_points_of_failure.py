@@ -13,7 +13,17 @@ import h11
 import pytest
 
 from lb.proxy.body import chunk, last_chunk
-from tests.proxy.rig import GET, OK, SHORT, Balancer, Peer, ScriptedServer, answering, playing
+from tests.proxy.rig import (
+    GET,
+    OK,
+    SHORT,
+    Balancer,
+    Peer,
+    ScriptedServer,
+    answering,
+    dies_at_the_second,
+    playing,
+)
 
 Make = Callable[..., Balancer]
 
@@ -180,13 +190,6 @@ def test_no_connection_in_time_goes_to_the_next_for_every_method(
         with socket.create_connection(full.getsockname()):
             made = balancer(f"127.0.0.1:{full.getsockname()[1]}", good, timeouts={"connect": SHORT})
             assert outcome(made, request_bytes) == 200
-
-
-def dies_at_the_second(peer: Peer) -> None:
-    peer.message()
-    peer.send(OK)
-    peer.message()
-    peer.reset()
 
 
 @pytest.mark.parametrize("pieces", [[b"abc"], [b"a", b"bc"]])

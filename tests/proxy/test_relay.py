@@ -11,27 +11,13 @@ import gevent
 import pytest
 
 from lb.proxy.body import chunk, last_chunk
-from tests.proxy.rig import GET, OK, SHORT, Balancer, Peer, answering, playing, until
+from tests.proxy.rig import GET, OK, SHORT, Balancer, Peer, answering, playing, saying, until
 
 Make = Callable[..., Balancer]
 
 OLD_GET = b"GET / HTTP/1.0\r\n\r\n"
 LARGE = bytes(range(256)) * 16384  # 4 MiB
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-
-def saying(*pieces: bytes, reset: bool = False) -> Callable[[Peer], None]:
-    def script(peer: Peer) -> None:
-        peer.message()
-        for piece in pieces:
-            peer.send(piece)
-            gevent.sleep(0.005)
-        if reset:
-            peer.reset()
-        else:
-            peer.close()
-
-    return script
 
 
 def test_a_large_body_comes_whole_and_the_connections_go_on(balancer: Make) -> None:
