@@ -285,6 +285,17 @@ def test_what_was_seen_before_means_the_same() -> None:
     assert parser.response(answer) == parser.response(answer) == HeadParser(HEADER_COUNT).response(answer)
 
 
+def test_what_was_seen_before_is_not_read_again() -> None:
+    parser = HeadParser(HEADER_COUNT)
+    blocks = [b"\r\nHost: a\r\nX: %d\r\n\r\n" % number for number in range(100)]
+
+    def read() -> list[object]:
+        fields = [parser.request(b"GET / HTTP/1.1" + block).fields for block in blocks]
+        return [*fields, *(parser.response(b"HTTP/1.1 200 OK" + block) for block in blocks)]
+
+    assert all(first is second for first, second in zip(read(), read(), strict=True))
+
+
 def test_a_bad_head_stays_bad_when_it_comes_again() -> None:
     parser = HeadParser(HEADER_COUNT)
     for _ in range(3):

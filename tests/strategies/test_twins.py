@@ -180,6 +180,20 @@ def test_two_workers_share_the_load_fairly(
         assert picks == dict.fromkeys(servers, rounds)
 
 
+@pytest.mark.parametrize("name", ["round-robin", "least-connections"])
+def test_thousands_of_servers_are_picked_in_their_turns(
+    pool: BackendPool, connection: redis.Redis, keys: Keys, name: str
+) -> None:
+    """More than the store takes in one call."""
+    servers = [ServerId(f"s{number}:1") for number in range(2500)]
+    pool.reconcile([spec(server) for server in servers], name, "test")
+    worker = Worker(connection, keys, "w1")
+    for _ in range(2):
+        assert Counter(worker.lease(picks=2500)) == dict.fromkeys(servers, 1)
+    worker.lease(releases=[(server, 1, 1, 0) for server in servers[1:]])
+    assert worker.lease(picks=3).count(servers[0]) == (name == "round-robin")
+
+
 def test_weighted_round_robin_is_exact_over_each_cycle(
     pool: BackendPool, connection: redis.Redis, keys: Keys
 ) -> None:
