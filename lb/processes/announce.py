@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import signal
+from contextlib import suppress
 
 from lb.config import Config
 from lb.processes.child import Child
@@ -11,6 +13,8 @@ from lb.processes.crew import Crew
 from lb.processes.log import say
 from lb.processes.sockets import url_of
 from lb.store.embedded import log_path, socket_path
+
+_LITTLE_BYTES = 64 * 1024  # too little for a store to begin with
 
 
 def facts(crew: Crew) -> str:
@@ -32,8 +36,13 @@ def announce(crew: Crew) -> None:
 
 
 def where_it_says_why(child: Child, config: Config) -> str:
-    """Say where to read why a child ended: the embedded store has a log of its own."""
-    return f"see above, or {log_path(config.data_dir)}" if child.role.name == "store" else "see above"
+    """Say where to read why a child ended: the embedded store has a log of its own, if there is room."""
+    if child.role.name != "store":
+        return "see above"
+    with suppress(OSError):
+        if shutil.disk_usage(config.data_dir).free < _LITTLE_BYTES:
+            return f"the disk of {config.data_dir} is full"
+    return f"see above, or {log_path(config.data_dir)}"
 
 
 def how_it_ended(exit_code: int) -> str:

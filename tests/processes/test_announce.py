@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from lb.config import load
-from lb.processes.announce import announce, how_it_ended
+from lb.processes.announce import announce, how_it_ended, where_it_says_why
+from lb.processes.child import Child, Role
 from lb.processes.crew import muster
 
 
@@ -36,6 +39,22 @@ def test_an_address_of_its_own_and_no_servers(
     lines = said(capsys, tmp_path, LB_PORT="[::1]:0", LB_REDIS="redis://h").splitlines()
     assert lines[0].startswith("lb: listening on http://[::1]:PORT — ")
     assert lines[1:] == ["lb: the config names no servers: `lb-admin add URL` adds one to the pool"]
+
+
+@pytest.mark.parametrize(
+    ("role", "free", "where"),
+    [
+        ("worker", 0, "see above"),
+        ("store", 1 << 20, "see above, or {}/store.log"),
+        ("store", 1 << 10, "the disk of {} is full"),  # and there is nothing in the log
+    ],
+)
+def test_where_it_says_why_it_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: str, free: int, where: str
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    config = load(None, {"LB_DATA_DIR": str(tmp_path)}, {})
+    assert where_it_says_why(Child(Role(role)), config) == where.format(tmp_path)
 
 
 @pytest.mark.parametrize(
