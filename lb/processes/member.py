@@ -134,7 +134,12 @@ class Member:
         self.line.reaffirm()
 
     def leave(self) -> None:
-        """Leave the fleet in good order: from now on nothing is counted for this worker."""
+        """Leave the fleet in good order: from now on nothing is counted for this worker.
+
+        Without a word if the store is lost: to look for it may take longer than the end of a process should.
+        """
+        if self.line.degraded_since is not None:
+            return
         try:
             self._publish(last=True)
             self._waiting(self._fleet.leave, self.id)

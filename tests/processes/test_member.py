@@ -197,6 +197,15 @@ def test_who_may_not_begin_degraded_needs_the_store(keys: Keys) -> None:
         worker.join()
 
 
+def test_who_has_lost_the_store_does_not_look_for_it_to_say_goodbye(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name server that is away as well would hold up the end of the process for long."""
+    monkeypatch.setattr(Fleet, "leave", pytest.fail)
+    with begun(settings(keys, "redis://127.0.0.1:1")):
+        pass
+
+
 def test_a_pool_that_nobody_remembers_is_made_from_the_config(
     pool: BackendPool, keys: Keys, store_url: str
 ) -> None:
