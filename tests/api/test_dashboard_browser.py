@@ -254,6 +254,17 @@ def test_every_other_act(visit, url, pool: BackendPool, add: Callable[..., Serve
     expect(page.get_by_role("heading", name="Removed")).to_be_hidden()
 
 
+def test_the_strategy_of_somebody_else_is_shown_where_the_focus_stands(visit, url, pool: BackendPool, add):
+    add()
+    page = visit(url)
+    strategy = page.get_by_label("Strategy")
+    expect(strategy).to_have_value("round-robin")
+    strategy.focus()
+    pool.set_strategy("random", "test")
+
+    expect(strategy).to_have_value("random")
+
+
 def test_what_is_not_confirmed_is_not_done(visit, url, pool: BackendPool, add: Callable[..., Server]):
     add()
     pool.set_strategy("random", "test")

@@ -315,7 +315,8 @@ function stateOf({ heartbeat, degradedSince, degradedUntil }) {
 function showStrategies(known, chosen) {
   const select = $("strategy");
   if (select.options.length !== known.length) select.replaceChildren(...known.map((name) => new Option(name)));
-  if (!$("confirm").open && document.activeElement !== select) select.value = chosen;
+  const changed = select.dataset.chosen !== chosen; // else it is left alone where somebody is about to choose
+  if (!$("confirm").open && (changed || document.activeElement !== select)) select.value = chosen;
   select.dataset.chosen = chosen;
 }
 
