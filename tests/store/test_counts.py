@@ -2,114 +2,17 @@
 
 from __future__ import annotations
 
-import secrets
-from collections import Counter
-
 import pytest
 import redis
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from lb.errors import StoreError
-from lb.model import Admin, ServerId, Source
+from lb.model import ServerId, Source
 from lb.store.fleet import Fleet
 from lb.store.keys import Keys
 from lb.store.pool import BackendPool
 from tests.store.acts import Worker, spec
 
 A, B, C = (ServerId(f"{name}:1") for name in "abc")
-WORKERS = ("w1", "w2")
-servers = st.sampled_from([A, B, C])
-workers = st.sampled_from(WORKERS)
-
-
-class Interleavings(RuleBasedStateMachine):
-    """Two workers and an operator, in any order; beside them, what each worker should be counted for."""
-
-    connection: redis.Redis
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.keys = Keys(prefix=f"t{secrets.token_hex(4)}")
-        self.pool = BackendPool(self.connection, self.keys)
-        self.pool.reconcile([spec(A), spec(B, 2), spec(C, 3)], "least-connections", "test")
-        self.fleet = Fleet(self.connection, self.keys)
-        self.workers = {name: Worker(self.connection, self.keys, name) for name in WORKERS}
-        self.held: dict[str, Counter[ServerId]] = {name: Counter() for name in WORKERS}
-
-    @rule(worker=workers, picks=st.integers(1, 4))
-    def lease(self, worker: str, picks: int) -> None:
-        picked = self.workers[worker].lease(picks)
-        self.held[worker].update(server for server in picked if server)
-
-    @rule(worker=workers, server=servers, ended=st.integers(0, 5))
-    def release(self, worker: str, server: ServerId, ended: int) -> None:
-        """Perhaps more than it holds."""
-        self.workers[worker].lease(releases=[(server, ended, 0, 0)])
-        self.held[worker][server] = max(0, self.held[worker][server] - ended)
-
-    @rule(worker=workers, held=st.dictionaries(servers, st.integers(0, 5)))
-    def register(self, worker: str, held: dict[ServerId, int]) -> None:
-        self.workers[worker].register(held)
-        self.held[worker] = Counter(held)
-
-    @rule(worker=workers)
-    def reap(self, worker: str) -> None:
-        assert self.fleet.reap(self.workers[worker].id, "test", 0) == self.held[worker].total()
-        assert not self.connection.exists(self.keys.worker_connections(self.workers[worker].id))
-        self.workers[worker].register()
-        self.held[worker].clear()
-
-    @rule(server=servers)
-    def remove_or_restore(self, server: ServerId) -> None:
-        if self.connection.zscore(self.keys.servers, server) is None:
-            self.pool.restore(server, "test")
-        else:
-            self.pool.remove(server, "test")
-
-    @rule(server=servers, admin=st.sampled_from(list(Admin)), weight=st.integers(1, 4))
-    def change(self, server: ServerId, admin: Admin, weight: int) -> None:
-        if self.connection.zscore(self.keys.servers, server) is not None:
-            self.pool.set_admin(server, admin, "test")
-            self.pool.set_weight(server, weight, "test")
-
-    @invariant()
-    def counts_are_those_of_the_workers(self) -> None:
-        for name, worker in self.workers.items():
-            counted = self.connection.hgetall(self.keys.worker_connections(worker.id))
-            assert positive(counted) == +self.held[name]
-        total = sum(self.held.values(), Counter[ServerId]())
-        assert positive(self.connection.hgetall(self.keys.connections)) == +total
-
-    @invariant()
-    def the_order_of_load_is_that_of_the_counts(self) -> None:
-        total = sum(self.held.values(), Counter[ServerId]())
-        expected = {
-            server.id: total[server.id] / server.weight
-            for server in self.pool.snapshot().servers
-            if server.eligible
-        }
-        assert dict(self.connection.zrange(self.keys.load, 0, -1, withscores=True)) == expected
-
-
-def positive(counts: dict[str, str]) -> dict[str, int]:
-    """Return the counts above zero; none may be below."""
-    assert all(int(count) >= 0 for count in counts.values())
-    return {server: int(count) for server, count in counts.items() if count != "0"}
-
-
-def test_counts_never_drift(connection: redis.Redis) -> None:
-    Interleavings.connection = connection
-    run_state_machine_as_test(
-        Interleavings,
-        settings=settings(
-            max_examples=30,
-            stateful_step_count=25,
-            deadline=None,
-            suppress_health_check=[HealthCheck.too_slow],
-        ),
-    )
 
 
 @pytest.fixture

@@ -173,13 +173,13 @@ class StoreMachine(RuleBasedStateMachine):
 
     # --- workers
 
-    @rule(worker=workers)
-    def register(self, worker: WorkerId) -> None:
-        if worker in self.workers:
-            self.workers[worker].register(dict(self.model.held.setdefault(worker, Counter())))
-        else:
+    @rule(worker=workers, held=st.dictionaries(servers, st.integers(1, 5), max_size=3))
+    def register(self, worker: WorkerId, held: dict[ServerId, int]) -> None:
+        """It is counted for what it says, be it new or known; its servers may have left the pool."""
+        if worker not in self.workers:
             self.workers[worker] = Worker(self.connection, self.keys, worker)
-            self.model.held[worker] = Counter()
+        self.workers[worker].register(held)
+        self.model.held[worker] = Counter(held)
 
     @rule(worker=workers)
     def reap(self, worker: WorkerId) -> None:
