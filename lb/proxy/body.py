@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from lb.errors import ClientError
+from lb.proxy.http1 import has_bare_line_feed
 from lb.proxy.stream import Stream
 from lb.proxy.trailers import parse_trailers
 
@@ -149,6 +150,8 @@ class ChunkedBody:
         while (end := self._stream.buffer.find(b"\r\n\r\n", start)) < 0:
             if len(self._stream.buffer) - start > _TRAILER_BYTES:
                 raise ClientError("trailer section too large")
+            if has_bare_line_feed(self._stream.buffer, start):
+                raise ClientError("a trailer line does not end in CR LF")  # else they would never end
             if not wait:
                 return False
             start -= self._at

@@ -105,6 +105,13 @@ def test_malformed_sizes_are_refused(framed: bytes) -> None:
             chunked(chunk(b"abc"), *pieces)
 
 
+@pytest.mark.parametrize("end", [b"\n", b"X: 1\n\n", b"X: 1\r\nY: 2\n\r\n"])
+def test_trailers_that_would_never_end_are_refused_at_once(end: bytes) -> None:
+    for pieces in ([b"0\r\n" + end], [bytes([byte]) for byte in b"0\r\n" + end]):
+        with pytest.raises(ClientError, match="trailer"):
+            chunked(*pieces)
+
+
 @pytest.mark.parametrize(
     "framed", [b"1\r\nxx\r\n", b"1\r\nx\n0\r\n\r\n", b"1\r\nx0\r\n\r\n", b"2\r\nx\r\n0\r\n\r\n"]
 )
