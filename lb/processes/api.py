@@ -21,7 +21,7 @@ from lb.config import Config
 from lb.config.addresses import is_loopback
 from lb.errors import ConfigError, StoreError
 from lb.metrics.scoreboard import Scoreboard
-from lb.processes.control import BEAT_SECONDS, Control
+from lb.processes.control import Control
 from lb.processes.store import fleet_of, metrics_of, pool_of
 from lb.store.metrics import Publisher
 
@@ -68,9 +68,7 @@ def run(config: Config, listener: socket.socket, control: Control, board: Scoreb
 
 def _beat(server: WSGIServer, control: Control) -> None:
     """Give signs of life until the supervisor is gone, then stop: nobody else would."""
-    while not control.lost():
-        control.beat()
-        gevent.sleep(BEAT_SECONDS)
+    control.beat_until_lost(gevent.sleep)
     server.stop(_STOP_SECONDS)
 
 

@@ -6,6 +6,7 @@ Works on the bare descriptor, so it is the same before and after gevent's patchi
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 
 READY = b"R"
@@ -33,8 +34,14 @@ class Control:
         self._write(READY)
 
     def beat(self) -> None:
-        """Tell that this child is alive; to be called every `BEAT_SECONDS`."""
+        """Tell that this child is alive."""
         self._write(BEAT)
+
+    def beat_until_lost(self, sleep: Callable[[float], object]) -> None:
+        """Give signs of life until the supervisor is gone, beside the work: `sleep` lets that go on."""
+        while not self.lost():
+            self.beat()
+            sleep(BEAT_SECONDS)
 
     def lost(self) -> bool:
         """Whether there was a supervisor and it is gone."""

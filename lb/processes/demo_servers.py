@@ -16,7 +16,7 @@ from gevent.event import Event
 from lb.config import Config, ListenAddress
 from lb.errors import LBError
 from lb.model import ServerSpec
-from lb.processes.control import BEAT_SECONDS, Control
+from lb.processes.control import Control
 from lb.processes.sockets import SERVERS_SETTING, bind_each, listen
 
 _log = logging.getLogger(__name__)
@@ -83,5 +83,5 @@ def _wait_for_the_end(control: Control) -> None:
     told = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, told.set)
-    while not told.wait(BEAT_SECONDS) and not control.lost():
-        control.beat()
+    gevent.spawn(control.beat_until_lost, gevent.sleep).link(lambda _: told.set())
+    told.wait()

@@ -53,9 +53,9 @@ def run(config: Config, control: Control) -> None:
     gevent.spawn(_fold, metrics_of(config), lambda: checker.term is not None, stop.wait)
     turns = Turns(work, checker.forget)
     control.ready()
-    while not stop.wait(turns.take()) and not control.lost():
-        control.beat()
-    stop.set()
+    gevent.spawn(control.beat_until_lost, gevent.sleep).link(lambda _: stop.set())
+    while not stop.wait(turns.take()):
+        pass
     gevent.joinall(messages, timeout=LAST_MESSAGE_SECONDS)
     with suppress(StoreError):  # then the lead ends by itself
         checker.resign()

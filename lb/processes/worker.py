@@ -43,17 +43,9 @@ def run(
     gevent.signal_handler(signal.SIGUSR1, worker.reopen_log)
     worker.start(may_degrade=control.fileno() is not None)
     control.ready()
-    gevent.spawn(_beat, worker, control)
+    gevent.spawn(control.beat_until_lost, gevent.sleep).link(lambda _: worker.stop.set())
     worker.stop.wait()
     worker.finish()
-
-
-def _beat(worker: Worker, control: Control) -> None:
-    """Give signs of life until the end, also while the last clients are waited for."""
-    while not control.lost():
-        control.beat()
-        gevent.sleep(BEAT_SECONDS)
-    worker.stop.set()
 
 
 class Worker:

@@ -1,8 +1,15 @@
+import select
+import socket
 from collections.abc import Callable
 
+import gevent
+from gevent.event import Event
+
+from lb.config import load
 from lb.errors import StoreUnavailableError
-from lb.processes import health_checker
+from lb.processes import control, health_checker
 from lb.processes.health_checker import Turns
+from tests.proxy.rig import until
 
 
 class Work:
@@ -60,6 +67,26 @@ def test_what_was_seen_before_the_store_was_lost_is_forgotten():
     work.away = True
     take()
     assert work.forgotten == 1
+
+
+def test_who_waits_for_the_store_gives_signs_of_life(monkeypatch):
+    """Such as for a name server that does not answer."""
+    monkeypatch.setattr(control, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(gevent, "signal_handler", lambda *_: None)
+    waited_for = Event()
+    monkeypatch.setattr(Turns, "take", lambda _: waited_for.wait() and 0.0)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(0)
+        config = load(None, {"LB_REDIS": "redis://127.0.0.1:1"}, {})
+        running = gevent.spawn(health_checker.run, config, control.Control(theirs.fileno()))
+        for _ in range(4):
+            until(lambda: select.select([ours], [], [], 0)[0])
+            assert ours.recv(1)
+        ours.close()  # the supervisor is gone
+        waited_for.set()
+        running.join(10)
+        assert running.successful()
 
 
 def test_while_it_leads_ended_runs_are_folded(monkeypatch):

@@ -12,6 +12,7 @@ from gevent.event import Event
 
 from lb.config import Config
 from lb.errors import StoreError
+from lb.processes import control
 from lb.processes import worker as module
 from lb.processes.control import Control
 from lb.processes.member import Member
@@ -53,13 +54,12 @@ def test_who_waits_for_the_store_gives_signs_of_life(
 ) -> None:
     """Such as for a name server that does not answer: the supervisor would kill all workers for that."""
     pool.reconcile([], "round-robin", "test")
-    monkeypatch.setattr(module, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(control, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(gevent, "signal_handler", lambda *_: None)
     monkeypatch.setattr(Member, "beat", lambda _: Event().wait())
     ours, theirs = socket.socketpair()
     with ours, theirs, socket.create_server(("127.0.0.1", 0)) as listener:
-        worker = Worker(settings(keys, store_url), listener)
-        worker.start()
-        beating = gevent.spawn(module._beat, worker, Control(theirs.fileno()))
+        running = gevent.spawn(module.run, settings(keys, store_url), listener, Control(theirs.fileno()))
         ours.settimeout(0)
         signs = bytearray()
 
@@ -69,10 +69,9 @@ def test_who_waits_for_the_store_gives_signs_of_life(
             return len(signs) > 3
 
         until(hears_some)
-        ours.close()
-        beating.join(10)
-        assert worker.stop.is_set()  # the supervisor is gone
-        worker.finish()
+        ours.close()  # the supervisor is gone
+        running.join(10)
+        assert running.successful()
 
 
 def test_a_worker_that_cannot_be_a_member_any_more_stops(
