@@ -130,8 +130,9 @@ def test_malformed_or_endless_trailers_are_refused(lines: bytes) -> None:
 
 def test_what_has_arrived_is_given_before_more_is_awaited() -> None:
     """Also when the last chunk is there and its trailers are not: a live stream must not lag."""
-    for begun in (b"", b"\r", b"\r\n", b"\r\n5", b"\r\n0\r\n", b"\r\n0\r\nX-Sum: "):
-        body = ChunkedBody(cast("Any", Pieces(buffer=b"3\r\nabc" + begun)))
+    behind = (b"", b"\r", b"\r\n", b"\r\n5", b"\r\n0\r\n", b"\r\n0\r\nX-Sum: ")
+    for begun in (b"5\r\nabc", *(b"3\r\nabc" + more for more in behind)):
+        body = ChunkedBody(cast("Any", Pieces(buffer=begun)))
         assert body.read() == b"abc"
         with pytest.raises(IncompleteBodyError):
             body.read()
@@ -145,6 +146,9 @@ def test_a_look_ahead_takes_what_is_there_and_awaits_nothing() -> None:
     assert body.read() == b"f"
     assert body.read(wait=False) == b"" == body.read()
     assert stream.pieces == []
+    nothing = Pieces(b"3\r\nabc")
+    assert ChunkedBody(cast("Any", nothing)).read(wait=False) == b""
+    assert nothing.pieces == [b"3\r\nabc"]
     with pytest.raises(ClientError):
         ChunkedBody(cast("Any", Pieces(buffer=b"3\r\nabc\r\n-1\r\n"))).read(wait=False)
 
