@@ -144,7 +144,7 @@ class _Response(HTTPResponse):
         """Read a chunk's size line; ValueError, which ends the body early, if it is malformed or cut off."""
         match = CHUNK_LINE.fullmatch(self.fp.readline(CHUNK_LINE_BYTES))
         if match is None:
-            raise ValueError
+            raise ValueError("no chunk size where one should be")
         return int(match[1], 16)
 
 
