@@ -24,7 +24,7 @@ class LocalPicks:
     """
 
     def __init__(self, limit: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
-        self.pool = LocalPool([], {}, seed=random.randrange(1, _SEEDS))
+        self._pool = LocalPool([], {}, seed=random.randrange(1, _SEEDS))
         self._strategy = DEFAULT
         self._limit = limit
         self._clock = clock
@@ -34,8 +34,8 @@ class LocalPicks:
         """Use this snapshot from now on. `held` is the caller's count of requests in flight, not a copy."""
         pool = LocalPool.of(snapshot.servers)
         pool.connections = held
-        pool.cursor, pool.seed = self.pool.cursor, self.pool.seed
-        self.pool = pool
+        pool.cursor, pool.seed = self._pool.cursor, self._pool.seed
+        self._pool = pool
         self._strategy = STRATEGIES.get(snapshot.strategy, DEFAULT)
         for server in [server for server, count in held.items() if not count]:
             del held[server]  # or servers that come and go would pile up here
@@ -43,8 +43,8 @@ class LocalPicks:
     def pick(self, excluded: Collection[ServerId]) -> ServerId | None:
         """Pick a server that is not excluded; a barred one only if no other is left; None if none is."""
         barred = self._barred()
-        server = self._strategy.pick(self.pool, {*excluded, *barred}) if barred else None
-        return server or self._strategy.pick(self.pool, excluded)
+        server = self._strategy.pick(self._pool, {*excluded, *barred}) if barred else None
+        return server or self._strategy.pick(self._pool, excluded)
 
     def failed(self, server: ServerId, in_a_row: int) -> None:
         """Note a failure of a server, the last of so many in a row."""
@@ -63,5 +63,5 @@ class LocalPicks:
         if not self._barred_until:
             return []
         now = self._clock()
-        barred = [server for server in self.pool.weights if self._barred_until.get(server, 0.0) > now]
-        return barred[: len(self.pool.weights) // 2]
+        barred = [server for server in self._pool.weights if self._barred_until.get(server, 0.0) > now]
+        return barred[: len(self._pool.weights) // 2]

@@ -17,7 +17,7 @@ class Redial:
     """Dials until it succeeds. Pauses double from 10 ms up to 1 s.
 
     Each pause varies by a quarter, so that the workers of a fleet do not all dial at the same instant. The
-    first attempt comes at once while `delay_seconds` is 0.0; the lease line resets it with each reply.
+    first attempt comes at once while `delay_seconds` is 0.0; the lease line resets it with each grant.
     """
 
     def __init__(
