@@ -113,7 +113,8 @@ def test_trailers_that_would_never_end_are_refused_at_once(end: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "framed", [b"1\r\nxx\r\n", b"1\r\nx\n0\r\n\r\n", b"1\r\nx0\r\n\r\n", b"2\r\nx\r\n0\r\n\r\n"]
+    "framed",
+    [b"1\r\nxx\r\n", b"1\r\nx\n0\r\n\r\n", b"1\r\nx0\r\n\r\n", b"2\r\nx\r\n0\r\n\r\n", b"1\r\nx\rx0\r\n\r\n"],
 )
 def test_a_size_that_lies_is_refused(framed: bytes) -> None:
     with pytest.raises(ClientError):
