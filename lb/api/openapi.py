@@ -31,21 +31,22 @@ class _Act:
     query: type[BaseModel] | None = None
     refusals: tuple[int, ...] = ()  # besides those of every read or write
     media: str = "application/json"
+    versioned: bool = False  # whether the answer tells the pool's version
 
 
 _STREAM = {"type": "string", "description": "Events: `access`, `pool`, `trouble`, `events`."}
 
 _ACTS: Mapping[str, _Act] = {
-    "servers.list_servers": _Act(many("ServerStatus")),
+    "servers.list_servers": _Act(many("ServerStatus"), versioned=True),
     "servers.add_server": _Act(named("Server"), 201, NewServer, refusals=(409,)),
-    "servers.get_server": _Act(named("ServerStatus"), refusals=(400, 404)),
+    "servers.get_server": _Act(named("ServerStatus"), refusals=(400, 404), versioned=True),
     "servers.change_server": _Act(named("Server"), body=ServerChange, refusals=(404,)),
     "servers.remove_server": _Act(None, 204, refusals=(404,)),
-    "servers.list_removed": _Act(many("RemovedServer")),
+    "servers.list_removed": _Act(many("RemovedServer"), versioned=True),
     "servers.restore_server": _Act(named("Server"), body=Nothing, refusals=(404,)),
-    "strategy.get_strategy": _Act(named("Strategy")),
-    "strategy.set_strategy": _Act(named("Strategy"), body=StrategyChoice),
-    "state.status": _Act(named("Status")),
+    "strategy.get_strategy": _Act(named("Strategy"), versioned=True),
+    "strategy.set_strategy": _Act(named("Strategy"), body=StrategyChoice, versioned=True),
+    "state.status": _Act(named("Status"), versioned=True),
     "state.workers": _Act(many("Worker")),
     "state.events": _Act(many("Event"), query=EventsQuery, refusals=(400,)),
     "state.health": _Act(named("Health")),
@@ -84,6 +85,7 @@ _IF_MATCH = {
     "schema": {"type": "string"},
     "description": "The ETag of what you saw; the act is refused if the pool has changed since.",
 }
+_ETAG = {"schema": {"type": "string"}, "description": "The pool's version, for `If-Match`."}
 
 
 @routes.get("/openapi.json")
@@ -153,7 +155,9 @@ def _responses(act: _Act, method: str) -> Mapping[str, Schema]:
     }
     if act.answer is None:
         return {str(act.status): {"description": "Done."}, **refusals}
-    done = {"description": "Done.", "content": {act.media: {"schema": act.answer}}}
+    done: Schema = {"description": "Done.", "content": {act.media: {"schema": act.answer}}}
+    if act.versioned:
+        done = {**done, "headers": {"ETag": _ETAG}}
     if act.answer == named("Health"):
         refusals["503"] = done  # an unhealthy API answers in the same form
     return {str(act.status): done, **refusals}

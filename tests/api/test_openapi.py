@@ -52,6 +52,16 @@ def test_every_operation_says_what_it_does(document):
         assert {"401", "403", "503"} <= set(operation["responses"])
 
 
+def test_where_the_version_is_told_is_described(client, document, add):
+    add()
+    for path, method, operation in operations(document):
+        if method == "get" and path != "/live":
+            response = client.get(path.replace("{server}", "localhost:5001"))
+            assert ("ETag" in response.headers, path) == ("headers" in operation["responses"]["200"], path)
+    put = document["paths"]["/strategy"]["put"]["responses"]["200"]
+    assert "ETag" in put["headers"]
+
+
 def test_schemas_are_schemas_and_all_references_are_good(document):
     schemas = document["components"]["schemas"]
     for schema in schemas.values():
