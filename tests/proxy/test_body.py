@@ -90,7 +90,7 @@ def test_an_end_before_the_end_is_told(data: bytes, at: list[int]) -> None:
 
 
 @pytest.mark.parametrize("framed", [
-    b"\r\n", b"g\r\n", b"-1\r\n", b"+1\r\nx", b"0x1\r\nx", b"1 1\r\nx", b" 1\r\nx", b"1\nx\n",
+    b"\r\n", b"\n", b"g\r\n", b"-1\r\n", b"+1\r\nx", b"0x1\r\nx", b"1 1\r\nx", b" 1\r\nx", b"1\nx\n",
     b"1" + b" " * 17 + b"\r\nx",
     b"1\nx", b"1;a\nx", b"1\rx",
     b"1_0\r\n",
