@@ -30,6 +30,40 @@ def test_a_removed_server_is_counted_on_when_it_comes_back(
     assert {status.server.id: status.connections for status in two.list()} == {A: 1, B: 1}
 
 
+def test_what_a_worker_does_not_hold_it_cannot_give_back(
+    two: BackendPool, connection: redis.Redis, keys: Keys
+) -> None:
+    one, other = Worker(connection, keys, "w1"), Worker(connection, keys, "w2")
+    assert one.lease(picks=2) == other.lease(picks=2) == [A, B]
+    one.lease(releases=[(A, 5, 1, 0), (B, 1, 1, 0)])
+    one.lease(releases=[(A, 1, 1, 0), (B, 1, 0, 0)])
+    assert connections(two) == {A: 1, B: 1}
+    assert one.lease(picks=1) == [A]
+    assert connections(two) == {A: 2, B: 1}
+    one.release(A)
+    other.release(A)
+    assert connections(two) == {A: 0, B: 1}
+
+
+def connections(pool: BackendPool) -> dict[ServerId, int]:
+    return {status.server.id: status.connections for status in pool.list()}
+
+
+def test_a_removed_server_is_forgotten_when_its_last_request_ends(
+    two: BackendPool, connection: redis.Redis, keys: Keys
+) -> None:
+    """And no other, though it has none."""
+    worker = Worker(connection, keys, "w1")
+    worker.lease(picks=3)
+    two.remove(A, "test")
+    worker.release(B)
+    worker.release(A)
+    assert connection.hgetall(keys.connections) == {A: "1", B: "0"}
+    worker.release(A)
+    assert connection.hgetall(keys.connections) == {B: "0"}
+    assert connection.hgetall(keys.worker_connections(worker.id)) == {B: "0"}
+
+
 def test_failures_are_counted_for_the_fleet_until_a_success(
     two: BackendPool, connection: redis.Redis, keys: Keys
 ) -> None:
@@ -38,6 +72,7 @@ def test_failures_are_counted_for_the_fleet_until_a_success(
     assert other.fail(A, 1) == [A, 3]
     assert other.release(A, succeeded=True, failures=1) == [A, 1]
     assert one.release(A, succeeded=True) == []
+    assert one.release(A) == []
     assert two.list()[0].failures == 0
 
 

@@ -193,19 +193,6 @@ def mentions(connection: redis.Redis, key: str, server: str) -> bool:
     return server in key or server in str(read[connection.type(key)]())
 
 
-def test_a_removed_server_is_counted_until_its_last_request_ends(
-    two: BackendPool, connection: redis.Redis, keys: Keys
-) -> None:
-    worker = Worker(connection, keys, "w1")
-    worker.lease(picks=4)
-    two.remove(A, "test")
-    assert connection.hget(keys.connections, A) == "2"
-    worker.release(A)
-    assert connection.hget(keys.connections, A) == "1"
-    worker.release(A)
-    assert connection.hexists(keys.connections, A) is False
-
-
 def test_a_restored_server_is_as_it_was_brought_in(two: BackendPool) -> None:
     two.set_weight(A, 7, "test")
     two.set_admin(A, Admin.DRAIN, "test")
