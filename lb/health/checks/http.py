@@ -7,7 +7,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisconnected, responses
+from http.client import (
+    BadStatusLine,
+    HTTPException,
+    HTTPResponse,
+    IncompleteRead,
+    RemoteDisconnected,
+    responses,
+)
 
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError
@@ -68,6 +75,16 @@ def _verdict(status: int | None, problem: str | None, settings: HealthCheck) -> 
     return True, f"{status} {responses.get(status, '')}".rstrip()
 
 
+class _Response(HTTPResponse):
+    """Steps over interim responses such as 103 (Early Hints), of which the base class knows only 100."""
+
+    def begin(self) -> None:
+        super().begin()
+        while 102 <= self.status <= 199:
+            self.headers = None  # type: ignore[assignment]  # so it begins anew
+            super().begin()
+
+
 def _connect(server: Server, until: float) -> HTTPConnection:
     """Connect to the server, before that monotonic time."""
     places: list[Place]
@@ -79,6 +96,7 @@ def _connect(server: Server, until: float) -> HTTPConnection:
         host = (url.host or "").strip("[]")  # an IPv6 address gets its brackets in Host again
         connection = HTTPConnection(host, url.port)
         places = _names.places(host, connection.port, until - time.monotonic())
+    connection.response_class = _Response
     connection.sock = _dial(places, until)
     return connection
 

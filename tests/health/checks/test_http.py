@@ -45,6 +45,15 @@ def reset(client):
         (answer("HTTP/1.0 204 No Content\n\n"), (True, True, "204 No Content")),
         (answer("HTTP/1.1 302 Found\nLocation: http://127.0.0.1:1/\n\n"), (True, True, "302 Found")),
         (answer("HTTP/1.1 299 Whatever\n\n"), (True, True, "299")),
+        (answer("HTTP/1.1 103 Early Hints\nLink: </a>\n\nHTTP/1.1 200 OK\n\n"), (True, True, "200 OK")),
+        (
+            answer("HTTP/1.1 100 Continue\n\nHTTP/1.1 102 Wait\n\nHTTP/1.1 503 No\n\n"),
+            (False, True, "status 503 (expected 200-399)"),
+        ),
+        (
+            answer("HTTP/1.1 103 Early Hints\nLink: </a>\n\n"),
+            (False, False, "connection closed without an answer"),
+        ),
         (answer("HTTP/1.1 404 Not Found\n\n"), (False, True, "status 404 (expected 200-399)")),
         (answer("HTTP/1.1 500 Oops\n\n"), (False, True, "status 500 (expected 200-399)")),
         (answer("SSH-2.0-OpenSSH\n"), (False, False, "the answer is not HTTP")),
