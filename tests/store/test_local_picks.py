@@ -17,7 +17,8 @@ class Fixture:
         members = (
             Server(one, f"http://{one}", 1, Admin.READY, Health.UP, Source.CONFIG, "", 0.0) for one in servers
         )
-        self.picks.update(Snapshot(1, strategy, tuple(members)), {})
+        self.held: dict[ServerId, int] = {}
+        self.picks.update(Snapshot(1, strategy, tuple(members)), self.held)
 
     def served(self, *excluded: ServerId) -> set[ServerId | None]:
         return {self.picks.pick(excluded) for _ in range(20)}
@@ -25,6 +26,14 @@ class Fixture:
 
 def test_without_servers_there_is_no_pick() -> None:
     assert LocalPicks().pick(()) is None
+
+
+def test_the_strategy_goes_on_with_what_this_worker_holds() -> None:
+    fixture = Fixture(A, B, strategy="least-connections")
+    fixture.held[A] = 1
+    assert fixture.served() == {B}
+    fixture.held[B] = 2
+    assert fixture.served() == {A}
 
 
 def test_a_strategy_that_only_a_newer_version_knows_is_picked_in_turn() -> None:
