@@ -18,7 +18,8 @@ class Fixture:
             Server(one, f"http://{one}", 1, Admin.READY, Health.UP, Source.CONFIG, "", 0.0) for one in servers
         )
         self.held: dict[ServerId, int] = {}
-        self.picks.update(Snapshot(1, strategy, tuple(members)), self.held)
+        self.snapshot = Snapshot(1, strategy, tuple(members))
+        self.picks.update(self.snapshot, self.held)
 
     def served(self, *excluded: ServerId) -> set[ServerId | None]:
         return {self.picks.pick(excluded) for _ in range(20)}
@@ -34,6 +35,15 @@ def test_the_strategy_goes_on_with_what_this_worker_holds() -> None:
     assert fixture.served() == {B}
     fixture.held[B] = 2
     assert fixture.served() == {A}
+
+
+def test_a_newer_snapshot_changes_neither_whose_turn_it_is_nor_what_is_held() -> None:
+    fixture = Fixture(A, B, C)
+    assert fixture.picks.pick(()) == A
+    fixture.held |= {A: 1, B: 0}
+    fixture.picks.update(fixture.snapshot, fixture.held)
+    assert fixture.picks.pick(()) == B
+    assert fixture.held == {A: 1}
 
 
 def test_a_strategy_that_only_a_newer_version_knows_is_picked_in_turn() -> None:
