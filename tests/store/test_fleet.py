@@ -85,6 +85,18 @@ def test_a_worker_that_leaves_gives_back_what_it_held(
     assert fleet.leave(W1) == -1
 
 
+def test_least_connections_knows_at_once_what_was_taken_back(
+    two: BackendPool, fleet: Fleet, connection: redis.Redis, keys: Keys
+) -> None:
+    two.set_strategy("least-connections", "test")
+    gone, staying = Worker(connection, keys, W1), Worker(connection, keys, W2)
+    gone.register({A: 5})
+    staying.register({B: 1})
+    assert staying.lease(picks=1) == [B]
+    fleet.leave(W1)
+    assert staying.lease(picks=1) == [A]
+
+
 def test_a_reaped_worker_is_told_and_comes_back_with_its_counts(
     two: BackendPool, fleet: Fleet, connection: redis.Redis, keys: Keys
 ) -> None:
