@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import redis
 
@@ -112,6 +114,24 @@ def test_a_reaped_worker_is_told_and_comes_back_with_its_counts(
         worker.register({A: 2, B: 1})
         assert connections(two) == {A: 2, B: 1}
     assert [event.kind for event in two.events()].count("worker-joined") == 2
+
+
+def test_that_a_worker_came_or_left_is_written_to_disk_and_what_it_does_is_not(
+    two: BackendPool, fleet: Fleet, connection: redis.Redis, keys: Keys
+) -> None:
+    """After a restart of the store the workers register what they hold."""
+
+    def writes(act: Callable[[], object]) -> bool:
+        before = connection.info("replication")["master_repl_offset"]
+        act()
+        return connection.info("replication")["master_repl_offset"] > before
+
+    assert writes(lambda: Worker(connection, keys, W1))
+    worker = Worker(connection, keys, W1)
+    for act in (worker.register, lambda: worker.lease(picks=3), lambda: worker.fail(A, 1)):
+        assert not writes(act)
+    assert not writes(lambda: fleet.heartbeat(W1, 7, 3))
+    assert writes(lambda: fleet.leave(W1))
 
 
 def test_reaping_counts_down_removed_servers_too(
