@@ -22,11 +22,11 @@ LONGEST_LINE: Final = 4096
 #: A time that a request did not live to see.
 NEVER: Final = -1.0
 
-_Key = TypeVar("_Key", bytes, str, int)
-_Text = TypeVar("_Text")
+_Key = TypeVar("_Key", bytes, str, int, tuple[bytes, bytes])
 
-#: So many texts of a kind are remembered, and none of more bytes.
-_REMEMBERED_TEXTS, _REMEMBERED_BYTES = 4096, 4096
+#: So many texts of a kind are remembered, and none for a key of more bytes: 25 MB at most, if clients try.
+_REMEMBERED_TEXTS, _REMEMBERED_BYTES = 4096, 512
+_REMEMBERED_BLOCKS, _REMEMBERED_BLOCK_BYTES = 1024, 4096
 
 #: Bytes that parts of a line may have; together they leave room for the rest of the line.
 _METHOD, _TARGET, _FIELD, _WORD = 32, 2048, 512, 128
@@ -38,18 +38,21 @@ _REFERER = re.compile(rb"\r\n(?i:referer):[\t ]*+([^\r]*+)")
 _AGENT = re.compile(rb"\r\n(?i:user-agent):[\t ]*+([^\r]*+)")
 
 
-class _Memory(dict[_Key, _Text]):
+class _Memory(dict[_Key, str]):
     """Texts made before, as most come again: 20 ns in place of 300. Forgets everything when it is full."""
 
-    def __init__(self, make: Callable[[_Key], _Text]) -> None:
+    def __init__(
+        self, make: Callable[[_Key], str], most: int = _REMEMBERED_TEXTS, longest: int = _REMEMBERED_BYTES
+    ) -> None:
         super().__init__()
-        self._make: Callable[[_Key], _Text] = make
+        self._make: Callable[[_Key], str] = make
+        self._most, self._longest = most, longest
 
-    def __missing__(self, key: _Key) -> _Text:
-        text: _Text = self._make(key)
-        if len(self) >= _REMEMBERED_TEXTS:
+    def __missing__(self, key: _Key) -> str:
+        text = self._make(key)
+        if len(self) >= self._most:
             self.clear()
-        if isinstance(key, int) or len(key) <= _REMEMBERED_BYTES:
+        if isinstance(key, int) or sum(map(len, key if isinstance(key, tuple) else (key,))) <= self._longest:
             self[key] = text
         return text
 
@@ -68,19 +71,19 @@ class Lines:
     stamps_per_second: ClassVar[int]
 
     def __init__(self) -> None:
-        self._addresses = _Memory[bytes, str](lambda address: address.decode() or "unix:")
+        self._addresses = _Memory[bytes](lambda address: address.decode() or "unix:")
         self._requests = {minor: self._requests_of(minor) for minor in (0, 1, NO_VERSION)}
-        self._headers = _Memory[bytes, str](self.headers)
-        self._names = _Memory[str, str](lambda name: self.name(name.encode()))
-        self._statuses = _Memory[int, str](lambda status: str(status) if status else self.nothing)
+        self._headers = _Memory[bytes](self.headers, _REMEMBERED_BLOCKS, _REMEMBERED_BLOCK_BYTES)
+        self._names = _Memory[str](lambda name: self.name(name.encode()))
+        self._statuses = _Memory[int](lambda status: str(status) if status else self.nothing)
         # Steps of 0.1 ms repeat, and so cost 50 ns each; written to the microsecond it was 200.
-        self._times = _Memory[int, str](lambda steps: f"{steps / _STEPS:.4f}" if steps >= 0 else self.nothing)
-        self._stamps = _Memory[int, str](lambda number: self.stamp(number / self.stamps_per_second))
+        self._times = _Memory[int](lambda steps: f"{steps / _STEPS:.4f}" if steps >= 0 else self.nothing)
+        self._stamps = _Memory[int](lambda number: self.stamp(number / self.stamps_per_second))
         self._usual_rest = self.rest(1, 0.0, 0, "")
 
-    def _requests_of(self, minor: int) -> _Memory[bytes, _Memory[bytes, str]]:
-        """Remember first lines by their method, then by their target."""
-        return _Memory(lambda method: _Memory(lambda target: self.request(method, target, minor)))
+    def _requests_of(self, minor: int) -> _Memory[tuple[bytes, bytes]]:
+        """Remember first lines by method and target."""
+        return _Memory[tuple[bytes, bytes]](lambda said: self.request(*said, minor))
 
     def lines(self, done: Iterable[Noted]) -> bytes:
         """Write a line for each request: 0.4 µs, among many that are usual."""
@@ -134,7 +137,7 @@ class Combined(Lines):
         return "".join(
             [
                 f"{addresses[address]} - - [{stamps[int(end + clock)]}]"
-                f' "{requests[request.minor][request.method][request.target]}" {statuses[status]} {sent}'
+                f' "{requests[request.minor][request.method, request.target]}" {statuses[status]} {sent}'
                 f" {headers[request.fields.forward]}"
                 f" id={request.id_line[_ID:].decode() if own_id else self.name(request.id_line[_ID:])}"
                 f" server={names[server]} queue={times[int(queued * _STEPS)]}"
@@ -188,7 +191,7 @@ class Json(Lines):
         return "".join(
             [
                 f'{{"client":"{addresses[address]}","time":"{stamps[int((end + clock) * 1000)]}"'
-                f",{requests[request.minor][request.method][request.target]}"
+                f",{requests[request.minor][request.method, request.target]}"
                 f',"status":{statuses[status]},"bytesSent":{sent},{headers[request.fields.forward]},"requestId":'
                 + (f'"{request.id_line[_ID:].decode()}"' if own_id else self.name(request.id_line[_ID:]))
                 + f',"server":{names[server]}'

@@ -93,14 +93,16 @@ class Chooser(Generic[_ClientT, _RequestT, _AnswerT]):
         tried: tuple[ServerId, ...] = ()
         outcome: _AnswerT | ServerError | None = None
         for retries_left in range(self._max_retries, -1, -1):
-            lease = self._line.lease(tried)
+            try:
+                lease = self._line.lease(tried)
+            except BaseException:  # such as the time-out of a WSGI server
+                self._drop(outcome)
+                raise
             if lease is None:
                 break
             if tried:
                 self._meters.retried(tried[-1])
-                if outcome is not None and not isinstance(outcome, ServerError):
-                    outcome.drop()  # a 503, say: dropped now that there is another server to ask
-                    self._line.release(outcome.lease)
+                self._drop(outcome)  # now that there is another server to ask
             outcome = self._attempts.attempt(client, request, lease)
             if not retries_left or not self._may_retry(request, outcome):
                 break
@@ -110,6 +112,12 @@ class Chooser(Generic[_ClientT, _RequestT, _AnswerT]):
         if isinstance(outcome, ServerError):
             raise outcome
         return outcome
+
+    def _drop(self, outcome: _AnswerT | ServerError | None) -> None:
+        """Take no more of an answer that is not forwarded, such as a 503, and give its lease back."""
+        if outcome is not None and not isinstance(outcome, ServerError):
+            outcome.drop()
+            self._line.release(outcome.lease)
 
     def _may_retry(self, request: _RequestT, outcome: _AnswerT | ServerError) -> bool:
         if not isinstance(outcome, ServerError):

@@ -73,7 +73,8 @@ class ClientLoop:
         self._clients.add(client)
         try:
             for left in range(self._settings.keep_alive_requests, 0, -1):
-                request, head = None, b""
+                client.request = request = None  # who is idle holds no body
+                head = b""
                 client.closing = left == 1
                 head = self._read_head(client)
                 if not head:

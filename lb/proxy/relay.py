@@ -80,6 +80,7 @@ class Relay:
         stream, data = client.stream, head
         if answer.stream.buffer:  # the head and what came with it go out in one call
             piece = self._read(answer, body)
+            stream.arm(self._idle_seconds)
             data += chunk(piece) if rechunk and piece else piece
         while not body.complete:
             stream.send_all(data)

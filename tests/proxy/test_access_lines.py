@@ -203,8 +203,18 @@ def test_many_texts_are_forgotten_again() -> None:
         line = write(log, asked, queued=(number + 0.5) / 1e4)
         assert f"GET /{number}?b=c " in line
         assert f" queue={number / 1e4:.4f} " in line
-    assert len(log._requests[1][b"GET"]) < 5000
+    assert len(log._requests[1]) < 5000
     assert len(log._times) < 5000
+
+
+def test_what_clients_make_up_does_not_fill_the_memory() -> None:
+    log = Combined()
+    for number in range(9000):
+        method, target, agent = b"M%d" % number, b"/%d" % number * 100, b"%d" % number * 500
+        write(log, request(b"%b %b HTTP/1.1\r\nHost: a\r\nUser-Agent: %b\r\n\r\n" % (method, target, agent)))
+    kept = [*log._requests.values(), log._headers]
+    assert sum(sum(map(len, key)) for memory in kept[:-1] for key in memory) < 5_000_000
+    assert sum(map(len, kept[-1])) < 5_000_000
 
 
 ANY = st.binary(max_size=300)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import gevent
 import pytest
 
-from tests.proxy.rig import GET, OK, SHORT, Balancer, Peer, answering, playing, recording
+from tests.proxy.rig import GET, OK, SHORT, Balancer, Peer, answering, playing, recording, until
 
 Make = Callable[..., Balancer]
 
@@ -117,3 +117,13 @@ def tls_hello() -> bytes:
 def test_a_too_long_target_is_told_in_the_words_of_the_standard(balancer: Make) -> None:
     said = balancer().ask(b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n" % (b"x" * 9000))
     assert said.startswith(b"HTTP/1.1 414 URI Too Long\r\n")
+
+
+def test_who_is_idle_holds_nothing_of_its_last_request(balancer: Make) -> None:
+    with playing(answering(OK)) as server:
+        made = balancer(server)
+        with made.client() as client:
+            client.ask(POST)
+            (served,) = made.plane._clients._clients
+            until(lambda: served.stream.parked, what="the next request")
+            assert served.request is None

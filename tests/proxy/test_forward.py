@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import ClassVar
 
 import gevent
 import pytest
 
+from lb.model import ServerId
+from lb.proxy.choice import Chooser
+from lb.proxy.exchange import Unmetered
+from lb.proxy.http1 import HeadParser, Request, ResponseHead
+from lb.store.lease import Lease
 from tests.proxy.rig import (
     DATE,
     GET,
@@ -153,3 +160,39 @@ def test_a_client_that_leaves_long_after_its_keep_alive_time_is_still_noticed(ba
             until(lambda: server.connections == 1)
             gevent.sleep(0.2)  # nothing happens, and that is the point
         until(lambda: left == [True])
+
+
+def test_a_held_answer_is_dropped_if_the_wait_for_another_server_breaks_off() -> None:
+    """As a WSGI server's time-out does it: the 503 in hand is nobody's any more, nor is its lease."""
+    dropped: list[Lease] = []
+
+    @dataclass
+    class Held:
+        lease: Lease
+        head: ResponseHead
+
+        def drop(self) -> None:
+            dropped.append(self.lease)
+
+    class Line:
+        released: ClassVar[list[Lease]] = []
+
+        def lease(self, excluded: Collection[ServerId] = ()) -> Lease:
+            if excluded:
+                raise TimeoutError
+            return Lease(ServerId("a:1"), 0.0)
+
+        def release(self, lease: Lease) -> None:
+            self.released.append(lease)
+
+    class Busy:
+        def attempt(self, client: object, request: Request, lease: Lease) -> Held:
+            return Held(lease, HeadParser(9).response(UNAVAILABLE.partition(b"busy")[0]))
+
+    chooser = Chooser[object, Request, Held](
+        Line(), Busy(), Unmetered(), max_retries=3, retry_on=frozenset({503})
+    )
+    with pytest.raises(TimeoutError):
+        chooser.choose(None, HeadParser(9).request(GET))
+    assert len(dropped) == 1
+    assert Line.released == dropped
