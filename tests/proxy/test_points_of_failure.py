@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import gevent
 import h11
@@ -172,6 +173,14 @@ def test_a_body_that_is_none_is_cut(balancer: Make, lie: str) -> None:
     with playing(answering(LIES_IN_THE_BODY[lie])) as bad, playing(answering()) as good:
         assert trouble(balancer(bad, good, timeouts=FAST), bad, GET) == (0, 1)
         assert not good.connections
+
+
+@pytest.mark.parametrize("retries", [0, 1, 4])
+def test_as_many_servers_are_tried_as_the_limit_of_retries_allows(balancer: Make, retries: int) -> None:
+    with ExitStack() as stack:
+        five = [stack.enter_context(playing(saying(b"", Peer.reset))) for _ in range(5)]
+        assert outcome(balancer(*five, maxRetries=retries), GET) == 502
+        assert sum(server.connections for server in five) == 1 + retries
 
 
 @pytest.mark.parametrize("end", [Peer.reset, Peer.close])

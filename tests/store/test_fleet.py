@@ -113,6 +113,8 @@ def test_a_reaped_worker_is_told_and_comes_back_with_its_counts(
     for _ in range(2):
         worker.register({A: 2, B: 1})
         assert connections(two) == {A: 2, B: 1}
+    worker.register({B: 3})
+    assert connections(two) == {A: 0, B: 3}
     assert [event.kind for event in two.events()].count("worker-joined") == 2
 
 
