@@ -64,6 +64,17 @@ def test_a_removed_server_is_forgotten_when_its_last_request_ends(
     assert connection.hgetall(keys.worker_connections(worker.id)) == {B: "0"}
 
 
+def test_registering_clears_what_a_fail_over_brought_back(
+    two: BackendPool, connection: redis.Redis, keys: Keys
+) -> None:
+    """A server that was removed meanwhile is in the counts again, though nobody is at work with it."""
+    Worker(connection, keys, "w1").lease(picks=1)
+    two.remove(A, "test")
+    connection.hset(keys.connections, "gone:1", 0)
+    Worker(connection, keys, "w2")
+    assert connection.hgetall(keys.connections) == {A: "1", B: "0"}
+
+
 def test_failures_are_counted_for_the_fleet_until_a_success(
     two: BackendPool, connection: redis.Redis, keys: Keys
 ) -> None:
