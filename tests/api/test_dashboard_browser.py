@@ -318,6 +318,22 @@ def test_works_by_keyboard_alone(visit, url, pool: BackendPool, add):
     assert pool.list()[0].server.admin is Admin.DRAIN
 
 
+def test_the_focus_is_not_lost_when_the_server_leaves_before_the_answer(visit, url, pool: BackendPool, add):
+    server = add()
+    page = visit(url)
+
+    def remove(route) -> None:
+        pool.remove(server.id, "test")
+        expect(page.locator("#server-rows tr")).to_have_count(0)
+        route.fulfill(status=204)
+
+    page.route("**/servers/*", remove)
+    row(page, "localhost:5001").get_by_role("button", name="Remove").click()
+    agree(page, "Remove")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.locator("#servers")).to_be_focused()
+
+
 def test_asks_for_the_token_once(visit, store_url, keys, tmp_path, add):
     add()
     with api(store_url, keys, tmp_path, LB_ADMIN_TOKEN=TOKEN) as address:

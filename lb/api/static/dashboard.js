@@ -524,7 +524,11 @@ function confirm({ title, text, yes, act, weight = null, danger = false, cancell
     if (done) dialog.close();
   };
   $("confirm-no").onclick = () => dialog.close();
-  dialog.onclose = () => done || cancelled();
+  dialog.onclose = () => {
+    if (!done) cancelled();
+    // The row may have left before the dialog, and with it the button that has opened that.
+    if (document.activeElement === document.body) $("servers").focus({ preventScroll: true });
+  };
   dialog.showModal();
   (weight === null ? $("confirm-no") : input).focus();
 }
