@@ -9,10 +9,11 @@ library before redis and urllib3 are imported.
 from __future__ import annotations
 
 import functools
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -79,11 +80,7 @@ def run(load: Load) -> None:
     configuration again, SIGUSR2 goes on as the program that is installed now, SIGTTIN and SIGTTOU bring one
     worker more or fewer, SIGUSR1 reopens logs; none of them loses a request.
     """
-    from lb.processes import log, supervisor
-
-    log.configure("supervisor")
-    warn_of_environment()
-    sys.exit(supervisor.run(load, sys.argv[1:]))
+    _supervise(load)
 
 
 @cli.command(epilog=examples("lb demo", "lb demo --strategy least-connections --access-log stdout"))
@@ -93,11 +90,20 @@ def demo(load: Load) -> None:
 
     The demo servers are those that the config names, or five on localhost:5001 to 5005. Ctrl-C ends all.
     """
+    _supervise(functools.partial(_with_demo_servers, load), demo=True)
+
+
+def _supervise(load: Load, *, demo: bool = False) -> NoReturn:
+    from lb.processes import signals
+
+    signal.pthread_sigmask(
+        signal.SIG_BLOCK, signals.CHANGES
+    )  # until they are taken: they would end or stop us
     from lb.processes import log, supervisor
 
     log.configure("supervisor")
     warn_of_environment()
-    sys.exit(supervisor.run(functools.partial(_with_demo_servers, load), sys.argv[1:], demo=True))
+    sys.exit(supervisor.run(load, sys.argv[1:], demo=demo))
 
 
 def _with_demo_servers(load: Load) -> Config:

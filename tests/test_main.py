@@ -13,6 +13,7 @@ import pytest
 
 from lb import __version__
 from lb.processes import handover
+from lb.processes.signals import CHANGES
 
 SAMPLE = Path(__file__).parents[1] / "config.json"
 ROLES = ("worker", "health-checker", "api", "store")
@@ -153,6 +154,20 @@ def test_a_rehearsal_reads_the_file_and_the_configuration_in_force(tmp_path: Pat
     os.close(in_force)
     assert done.returncode == 1
     assert done.stderr.startswith("lb: error: configuration: lbAlgo: expected one of ")
+
+
+def test_signals_that_come_too_early_do_no_harm(tmp_path: Path) -> None:
+    """Some of them end a process, or stop it, before it takes them."""
+    os.mkfifo(tmp_path / "config.json")
+    command = [sys.executable, "-m", "lb", "run"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        with (tmp_path / "config.json").open("w") as config:  # once somebody reads it
+            for number in CHANGES:
+                process.send_signal(number)
+            config.write("{]")
+        said = process.communicate(timeout=30)[1]
+    assert process.returncode == 1
+    assert said.startswith("lb: error: config.json: line 1, column 2: not valid JSON")
 
 
 def test_servers_need_one_on_this_machine(tmp_path: Path) -> None:
