@@ -75,6 +75,17 @@ def test_registering_clears_what_a_fail_over_brought_back(
     assert connection.hgetall(keys.connections) == {A: "1", B: "0"}
 
 
+def test_registering_puts_the_order_of_load_right(
+    pool: BackendPool, connection: redis.Redis, keys: Keys
+) -> None:
+    """After a fail-over it may be of another time than the counts."""
+    pool.reconcile([spec(A, 2), spec(B), spec(C)], "least-connections", "test")
+    connection.delete(keys.load)
+    connection.zadd(keys.load, {A: 7, "gone:1": 0})
+    Worker(connection, keys, "w1").register({A: 1, C: 3})
+    assert dict(connection.zrange(keys.load, 0, -1, withscores=True)) == {A: 0.5, B: 0, C: 3}
+
+
 def test_failures_are_counted_for_the_fleet_until_a_success(
     two: BackendPool, connection: redis.Redis, keys: Keys
 ) -> None:
