@@ -120,6 +120,14 @@ def test_a_server_that_joins_is_asked_within_a_second(rounds, pool, servers):
     assert rounds.tick(1.0) == [late]
 
 
+def test_the_pool_is_read_no_more_often_than_each_second(rounds, pool, servers, monkeypatch):
+    looks, snapshot = [], pool.snapshot
+    monkeypatch.setattr(pool, "snapshot", lambda: looks.append(rounds.now) or snapshot())
+    for _ in range(20):
+        rounds.tick(0.25)
+    assert len(looks) == 5
+
+
 def test_a_server_that_left_is_not_asked_again(rounds, pool, servers):
     rounds.tick()
     pool.remove(servers[0], "test")
