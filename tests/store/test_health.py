@@ -132,6 +132,7 @@ def test_no_later_pick_takes_a_server_that_is_down(
 
 def test_failing_servers_are_marked_down_up_to_half_of_the_pool(four: BackendPool) -> None:
     assert four.mark_failed(A, 5, "w1")
+    assert (four.events()[-1].kind, four.events()[-1].by) == ("down", "w1")
     assert not four.mark_failed(A, 6, "w2")
     assert four.mark_failed(B, 5, "w1")
     assert not four.mark_failed(C, 5, "w1")
@@ -157,10 +158,13 @@ def test_a_single_server_is_never_taken_out_for_failures(pool: BackendPool) -> N
 
 def test_a_server_unanswered_past_the_threshold_is_removed(four: BackendPool, age: Age) -> None:
     age(A, 61)
+    before = four.version()
     assert four.remove_unanswered(A, 60, "checker")
+    assert four.version() == before + 1
     (record,) = four.removed()
     assert (record.id, record.reason) == (A, "unanswered for 60 s")
-    assert (four.events()[-1].kind, four.events()[-1].detail) == ("removed", "unanswered for 60 s")
+    event = four.events()[-1]
+    assert (event.kind, event.by, event.detail) == ("removed", "checker", "unanswered for 60 s")
     assert not four.remove_unanswered(A, 60, "checker")
 
 
@@ -175,6 +179,17 @@ def test_a_server_stays_that_is_not_overdue_or_not_down(four: BackendPool, age: 
     assert not four.remove_unanswered(C, 60, "checker")
     assert not four.remove_unanswered(D, 0, "checker")
     assert len(four.list()) == 4
+
+
+def test_a_server_that_an_operator_has_drained_may_be_stopped(four: BackendPool, age: Age) -> None:
+    four.set_admin(A, Admin.DRAIN, "lb-admin")
+    age(A, 3600)
+    assert not four.remove_unanswered(A, 60, "checker")
+    four.set_admin(A, Admin.READY, "lb-admin")
+    four.record_check(A, UNANSWERED)
+    assert not four.remove_unanswered(A, 60, "checker"), "from now on it has its time again"
+    age(A, 61)
+    assert four.remove_unanswered(A, 60, "checker")
 
 
 def test_at_most_half_of_the_pool_is_removed(four: BackendPool, age: Age) -> None:

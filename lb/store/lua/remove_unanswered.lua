@@ -1,5 +1,5 @@
--- Removes a server that is down and has left its checks unanswered for too long. At most half of the pool may go in
--- this way within an hour, as a health-checker that is cut off must not empty it.
+-- Removes a server that is down and has left its checks unanswered for too long; not one that an operator has drained.
+-- At most half of the pool may go in this way within an hour, as a health-checker that is cut off must not empty it.
 --@include strategies
 --@include refresh
 --@include clock
@@ -15,7 +15,7 @@ if refusal then return refusal end
 local id, by, reason = ARGV[1], ARGV[3], ARGV[4]
 local since_when = redis.call('HGET', unanswered, id)
 if not since_when or now - since_when < tonumber(ARGV[2]) then return nil end
-if redis.call('HGET', health, id) ~= 'down' then return nil end
+if redis.call('HGET', health, id) ~= 'down' or redis.call('HGET', admin, id) ~= 'ready' then return nil end
 
 redis.call('ZREMRANGEBYSCORE', removed_unanswered, '-inf', now - 3600)
 local gone = redis.call('ZCARD', removed_unanswered)

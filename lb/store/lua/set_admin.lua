@@ -1,5 +1,5 @@
--- An operator sets what is wanted of a server. When it enters or leaves maint, its clock of unanswered checks starts
--- anew, as a server in maint is not checked.
+-- An operator sets what is wanted of a server. Its clock of unanswered checks starts anew: while it is drained or in
+-- maint it may be stopped, and is not removed for it.
 --@include strategies
 --@include refresh
 --@include clock
@@ -19,10 +19,8 @@ if not before then return nil end
 if before ~= wanted then
   redis.call('HSET', admin, id, wanted)
   redis.call('HSET', since, id, now)
-  if before == 'maint' or wanted == 'maint' then
-    redis.call('HDEL', unanswered, id)
-    redis.call('SREM', removal_refused, id)
-  end
+  redis.call('HDEL', unanswered, id)
+  redis.call('SREM', removal_refused, id)
   event(wanted, id, by, 'was ' .. before)
   refresh()
 end
