@@ -8,6 +8,7 @@ from lb.config import Config
 from lb.errors import StoreUnavailableError
 from lb.health.checker import BY, Checker
 from lb.model import Admin, Check, Health, ServerSpec, Source
+from tests.store.acts import Worker
 
 UP, DOWN = Health.UP, Health.DOWN
 PASS = Check(True, True, "200 OK", 0.001)
@@ -170,6 +171,17 @@ def test_fall_failures_in_a_row_take_a_server_down_and_rise_passes_bring_it_up(r
     rounds.round()
     assert health(pool) == [UP, UP, UP]
     assert kinds(pool, servers[1]) == ["added", "down", "up"]
+
+
+@pytest.mark.parametrize(("outcome", "down"), [(REFUSED, 1), (ERROR, 3)])
+def test_silence_takes_down_no_more_than_half_where_requests_are_answered(
+    rounds, pool, servers, fleet, connection, keys, outcome, down
+):
+    worker = Worker(connection, keys, "w1")
+    fleet.heartbeat(worker.id, 1, 3, answered=True)
+    rounds.outcomes = dict.fromkeys(servers, outcome)
+    rounds.round(3)
+    assert health(pool).count(DOWN) == down
 
 
 def test_a_flip_is_all_that_logs(rounds, pool, servers, caplog):
