@@ -88,6 +88,24 @@ def test_an_upgrade_counts_only_if_connection_names_it() -> None:
     assert read(b"Connection: upgrade").upgrade == b""
 
 
+def test_several_lines_of_a_list_are_one_and_empty_ones_are_none_of_it() -> None:
+    lines = (b"X-Forwarded-For:", b"X-Forwarded-For: a", b"X-Forwarded-For: ", b"X-Forwarded-For: b, c")
+    assert read(*lines).forwarded_for == b"a, b, c"
+
+
+@pytest.mark.parametrize(
+    ("lines", "takes"),
+    [
+        ((b"TE: trailers",), True),
+        ((b"TE: trailers", b"TE: gzip"), True),
+        ((b"TE: gzip",), False),
+        ((b"X-TE: trailers",), False),
+    ],
+)
+def test_who_takes_trailers_says_so(lines: tuple[bytes, ...], takes: bool) -> None:
+    assert read(*lines).takes_trailers is takes
+
+
 def test_several_upgrade_lines_are_one_list_without_http_2() -> None:
     def upgrade(*values: bytes) -> bytes:
         return read(b"Connection: upgrade", *(b"Upgrade: " + value for value in values)).upgrade
@@ -107,11 +125,18 @@ def test_what_is_said_of_the_hops_before_us_is_not_simply_passed_on(name: bytes)
 
 @pytest.mark.parametrize("name", [
     b"X_Forwarded_For", b"X-Forwarded_For", b"x_forwarded-proto", b"X_REAL_IP", b"X_Request_Id",
-    b"Content_Length", b"Transfer_Encoding",
+    b"Content_Length", b"Transfer_Encoding", b"X-Forwarded-Client_Cert",
 ])  # fmt: skip
 def test_names_that_imitate_ours_for_cgi_are_dropped(name: bytes) -> None:
     fields = read(b"A: 1", name + b": 7", b"B_C: 2")
     assert fields == Fields(forward=b"\r\nA: 1\r\nB_C: 2")
+
+
+def test_claims_of_which_we_make_nothing_ourselves_are_kept_for_clients_that_are_trusted() -> None:
+    claims = [b"X-Forwarded-Port: 1", b"x-real-ip:2"]
+    assert read(*claims, b"Keep-Alive: 5", b"X-Forwarded-For: 3").claims == b"".join(
+        b"\r\n" + line for line in claims
+    )
 
 
 def test_request_ids_are_anybodys_if_we_have_none() -> None:

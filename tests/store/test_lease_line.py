@@ -260,6 +260,7 @@ def test_requests_that_come_together_share_one_batch(fixture: Fixture) -> None:
     before = batches()
     fixture.leases(100)
     assert batches() - before == 1
+    assert fixture.events.batches[-1] == 100
 
 
 def test_a_retry_never_gets_what_it_tried(fixture: Fixture) -> None:
@@ -311,6 +312,11 @@ def test_chance_begins_anew_with_each_batch(valkey: Valkey) -> None:
         first, second = ([lease.server for lease in batch] for batch in leases)
         assert second[:-1] != first[1:]
         fixture.release([*leases[0], *leases[1]])
+
+
+def test_each_server_that_failed_is_told(fixture: Fixture) -> None:
+    fixture.release(fixture.leases(6), failed=True)
+    until(lambda: sorted(fixture.events.failures) == [(A, 2), (B, 2), (C, 2)])
 
 
 def test_whether_servers_answer_is_known_from_the_last_releases(fixture: Fixture) -> None:
