@@ -8,14 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lb.config import from_json, settings, to_json
+from lb.config import Config, settings, to_json
+from lb.config.load import validate
 from lb.errors import ConfigError
 from lb.strategies import STRATEGIES
 
 
+def checked(text: str) -> Config:
+    """Read a file's text, as strictly as files are read."""
+    return validate(json.loads(text), {}, "configuration")
+
+
 def problems_in(values: object) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        from_json(json.dumps(values))
+        checked(json.dumps(values))
     return [line.removeprefix("configuration: ") for line in caught.value.problems]
 
 
@@ -181,10 +187,10 @@ def test_any_object_is_a_config_or_printable_problems(entries: list[tuple[tuple[
     for (section, *rest), value in entries:
         values[section] = {rest[0]: value} if rest else value
     try:
-        config = from_json(json.dumps(values))
+        config = checked(json.dumps(values))
     except ConfigError as error:
         for line in error.problems:
             assert line.startswith("configuration: ")
             assert line.isprintable()
     else:
-        assert from_json(to_json(config)) == config
+        assert checked(to_json(config)) == config
