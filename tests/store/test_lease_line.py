@@ -145,7 +145,12 @@ class Fixture:
     """A pool in the store, and a line to it through a gate."""
 
     def __init__(
-        self, store: Valkey, connection: redis.Redis, strategy: str = "round-robin", *servers: ServerId
+        self,
+        store: Valkey,
+        connection: redis.Redis,
+        strategy: str = "round-robin",
+        *servers: ServerId,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self.keys = Keys(prefix=f"line{next(_NUMBERS)}")
         self.connection = connection
@@ -159,7 +164,7 @@ class Fixture:
         self.dials = 0
         protocol = LeaseProtocol(self.worker, self.keys, host="here", pid=1, started=1.0)
         self.line = LeaseLine(
-            self._dial, protocol, self.events, patience_seconds=PATIENCE_SECONDS, failures=3
+            self._dial, protocol, self.events, patience_seconds=patience_seconds, failures=3
         )
         self.snapshot = self.pool.snapshot()
         self.line.start()
@@ -204,9 +209,9 @@ class Fixture:
 
 
 @contextmanager
-def made(store: Valkey, *arguments: Any) -> Iterator[Fixture]:
+def made(store: Valkey, *arguments: Any, **traits: Any) -> Iterator[Fixture]:
     with connect(store.url) as connection:
-        fixture = Fixture(store, connection, *arguments)
+        fixture = Fixture(store, connection, *arguments, **traits)
         try:
             yield fixture
         finally:
@@ -410,10 +415,21 @@ def test_what_a_full_store_refused_without_a_word_is_put_right(own_store: Valkey
         fixture.connection.config_set("maxmemory", 0)
         assert not fixture.agrees()
         fixture.line.reaffirm()
+        fixture.leases(1)
         assert not fixture.agrees()  # too early
         fixture.line._reaffirm_due = 0.0
         fixture.line.reaffirm()
         until(fixture.agrees)
+
+
+def test_counts_are_not_reaffirmed_over_a_batch_that_changes_them(fixture: Fixture) -> None:
+    fixture.line._reaffirm_due = 0.0
+    waiting = gevent.spawn(fixture.line.lease)
+    gevent.sleep(0)
+    gevent.sleep(0)  # it is on its way
+    fixture.line.reaffirm()
+    assert waiting.get()
+    until(fixture.agrees)
 
 
 # --- when the connection breaks
@@ -568,6 +584,14 @@ def test_a_line_can_start_degraded_and_joins_when_the_store_is_there(own_store: 
         line._redial.delay_seconds = 3600.0
         line.reconnect("the test is over")
         line._timer.close()
+
+
+def test_a_store_that_answers_within_patience_is_not_given_up(valkey: Valkey) -> None:
+    with made(valkey, patience_seconds=0.5) as fixture:
+        fixture.gate.delay_seconds = 0.3
+        assert all(fixture.leases(3))
+        assert fixture.events.store == []
+        assert fixture.dials == 1
 
 
 def test_a_store_that_stays_slow_holds_up_requests_once(fixture: Fixture) -> None:
