@@ -465,6 +465,16 @@ def test_a_batch_cut_in_the_middle_is_neither_leaked_nor_counted_twice(
     assert not fixture.counts()
 
 
+def test_what_ends_during_a_short_break_is_given_back_once(fixture: Fixture) -> None:
+    leases = fixture.leases(9)
+    fixture.line.reconnect("a break")
+    fixture.release(leases[:3])
+    until(fixture.agrees)
+    fixture.leases(1)  # what was still to be told would be by now
+    assert fixture.agrees()
+    assert sum(fixture.counts().values()) == 7
+
+
 def test_a_batch_that_arrives_after_the_worker_registered_anew_changes_nothing(fixture: Fixture) -> None:
     """The worker has given up its connection; something on the way delivers what it carried all the same."""
 
