@@ -194,6 +194,30 @@ def test_a_server_that_takes_no_more_of_a_body_is_504(balancer: Make) -> None:
             sending.kill()
 
 
+@pytest.mark.parametrize("leaves", [False, True])
+def test_who_falls_silent_once_a_long_body_is_sent_is_noticed(balancer: Make, leaves: bool) -> None:
+    """Be it the server, or its client, which leaves."""
+    had: list[bytes] = []
+    ended: list[bool] = []
+
+    def silent(peer: Peer) -> None:
+        peer.head()
+        had.append(peer.exactly(10))
+        ended.append(peer.ended())
+
+    with playing(silent) as server:
+        made = balancer(server, timeouts={"clientBody": "10s", "responseHead": "10s" if leaves else SHORT})
+        with made.client() as client:
+            client.send(head(b"POST", 10) + b"hello")
+            until(lambda: server.connections == 1)
+            client.send(b"world")
+            until(lambda: had == [b"helloworld"])
+            if not leaves:
+                assert client.message().startswith(b"HTTP/1.1 504 ")
+        until(lambda: ended == [True])
+        assert made.failures(server.id) == (0 if leaves else 1)
+
+
 def test_a_client_may_wait_for_100_continue(balancer: Make) -> None:
     def continues(peer: Peer) -> None:
         request = peer.head()
