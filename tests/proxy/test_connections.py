@@ -87,7 +87,7 @@ def test_a_connection_with_unread_bytes_is_not_kept(make: Make, server: Scripted
 
 
 def test_idle_connections_expire(make: Make, server: ScriptedServer) -> None:
-    to = make(server.id, idle_seconds=0.05)
+    to = make(server.id, idle_seconds=0.05, connect_seconds=60.0)
     stream = to.connect()
     to.keep(stream)
     until(lambda: stream.closed)
