@@ -222,8 +222,8 @@ class BackendPool:
     ) -> bool:
         """Remove a server that is down and has left checks unanswered for so long.
 
-        False if it has answered since, if an operator has drained it, or if this would take more than half of the
-        pool within an hour.
+        False if it has answered since, if an operator has drained it, or if more than half of the pool would
+        be gone within an hour.
         """
         reason = f"unanswered for {threshold_seconds:g} s"
         words = (server, threshold_seconds, by, reason, term or "")
