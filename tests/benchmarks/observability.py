@@ -1,9 +1,9 @@
 """`python -m tests.benchmarks.observability`: what the access log and the metrics cost.
 
 All subjects are one worker on the same core; each idles while another is measured. Rounds are short and many,
-and what is compared is measured within the same second or two: on a machine that others use too, the ratio of two
-neighbours says more than two averages. After some rounds all start anew: two processes of the same program
-differ by up to 3 %, for as long as they live, by where their memory lies.
+and what is compared is measured within the same second or two: on a machine that others use too, the ratio of
+two neighbours says more than two averages. After some rounds all start anew, as two processes of the same
+program differ by up to 3 % for as long as they live, by where their memory lies.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ SUBJECTS = {subject.name: subject for subject in (PLAIN, COMBINED, JSON, UNMETER
 @click.option(
     "--cores", nargs=2, type=int, default=(0, 1), show_default=True, help="lb's, and everyone else's."
 )
-def main(  # noqa: PLR0913, PLR0917 (its options)
+def main(
     starts: int, rounds: int, seconds: int, connections: int, repeats: int, cores: tuple[int, int]
 ) -> None:
     """Print what they cost as a Markdown table; exit 1 if it is more than the bars allow."""
