@@ -221,6 +221,14 @@ def slowly(peer: Peer) -> None:
     peer.send(OK)
 
 
+def endless(peer: Peer) -> None:
+    """Answer one request with a body that does not end."""
+    peer.message()
+    peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        peer.send(b"10000\r\n%b\r\n" % (b"x" * 0x10000))
+
+
 def deserted(noted: list[bool]) -> Script:
     """A script that answers nothing, and notes whether the connection just ended then."""
 

@@ -17,6 +17,7 @@ from tests.proxy.rig import (
     Balancer,
     Peer,
     answering,
+    endless,
     playing,
     refused_port,
     saying,
@@ -111,12 +112,6 @@ def test_a_response_that_breaks_off_is_cut(balancer: Make) -> None:
 
 
 def test_a_client_that_leaves_in_the_middle_of_a_body_is_gone(balancer: Make) -> None:
-    def endless(peer: Peer) -> None:
-        peer.message()
-        peer.send(CHUNKED)
-        while True:
-            peer.send(chunk(b"x" * 65536))
-
     with playing(endless) as server:
         made = balancer(server)
         with made.client() as client:

@@ -12,7 +12,7 @@ import pytest
 
 from lb.proxy.access_log import AccessLog
 from lb.proxy.body import chunk, last_chunk
-from tests.proxy.rig import GET, OK, SHORT, Balancer, Peer, answering, playing, refused_port, until
+from tests.proxy.rig import GET, OK, SHORT, Balancer, Peer, answering, endless, playing, refused_port, until
 
 Make = Callable[..., Balancer]
 
@@ -211,12 +211,6 @@ def test_a_client_that_leaves_before_its_answer(logged: Make, path: Path) -> Non
 
 
 def test_a_client_that_leaves_within_its_answer(logged: Make, path: Path) -> None:
-    def endless(peer: Peer) -> None:
-        peer.message()
-        peer.send(CHUNKED)
-        while True:
-            peer.send(chunk(b"x" * 65536))
-
     with playing(endless) as server:
         made = logged(server)
         with made.client() as client:
