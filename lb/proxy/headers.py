@@ -30,8 +30,8 @@ _OF_REQUESTS = (
 )
 _OF_RESPONSES = rb"|content-length|transfer-encoding|x-forwarded-server"
 
-# RFC 9112 §5: no blank before the colon, no line folding, no control bytes in the value. The group repeats with a
-# plain `*`: CPython 3.11.0 to 3.11.4 fail to match a possessive quantifier over a group.
+# RFC 9112 §5: no blank before the colon, no line folding, no control bytes in the value.
+# The group repeats with a plain `*`: CPython 3.11.0 to 3.11.4 match no possessive quantifier over a group.
 BLOCK = re.compile(rb"(?:\r\n" + FIELD_NAME + rb":[\t \x21-\x7e\x80-\xff]*+)*\r\n\r\n")
 # RFC 9110 §7.2 and RFC 3986 §3.2: host and port without user information, or nothing at all.
 HOST = re.compile(rb"(?:(?:\[[0-9A-Fa-f:.]++\]|[A-Za-z0-9\-._~%!$&'()*+,;=]++)(?::\d{0,5})?)?")
