@@ -108,7 +108,8 @@ CountOrZero = Annotated[int, BeforeValidator(whole_number(0)), _integer(0)]
 Count = Annotated[int, BeforeValidator(whole_number(1)), _integer(1)]
 WorkerCount = Annotated[int, BeforeValidator(whole_number(1, _MOST_WORKERS)), _integer(1, _MOST_WORKERS)]
 Weight = Annotated[int, BeforeValidator(parse_weight), _integer(1, MAX_WEIGHT)]
-FailureStatus = Annotated[int, BeforeValidator(whole_number(400, 599)), _integer(400, 599)]
+RetryStatus = Annotated[int, BeforeValidator(whole_number(400, 599)), _integer(400, 599)]
+FailureStatus = Annotated[int, BeforeValidator(whole_number(500, 599)), _integer(500, 599)]
 Statuses = Annotated[
     StatusRange,
     PlainValidator(StatusRange.parse),

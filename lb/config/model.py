@@ -71,9 +71,10 @@ class Config(Section):
     max_retries: fields.CountOrZero = Field(
         default=3, description="Attempts at other servers after the first one failed; 0 is none."
     )
-    retry_on: tuple[fields.FailureStatus, ...] = Field(
+    retry_on: tuple[fields.RetryStatus, ...] = Field(
         default=(502, 503, 504),
-        description="Statuses of a server after which an idempotent request is retried.",
+        description="Statuses of a server after which an idempotent request is retried; they say nothing of "
+        "its health, unless `passiveHealth.statuses` names them.",
     )
     health_check_interval_seconds: fields.Duration = Field(
         default=2.0, description="Time between two checks of the same server."

@@ -83,7 +83,13 @@ class PassiveHealth(Section):
     failures: fields.CountOrZero = Field(
         default=5,
         description="Failed requests in a row, counted over all workers, that take a server down until "
-        "checks bring it up; 0 turns this off.",
+        "checks bring it up; 0 turns this off. A request fails without a connection, with a reset, a time-out "
+        "or a malformed answer.",
+    )
+    statuses: tuple[fields.FailureStatus, ...] = Field(
+        default=(),
+        description="Statuses, 500 to 599, that count as failures too. None by default, as one route that "
+        "answers 503 would take its server away from all other routes.",
     )
 
 

@@ -44,6 +44,7 @@ class AttemptSettings:
 
     response_head_seconds: float
     head_bytes: int
+    retry_on: frozenset[int]  # answers that say neither that the server works nor that it does not
     failure_statuses: frozenset[int]  # answers that count as failures of the server
 
 
@@ -72,6 +73,7 @@ class Attempts:
         self._heads = heads
         self._settings = settings
         self._head_bytes = settings.head_bytes
+        self._unproven = settings.retry_on | settings.failure_statuses
 
     def attempt(self, client: Client, request: Request, lease: Lease) -> Answer | ServerError:
         """Ask the leased server. The lease is the answer's from then on, or is released with the failure."""
@@ -90,8 +92,8 @@ class Attempts:
                 self._meters.client_gone(lease.server)
             self._line.release(lease)
             raise
-        if answer.head.status in self._settings.failure_statuses:
-            lease.failed = True
+        if answer.head.status in self._unproven:
+            lease.failed = answer.head.status in self._settings.failure_statuses
             request.traced().failed = monotonic()
         else:
             lease.succeeded = True

@@ -156,7 +156,8 @@ def _attempt_settings(config: Config) -> AttemptSettings:
     return AttemptSettings(
         response_head_seconds=config.timeouts.response_head_seconds,
         head_bytes=config.limits.header_bytes,
-        failure_statuses=frozenset(config.retry_on),
+        retry_on=frozenset(config.retry_on),
+        failure_statuses=frozenset(config.passive_health.statuses),
     )
 
 

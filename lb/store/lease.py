@@ -17,7 +17,7 @@ class Lease:
         self.server = server
         self.picked = picked  # when, in monotonic seconds
         self.succeeded = False  # the server answered properly
-        self.failed = False  # the server failed; neither is set if the client left first
+        self.failed = False  # it failed; neither is set if the client left first, or for a status of retryOn
 
 
 class Phase(enum.Enum):

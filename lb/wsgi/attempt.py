@@ -60,11 +60,18 @@ class Attempts:
     """Makes attempts, and turns whatever goes wrong with a server into a ServerError."""
 
     def __init__(
-        self, leases: Leases, servers: Servers[Connections], failure_statuses: frozenset[int]
+        self,
+        leases: Leases,
+        servers: Servers[Connections],
+        *,
+        retry_on: frozenset[int],
+        failure_statuses: frozenset[int],
     ) -> None:
+        """Answers of `retry_on` are no success of a server, those of `failure_statuses` are failures of it."""
         self._leases = leases
         self._servers = servers
         self._failure_statuses = failure_statuses
+        self._unproven = retry_on | failure_statuses
 
     def attempt(self, _client: object, call: Call, lease: Lease) -> Answer | ServerError:
         """Ask the leased server. The lease passes to the answer, or is released together with the failure."""
@@ -77,8 +84,8 @@ class Attempts:
         except BaseException:
             self._leases.release(lease)
             raise
-        if answer.head.status in self._failure_statuses:
-            lease.failed = True
+        if answer.head.status in self._unproven:
+            lease.failed = answer.head.status in self._failure_statuses
         else:
             lease.succeeded = True
         return answer

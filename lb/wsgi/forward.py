@@ -26,7 +26,8 @@ class Forwarder(Chooser[object, Call, Answer]):
 
     def __init__(self, config: Config, leases: Leases, servers: Servers[Connections], meters: Meters) -> None:
         retry_on = frozenset(config.retry_on)
-        attempts = Attempts(leases, servers, retry_on)
+        failures = frozenset(config.passive_health.statuses)
+        attempts = Attempts(leases, servers, retry_on=retry_on, failure_statuses=failures)
         super().__init__(leases, attempts, meters, max_retries=config.max_retries, retry_on=retry_on)
         headers = header_settings(config)
         self._leases = leases

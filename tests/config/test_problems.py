@@ -82,6 +82,10 @@ def problems_in(values: object) -> list[str]:
         ({"maxRetries": True}, "maxRetries: expected a whole number, 0 or more; got true"),
         ({"retryOn": [502, 200]}, "retryOn[1]: expected a whole number, 400 to 599; got 200"),
         (
+            {"passiveHealth": {"statuses": [503, 429]}},
+            "passiveHealth.statuses[1]: expected a whole number, 500 to 599; got 429",
+        ),
+        (
             {"webhook": "http://hooks.example"},
             "webhook: expected an object; known in it: url, secret, events, timeout",
         ),

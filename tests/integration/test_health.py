@@ -89,6 +89,22 @@ def test_a_server_that_answers_with_errors_goes_down_and_is_not_removed(
     assert health(pool)[three[0].id] is Health.DOWN
 
 
+def test_a_route_that_answers_503_takes_no_server_away_from_the_others(
+    start: Start, three: list[HttpServer]
+) -> None:
+    for server in three:
+        server.behaviour = lambda request: response(503 if request.target == "/busy" else 200)
+    balancer = start(passiveHealth={})
+    with urllib3.PoolManager(retries=False) as client:
+        statuses = {client.request("GET", f"{balancer.url}/busy").status for _ in range(100)}
+        assert statuses == {503}
+        assert {client.request("GET", balancer.url).status for _ in range(9)} == {200}
+    assert [(status.server.health, status.failures) for status in balancer.pool().list()] == 3 * [
+        (Health.UP, 0)
+    ]
+    assert {event.kind for event in balancer.pool().events()} & {"down"} == set()
+
+
 def test_a_hanging_server_goes_down_and_delays_no_check_of_the_others(
     start: Start, three: list[HttpServer]
 ) -> None:

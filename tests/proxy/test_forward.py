@@ -28,6 +28,7 @@ from tests.proxy.rig import (
     playing,
     recording,
     refused_port,
+    saying,
     until,
 )
 
@@ -121,7 +122,37 @@ def test_an_answer_that_says_try_again_goes_to_another_server(balancer: Make, st
             assert client.ask(PUT).endswith(b"\r\n\r\nok")
             client.send(b"GET / HTTP/1.0\r\n\r\n")
             assert client.rest().count(b"HTTP/1.1 ") == 1
-        assert made.failures(bad.id) >= 1
+        assert made.failures(bad.id) == 0
+
+
+def test_a_route_that_answers_503_takes_no_server_away_from_the_others(balancer: Make) -> None:
+    with playing(answering(UNAVAILABLE)) as one, playing(answering(UNAVAILABLE)) as another:
+        made = balancer(one, another)
+        with made.client() as client:
+            for _ in range(100):
+                assert client.ask().endswith(b"\r\n\r\nbusy")
+        assert made.events.failures == []
+
+
+@pytest.mark.parametrize("retry_on", [[502, 503, 504], []])
+def test_a_status_that_the_settings_name_counts_as_a_failure(balancer: Make, retry_on: list[int]) -> None:
+    with playing(answering(UNAVAILABLE)) as server:
+        made = balancer(server, retryOn=retry_on, passiveHealth={"statuses": [503], "failures": 9})
+        for _ in range(3):
+            assert made.ask().endswith(b"\r\n\r\nbusy")
+        assert made.failures(server.id) == 3
+
+
+def test_an_answer_that_says_try_again_does_not_end_a_series_of_failures(balancer: Make) -> None:
+    """It proves neither that the server works nor that it does not; any other answer does."""
+    busy, broken = (saying(b"HTTP/1.1 %d No\r\nContent-Length: 0\r\n\r\n" % status) for status in (503, 500))
+    with playing(close_at_once, busy, close_at_once, broken) as server:
+        made = balancer(server, maxRetries=0)
+        counts = []
+        for _ in range(4):
+            made.ask()
+            counts.append(made.failures(server.id))
+        assert counts == [1, 1, 2, 0]
 
 
 def test_an_answer_that_says_try_again_is_final_for_other_methods(balancer: Make) -> None:

@@ -50,7 +50,9 @@ class Asker:
         self.released = Released()
         heads = HeadParser(100)
         self.servers = Servers(lambda server: Connections(server, heads, SETTINGS))
-        self._attempts = Attempts(self.released, self.servers, frozenset({503}))
+        self._attempts = Attempts(
+            self.released, self.servers, retry_on=frozenset({502, 503}), failure_statuses=frozenset({503})
+        )
 
     def ask(self, call: Call) -> Answer | ServerError:
         return self._attempts.attempt(None, call, Lease(self.id, 0.0))
@@ -113,9 +115,16 @@ def test_a_short_body_comes_with_the_answer_and_the_connection_is_kept(play: Pla
     answer.drop()
 
 
-def test_a_status_of_failure_is_an_answer_and_a_failure(play: Play) -> None:
-    answer = play(always(OK.replace(b"200", b"503"))).answer(call())
-    assert (answer.lease.succeeded, answer.lease.failed) == (False, True)
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [(b"500", (True, False)), (b"502", (False, False)), (b"503", (False, True))],
+    ids=["answered", "may be retried", "said to be a failure"],
+)
+def test_a_status_may_be_a_success_a_failure_or_neither(
+    play: Play, status: bytes, outcome: tuple[bool, bool]
+) -> None:
+    answer = play(always(OK.replace(b"200", status))).answer(call())
+    assert (answer.lease.succeeded, answer.lease.failed) == outcome
     answer.drop()
 
 
