@@ -83,8 +83,8 @@ class PassiveHealth(Section):
     failures: fields.CountOrZero = Field(
         default=5,
         description="Failed requests in a row, counted over all workers, that take a server down until "
-        "checks bring it up; 0 turns this off. A request fails without a connection, with a reset, a time-out "
-        "or a malformed answer.",
+        "checks bring it up; 0 turns this off. A request fails without a connection, with a reset, a "
+        "time-out or a malformed answer.",
     )
     statuses: tuple[fields.FailureStatus, ...] = Field(
         default=(),

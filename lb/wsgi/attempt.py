@@ -67,7 +67,7 @@ class Attempts:
         retry_on: frozenset[int],
         failure_statuses: frozenset[int],
     ) -> None:
-        """Answers of `retry_on` are no success of a server, those of `failure_statuses` are failures of it."""
+        """Answers of `retry_on` are no success of a server, those of `failure_statuses` are failures."""
         self._leases = leases
         self._servers = servers
         self._failure_statuses = failure_statuses
