@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
 
@@ -191,10 +191,12 @@ class Attempts:
 
     def _read_answer(self, client: Client, request: Request, stream: Stream) -> ResponseHead:
         """Read heads until the final one; interim ones are passed on (RFC 9110 §15.2)."""
+        certain = True  # where on its connection the server takes a message to end
         for _ in range(_MOST_INTERIM + 1):
-            head = self._heads.response(self._read_head(stream))
+            head = self._heads.response(self._read_head(stream), request.method)
             if head.status >= 200:
-                return head
+                return head if certain else replace(head, keep_alive=False)
+            certain = certain and head.keep_alive
             if head.status == 101:
                 return _switching(head, request)
             if request.minor:

@@ -33,9 +33,12 @@ _OF_RESPONSES = rb"|content-length|transfer-encoding|x-forwarded-server"
 # RFC 9112 §5: no blank before the colon, no line folding, no control bytes in the value.
 # The group repeats with a plain `*`: CPython 3.11.0 to 3.11.4 match no possessive quantifier over a group.
 BLOCK = re.compile(rb"(?:\r\n" + FIELD_NAME + rb":[\t \x21-\x7e\x80-\xff]*+)*\r\n\r\n")
+# RFC 3986 §3.2.3: any number of digits; what counts is the value, which is no more than 65535.
+_PORT = rb":0*+(?:[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])?"
 # RFC 9110 §7.2 and RFC 3986 §3.2: host and port without user information, or nothing at all.
-HOST = re.compile(rb"(?:(?:\[[0-9A-Fa-f:.]++\]|[A-Za-z0-9\-._~%!$&'()*+,;=]++)(?::\d{0,5})?)?")
-_DIGITS = re.compile(rb"\d{1,18}")
+HOST = re.compile(rb"(?:(?:\[[0-9A-Fa-f:.]++\]|[A-Za-z0-9\-._~%!$&'()*+,;=]++)(?:" + _PORT + rb")?)?")
+#: A number without its leading zeros: below 10 ** 18, which is more than any message has bytes.
+_NUMBER = re.compile(rb"\d{1,18}")
 # Fields whose lines are one list (RFC 9110 §5.3), and fields of one value, of which the last counts.
 _LISTS = {b"forwarded": "forwarded", b"upgrade": "upgrade", b"x-forwarded-for": "forwarded_for"}
 _SINGLE = {
@@ -172,9 +175,9 @@ def _apply_framing(fields: Fields, lengths: list[bytes], codings: list[bytes]) -
     if not lengths:
         return
     # RFC 9110 §8.6: the same number again is one number; anything else is an error.
-    values = {value.strip(b" \t") for line in lengths for value in line.split(b",")}
+    values = {without_zeros(value.strip(b" \t")) for line in lengths for value in line.split(b",")}
     number = values.pop()
-    if values or not _DIGITS.fullmatch(number):
+    if values or not _NUMBER.fullmatch(number):
         fields.framing_fault = "malformed or differing Content-Length"
         return
     fields.content_length = int(number)
@@ -182,6 +185,11 @@ def _apply_framing(fields: Fields, lengths: list[bytes], codings: list[bytes]) -
         fields.forward = re.sub(
             rb"(\r\n(?i:content-length):)[^\r]*+", rb"\g<1> " + number, fields.forward, count=1
         )
+
+
+def without_zeros(digits: bytes) -> bytes:
+    """Return digits without leading zeros: a number counts by its value, however many digits it has."""
+    return digits.lstrip(b"0") or digits[-1:]
 
 
 def _tokens(value: bytes) -> list[bytes]:

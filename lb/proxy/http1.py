@@ -20,9 +20,10 @@ from lb.proxy.target import METHODS_APART, origin_form
 
 _SLASH = ord("/")
 
-# RFC 9112 §3: method SP request-target SP HTTP-version. Targets keep obs-text bytes, which browsers send.
+# RFC 9112 §3: method SP request-target SP HTTP-version. Targets keep obs-text bytes, which browsers send, but
+# no "#" (§3.2): a fragment is never sent, and servers differ in whether the path ends there.
 # RFC 9110 §6.2: a minor version that is higher than ours is read as ours.
-_REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++) ([!-~\x80-\xff]++) HTTP/1\.(\d)")
+_REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]++) ([!\"$-~\x80-\xff]++) HTTP/1\.(\d)")
 # RFC 9112 §4: the reason may be empty, and servers leave out the space before it.
 _STATUS_LINE = re.compile(rb"HTTP/1\.(\d) ([1-9]\d\d)(?: [\t \x21-\x7e\x80-\xff]*+)?")
 _LENGTH_LINE = re.compile(rb"\r\n(?i:content-length):[^\r]*+")
@@ -161,12 +162,19 @@ class HeadParser:
             target, fields = origin_form(method, target, fields)
         return Request(method, target, minor, fields)
 
-    def response(self, head: bytes) -> ResponseHead:
-        """Parse a whole response head with its empty line; ServerError if it is not sound."""
+    def response(self, head: bytes, method: bytes = b"GET") -> ResponseHead:
+        """Parse a whole head of a response to `method`, with its empty line; ServerError if it is not sound.
+
+        RFC 9112 §6.3, 1: a response without a body ends at its empty line, whatever its fields say. So their
+        fault counts only where there is a body, and what depends on the method is not remembered.
+        """
         response = self._responses.get(head)
         if response is None:
             response = self._read_response(head)
-            self._responses.remember(head, response)
+            if not response.fields.framing_fault:
+                self._responses.remember(head, response)
+            elif response.has_body(method):
+                raise ServerError(f"the server's framing is ambiguous: {response.fields.framing_fault}")
         return response
 
     def _read_response(self, head: bytes) -> ResponseHead:
@@ -180,20 +188,22 @@ class HeadParser:
             raise ServerError(f"the server's response head is malformed: {error}") from None
         version, code = match.groups()
         minor, status = (0 if version == b"0" else 1), int(code)
-        if fields.framing_fault:
-            raise ServerError(f"the server's framing is ambiguous: {fields.framing_fault}")
-        if fields.unknown_coding:
-            raise ServerError("the server used a transfer coding other than chunked")
-        if fields.chunked and not minor:
-            raise ServerError("the server sent Transfer-Encoding with HTTP/1.0")
-        claims_a_body = _without_a_body(status) and _drop_claims_of_a_body(status, fields)
+        fields.framing_fault = _fault_in_a_response(fields, minor)
+        never_a_body = (
+            status < 200 or status == 204
+        )  # nor fields that frame one (RFC 9110 §8.6, RFC 9112 §6.1)
+        claims_a_body = never_a_body and bool(fields.content_length or fields.chunked)
+        if fields.framing_fault or never_a_body:
+            fields.forward = _LENGTH_LINE.sub(b"", fields.forward)
+        # Without a body the message is certain even so, but not what its sender takes for its end.
+        certain_end = not (fields.framing_fault or claims_a_body)
         return ResponseHead(
             status,
             minor,
             fields,
             forward=b"HTTP/1.1 %b%b%b%b"
             % (head[9:line_end], fields.forward, _required(status, fields), self._via[minor]),
-            keep_alive=not (fields.close or claims_a_body) and (minor == 1 or fields.keep_alive),
+            keep_alive=certain_end and not fields.close and (minor == 1 or fields.keep_alive),
             dated=b"\r\ndate:" in head.lower(),
         )
 
@@ -205,21 +215,13 @@ class HeadParser:
         return read_fields(block, special)
 
 
-def _without_a_body(status: int) -> bool:
-    """Whether such responses never have a body, nor fields that frame one (RFC 9110 §8.6, RFC 9112 §6.1)."""
-    return status < 200 or status == 204
-
-
-def _drop_claims_of_a_body(status: int, fields: Fields) -> bool:
-    """Forward nothing of what a response without a body says of its length.
-
-    True if it claims that there is one: then nobody knows what comes next on that connection.
-    """
-    claims = bool(fields.content_length or fields.chunked)
-    if claims and status < 200:
-        raise ServerError("the server sent an interim response with a body")
-    fields.forward = _LENGTH_LINE.sub(b"", fields.forward)
-    return claims
+def _fault_in_a_response(fields: Fields, minor: int) -> str:
+    """Return why a body of a response would have no certain end; empty if it has one."""
+    if fields.unknown_coding:
+        return "a transfer coding other than chunked"
+    if fields.chunked and not minor:
+        return "Transfer-Encoding in HTTP/1.0"
+    return fields.framing_fault
 
 
 def _required(status: int, fields: Fields) -> bytes:
@@ -237,4 +239,6 @@ def has_bare_line_feed(data: bytes, checked: int) -> bool:
 def _bad_request_line(line: bytes) -> ClientError:
     if re.fullmatch(rb"[!-~]+ [^ ]+ HTTP/\d(\.\d)?", line) and not re.search(rb" HTTP/1\.\d$", line):
         return ClientError("only HTTP/1.x is spoken here", 505)
+    if b"#" in line.partition(b" ")[2]:
+        return ClientError("the request target contains '#': a fragment is not sent to servers")
     return ClientError("malformed request line")

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from lb.errors import ClientError
-from lb.proxy.headers import HOST, Fields
+from lb.proxy.headers import HOST, Fields, without_zeros
 
 #: CONNECT asks for a forward proxy; TRACE would show a client what we add (RFC 9110 §9.3.6, §9.3.8, §17).
 _REFUSED = frozenset({b"CONNECT", b"TRACE"})
@@ -15,7 +15,9 @@ METHODS_APART = _REFUSED | {b"OPTIONS"}
 
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]*+)([/?]?.*)")
 _HOST_LINE = re.compile(rb"\r\n(?i:host):[^\r]*+")
-_MAX_FORWARDS = re.compile(rb"(\r\n(?i:max-forwards):[\t ]*+)(\d{1,18})(?=[\t ]*+(?:\r|$))")
+_MAX_FORWARDS = re.compile(rb"(\r\n(?i:max-forwards):[\t ]*+)(\d++)(?=[\t ]*+(?:\r|$))")
+#: The largest that is passed on: of a larger number of hops nobody sees the end (RFC 9110 §7.6.2).
+_MOST_HOPS = 10**18 - 1
 
 
 def origin_form(method: bytes, target: bytes, fields: Fields) -> tuple[bytes, Fields]:
@@ -49,6 +51,8 @@ def _one_hop_further(fields: Fields) -> Fields:
     match = _MAX_FORWARDS.search(fields.forward)
     if match is None:
         return fields
-    if not int(match[2]):
+    said = without_zeros(match[2])
+    hops = int(said) - 1 if len(said) <= len(str(_MOST_HOPS)) else _MOST_HOPS
+    if hops < 0:
         raise ClientError("OPTIONS is not answered here, and may go no further (Max-Forwards: 0)", 501)
-    return replace(fields, forward=_MAX_FORWARDS.sub(rb"\g<1>%d" % (int(match[2]) - 1), fields.forward))
+    return replace(fields, forward=_MAX_FORWARDS.sub(rb"\g<1>%d" % hops, fields.forward))

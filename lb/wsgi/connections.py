@@ -11,7 +11,7 @@ import socket
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import HTTPMessage, HTTPResponse, RemoteDisconnected
 from typing import Any
 
@@ -82,15 +82,17 @@ class ServerConnection(HTTPConnection):
         self.heard = False
         return _Response(self, sock, method)
 
-    def read_head(self, stream: Any) -> ResponseHead:
+    def read_head(self, stream: Any, method: bytes) -> ResponseHead:
         """Read heads from a buffered stream up to the final one; ServerError if one is malformed."""
+        certain = True
         for _ in range(_MOST_INTERIM + 1):
-            head = self._heads.response(self._read_head(stream))
+            head = self._heads.response(self._read_head(stream), method)
             if head.status == 101:
                 raise ServerError("the server switched protocols without being asked")
             if head.status >= 200:
-                self.head = head
-                return head
+                self.head = head if certain else replace(head, keep_alive=False)
+                return self.head
+            certain = certain and head.keep_alive
         raise ServerError(f"the server sent more than {_MOST_INTERIM} interim responses")
 
     def _read_head(self, stream: Any) -> bytes:
@@ -125,7 +127,7 @@ class _Response(HTTPResponse):
 
     def begin(self) -> None:
         """Read the head. Only what frames the body is set: nothing else of it is used by urllib3's side."""
-        head = self._connection.read_head(self.fp)
+        head = self._connection.read_head(self.fp, self._request_method)
         self.code = self.status = head.status
         self.reason = ""
         self.version = 10 + head.minor

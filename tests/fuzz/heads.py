@@ -54,7 +54,7 @@ def response_head(data: bytes) -> None:
     status, forward, fields = found
     assert forward.startswith(b"HTTP/1.1 %d" % status)
     assert _END not in forward + b"\r\n"
-    if status < 200 or status == 204:
+    if status < 200 or status == 204 or fields.framing_fault:
         return  # what it says of a body that it cannot have is not passed on
     _same_when_forwarded(b"HTTP/1.1 200 OK", fields, request=False)
     client = h11.Connection(h11.CLIENT)

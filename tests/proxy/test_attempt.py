@@ -126,6 +126,22 @@ def test_interim_answers_are_passed_on_as_they_come(balancer: Make) -> None:
         assert made.ask(b"GET / HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 ")  # 1.0 knows none
 
 
+@pytest.mark.parametrize("framing", [
+    b"Content-Length: 5", b"Transfer-Encoding: chunked", b"Content-Length: x",
+    b"Content-Length: 0\r\nTransfer-Encoding: chunked",
+])  # fmt: skip
+def test_an_interim_answer_that_claims_a_body_has_none_and_its_connection_is_not_kept(
+    balancer: Make, framing: bytes
+) -> None:
+    with playing(answering(b"HTTP/1.1 103 Hints\r\n%b\r\nLink: </a>\r\n\r\n" % framing + OK)) as server:
+        with balancer(server, maxRetries=0).client() as client:
+            for _ in range(2):
+                client.send(GET)
+                assert client.head() == b"HTTP/1.1 103 Hints\r\nLink: </a>\r\n\r\n"
+                assert client.message().endswith(b"ok")
+        assert server.connections == 2
+
+
 def test_an_answer_whose_lines_end_in_bare_line_feeds_is_502_at_once(balancer: Make) -> None:
     """Its head would never end for us: nobody should wait for that."""
     with playing(answering(b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok")) as server:

@@ -135,6 +135,41 @@ def test_the_answer_to_head_has_a_length_and_no_body(balancer: Make) -> None:
             assert server.connections == 1
 
 
+@pytest.mark.parametrize(("method", "first"), [
+    (b"HEAD", b"200 OK"), (b"HEAD", b"404 No"), (b"GET", b"204 No"), (b"GET", b"304 No"),
+])  # fmt: skip
+@pytest.mark.parametrize("framing", [
+    b"Content-Length: 0\r\nTransfer-Encoding: chunked", b"Content-Length: 5\r\nContent-Length: 6",
+    b"Content-Length: x", b"Transfer-Encoding: gzip, chunked", b"Transfer-Encoding: chunked, chunked",
+])  # fmt: skip
+def test_an_answer_without_a_body_ends_at_the_empty_line_whatever_its_fields_say(
+    balancer: Make, method: bytes, first: bytes, framing: bytes
+) -> None:
+    """RFC 9112 §6.3, 1. The server works; only its connection is not used again."""
+    answer = b"HTTP/1.1 %b\r\nA: 1\r\n%b\r\n\r\n" % (first, framing)
+    with playing(answering(answer)) as server:
+        made = balancer(server, maxRetries=0)
+        with made.client() as client:
+            for _ in range(3):
+                client.send(method + b" / HTTP/1.1\r\nHost: a\r\n\r\n")
+                head = client.head()
+                assert head.startswith(b"HTTP/1.1 %b\r\nA: 1\r\n" % first)
+                assert b"\r\nContent-Length" not in head
+                assert b"\r\nTransfer-Encoding" not in head
+        assert server.connections == 3
+        assert made.failures(server.id) == 0
+
+
+def test_a_head_that_was_taken_for_head_is_502_for_get(balancer: Make) -> None:
+    """Where there is a body, its end must be certain, also if the same head was seen before."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with playing(answering(answer)) as server:
+        made = balancer(server, maxRetries=0)
+        for _ in range(2):
+            assert made.ask(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+            assert made.ask().startswith(b"HTTP/1.1 502 ")
+
+
 BROKEN = {
     "too short": saying(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nabc"),
     "reset": saying(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nabc", reset=True),

@@ -69,7 +69,17 @@ def test_targets_of_no_known_form_are_refused(line):
 
 
 @pytest.mark.parametrize(
-    ("said", "passed_on"), [(b"5", b"4"), (b" 01", b"0"), (b"x", b" x"), (b"-1", b" -1"), (b"5x", b"5x")]
+    ("said", "passed_on"),
+    [
+        (b"5", b"4"),
+        (b" 01", b"0"),
+        (b"x", b" x"),
+        (b"-1", b" -1"),
+        (b"5x", b"5x"),
+        (b"0" * 40 + b"5", b"4"),
+        (b"9" * 18, b"9" * 17 + b"8"),
+        (b"9" * 5000, b"9" * 18),  # RFC 9110 §7.6.2: no more than is supported
+    ],
 )
 def test_options_go_one_hop_less_far(said, passed_on):
     """RFC 9110 §7.6.2; what is no number is for the server to judge."""
@@ -85,9 +95,12 @@ def test_options_go_one_hop_less_far(said, passed_on):
 
 
 @pytest.mark.parametrize("target", [b"/", b"*", b"http://real.example"])
-def test_options_that_may_go_no_further_are_refused(target):
+@pytest.mark.parametrize("zero", [b"0", b"0" * 30])
+def test_options_that_may_go_no_further_are_refused(target, zero):
     with pytest.raises(ClientError) as caught:
-        HeadParser(100).request(b"OPTIONS %b HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\n\r\n" % target)
+        HeadParser(100).request(
+            b"OPTIONS %b HTTP/1.1\r\nHost: a\r\nMax-Forwards: %b\r\n\r\n" % (target, zero)
+        )
     assert caught.value.status == 501
 
 

@@ -185,6 +185,24 @@ def test_heads_that_are_not_sound_are_none(answer: bytes, message: str) -> None:
         connection.close()
 
 
+@pytest.mark.parametrize(("method", "first"), [
+    ("HEAD", b"200 OK"), ("GET", b"204 No"), ("GET", b"304 No"), ("GET", b"103 Hints"),
+])  # fmt: skip
+@pytest.mark.parametrize("framing", [
+    b"Content-Length: 0\r\nTransfer-Encoding: chunked", b"Content-Length: x", b"Transfer-Encoding: a, chunked"
+])  # fmt: skip
+def test_a_message_without_a_body_ends_at_the_empty_line(method: str, first: bytes, framing: bytes) -> None:
+    """RFC 9112 §6.3, 1: whatever its fields say; the connection is not kept."""
+    final = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" if first.startswith(b"1") else b""
+    with answering(b"HTTP/1.1 %b\r\n%b\r\n\r\n%b" % (first, framing, final), b"") as pool:
+        connection = pool.connect()
+        assert ask(connection, method) == b""
+        assert connection.head is not None
+        assert not connection.head.keep_alive
+        assert connection.sock is None
+        connection.close()
+
+
 def test_a_server_that_says_nothing_was_not_heard() -> None:
     with answering() as pool:
         connection = pool.connect()

@@ -76,13 +76,20 @@ def _verdict(status: int | None, problem: str | None, settings: HealthCheck) -> 
 
 
 class _Response(HTTPResponse):
-    """Steps over interim responses such as 103 (Early Hints), of which the base class knows only 100."""
+    """Steps over interim responses such as 103 (Early Hints), of which the base class knows only 100.
+
+    A response without a body ends at its empty line, whatever its fields say (RFC 9112 §6.3, 1): the base
+    class would wait for the chunks of a 204, and urllib3 refuses some lengths.
+    """
 
     def begin(self) -> None:
         super().begin()
         while 102 <= self.status <= 199:
             self.headers = None  # type: ignore[assignment]  # so it begins anew
             super().begin()
+        if self._method == "HEAD" or self.status in {204, 304}:  # type: ignore[attr-defined]
+            del self.headers["Content-Length"], self.headers["Transfer-Encoding"]
+            self.chunked, self.length = False, 0
 
 
 def _connect(server: Server, until: float) -> HTTPConnection:

@@ -67,6 +67,25 @@ def test_outcome_of_what_a_server_does(script, expected):
     assert outcome(script) == expected
 
 
+@pytest.mark.parametrize(("method", "first"), [
+    ("HEAD", "200 OK"), ("GET", "204 No Content"), ("GET", "304 Not Modified"), ("GET", "103 Hints"),
+])  # fmt: skip
+@pytest.mark.parametrize("framing", [
+    "Content-Length: 0\nTransfer-Encoding: chunked\n", "Transfer-Encoding: chunked\n", "Content-Length: 5\n",
+    "Content-Length: 5\nContent-Length: 6\n", "Content-Length: x\n", "Transfer-Encoding: gzip, chunked\n",
+])  # fmt: skip
+def test_a_message_without_a_body_ends_at_its_empty_line(method, first, framing):
+    """RFC 9112 §6.3, 1: whatever its fields say. The connection stays open, so a wait for more fails."""
+    final = "HTTP/1.1 200 OK\nContent-Length: 0\n\n" if first.startswith("1") else ""
+
+    def script(client):
+        answer(f"HTTP/1.1 {first}\n{framing}\n{final}")(client)
+        silence(client)
+
+    expected = (True, True, "200 OK" if final else first)
+    assert outcome(script, HealthCheck(method=method, timeout="2s")) == expected
+
+
 @pytest.mark.parametrize(
     ("script", "expected"),
     [
