@@ -39,6 +39,7 @@ TESTED_ELSEWHERE = {
     "lb/model.py": "tests/store/test_pool.py",
     "lb/proxy/choice.py": "tests/proxy/test_forward.py",
     "lb/options.py": "tests/test_main.py",
+    "lb/proxy/reader.py": "tests/proxy/test_stream.py",
     "lb/proxy/trailers.py": "tests/proxy/test_http1.py",
     "lb/store/keys.py": "tests/store/test_guide.py",
     "lb/store/lease.py": "tests/store/test_lease_line.py",

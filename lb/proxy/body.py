@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
-from lb.errors import ClientError
-from lb.proxy.http1 import has_bare_line_feed
+from lb.proxy.chunks import ChunkDecoder
+from lb.proxy.fairness import MESSAGE_COST
 from lb.proxy.stream import Stream
-from lb.proxy.trailers import parse_trailers
 
 #: One receive of a long body; a larger one costs more cache than it saves calls.
 PIECE_BYTES: Final = 262144
-
-# RFC 9112 §7.1: hexadecimal size, extensions that nobody uses and we drop, CR LF. Some servers pad the size
-# with blanks, which h11, HAProxy and nginx overlook too.
-CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[\t ]{0,16}(?:;[\t \x21-\x7e\x80-\xff]{0,255})?\r\n")
-CHUNK_LINE_BYTES: Final = 300
-_TRAILER_BYTES = 8192
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
@@ -79,101 +71,42 @@ class UntilCloseBody:
 
 
 class ChunkedBody:
-    """A chunked body: the pieces are data alone, joined as far as they have arrived.
+    """A chunked body: the pieces are data alone, joined as far as they have arrived."""
 
-    What was read is cut off the stream's buffer once per piece: cutting at each chunk took 300 ms for a
-    buffer full of chunks of one byte.
-    """
-
-    __slots__ = ("_at", "_chunk_left", "_ended", "_first", "_stream", "trailers")
+    __slots__ = ("_decoder", "_stream")
 
     complete = False  # as far as is known before its end was read
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._at = 0  # how far the stream's buffer is read
-        self._chunk_left = 0  # of the current chunk's data
-        self._first = True
-        self._ended = False
-        self.trailers = b""  # known once the end was read
+        self._decoder = ChunkDecoder()
+
+    @property
+    def trailers(self) -> bytes:
+        """The lines behind it, known once the end was read."""
+        return self._decoder.trailers
 
     def read(self, *, wait: bool = True) -> bytes:
         """Return the next piece, empty at the end; IncompleteBodyError, or ClientError if it is malformed.
 
         Without `wait` it is what has arrived, which may be nothing before the end too.
         """
-        pieces: list[bytes] = []
-        while not self._ended:
-            if not self._chunk_left:
-                if not self._next_chunk(wait=wait and not pieces):
-                    break
-                continue
-            data = self._stream.buffer
-            if self._at == len(data):
-                if pieces or not wait:
-                    break
-                data = self._receive()
-            piece = data[self._at : self._at + self._chunk_left]
-            self._at += len(piece)
-            self._chunk_left -= len(piece)
-            pieces.append(piece)
-        self._cut()
-        return b"".join(pieces)
-
-    def _next_chunk(self, *, wait: bool) -> bool:
-        """Read a chunk's size line (and the end of the chunk before it); False if it is not there yet."""
-        while True:
-            data = self._stream.buffer
-            start = self._at
-            if not self._first:
-                if not b"\r\n".startswith(data[start : start + 2]):
-                    raise ClientError("a chunk does not end where its size says")
-                start += 2
-            match = CHUNK_LINE.match(data, start)
-            if match:
+        stream, decoder = self._stream, self._decoder
+        if stream.buffer:
+            stream.take_turns()
+        while not decoder.ended:
+            piece, taken = decoder.decode(stream.buffer)
+            stream.buffer = stream.buffer[taken:]
+            if piece:
+                stream.spent += decoder.chunks * MESSAGE_COST
+                return piece
+            if decoder.ended or not wait:
                 break
-            if data.find(b"\n", start) >= 0 or len(data) - self._at > CHUNK_LINE_BYTES:
-                raise ClientError("malformed chunk size")
-            if not wait:
-                return False
-            self._receive()
-        size = int(match[1], 16)
-        if not size:
-            return self._read_trailers(match.end() - 2, wait=wait)
-        self._first = False
-        self._chunk_left = size
-        self._at = match.end()
-        return True
-
-    def _read_trailers(self, start: int, *, wait: bool) -> bool:
-        """Read the end of the body, which starts at the CR LF of the last chunk's line."""
-        while (end := self._stream.buffer.find(b"\r\n\r\n", start)) < 0:
-            if len(self._stream.buffer) - start > _TRAILER_BYTES:
-                raise ClientError("trailer section too large")
-            if has_bare_line_feed(self._stream.buffer, start):
-                raise ClientError("a trailer line does not end in CR LF")  # else they would never end
-            if not wait:
-                return False
-            start -= self._at
-            self._receive()
-        self.trailers = parse_trailers(self._stream.buffer[start : end + 4])
-        self._at = end + 4
-        self._ended = True
-        return True
-
-    def _receive(self) -> bytes:
-        """Wait for more; return all that is there and not read yet."""
-        self._cut()
-        data = self._stream.receive(PIECE_BYTES)
-        if not data:
-            raise IncompleteBodyError
-        self._stream.buffer += data
-        return self._stream.buffer
-
-    def _cut(self) -> None:
-        if self._at:
-            self._stream.buffer = self._stream.buffer[self._at :]
-            self._at = 0
+            data = stream.receive(PIECE_BYTES)
+            if not data:
+                raise IncompleteBodyError
+            stream.buffer += data
+        return b""
 
 
 Body = LengthBody | ChunkedBody | UntilCloseBody

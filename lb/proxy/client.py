@@ -5,7 +5,8 @@ from __future__ import annotations
 from lb.proxy.additions import Additions
 from lb.proxy.headers import Fields
 from lb.proxy.http1 import Request
-from lb.proxy.stream import RECEIVE_BYTES, Stream
+from lb.proxy.reader import RECEIVE_BYTES
+from lb.proxy.stream import Stream
 
 # RFC 9110 §10.1.4: TE is for one connection, so a client's own goes no further; but trailers are passed on.
 _TRAILERS_ARE_WELCOME = b"\r\nTE: trailers\r\nConnection: TE"

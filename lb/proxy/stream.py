@@ -14,18 +14,15 @@ import struct
 import termios
 from _socket import socket as RawSocket  # noqa: N812 (unpatched, and a class to us)
 from array import array
-from collections.abc import Callable
 from typing import Any
 
 from gevent import get_hub
 from greenlet import getcurrent, greenlet
 
 from lb.proxy.deadlines import Deadlines
+from lb.proxy.reader import Reader
 
-_READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE, as gevent's loop.io takes them
-
-#: One receive; also what a slow reader can make a worker hold for it, per direction.
-RECEIVE_BYTES = 65536
+_WRITE = 2  # libev's EV_WRITE, as gevent's loop.io takes it
 
 _NEVER = float("inf")
 
@@ -34,124 +31,35 @@ class StreamTimeoutError(TimeoutError):
     """A wait lasted past the stream's deadline."""
 
 
-class Stream:
+class Stream(Reader):
     """One connection. At most one greenlet reads and one writes at a time."""
 
     __slots__ = (
         "_deadlines",
         "_patience_seconds",
-        "_reader",
-        "_reader_waits",
-        "_reading",
-        "_recv",
-        "_socket",
-        "_to_hub",
         "_unsent",
         "_writer",
         "_writer_waits",
-        "broken",
-        "buffer",
         "deadline",
         "lingers",
-        "on_parked_readable",
-        "parked",
         "reused",
         "send",
         "sent",
     )
 
     def __init__(self, sock: RawSocket, deadlines: Deadlines) -> None:
-        hub = get_hub()
-        self._socket = sock
+        super().__init__(sock)
         self._deadlines = deadlines
-        self._to_hub: Callable[[], object] = greenlet.switch.__get__(hub)
-        self._reader = hub.loop.io(sock.fileno(), _READ)
-        self._reading = False
-        self._reader_waits: greenlet | None = None
         self._writer: Any = None  # made at the first write that must wait
         self._writer_waits: greenlet | None = None
         self._patience_seconds = 0.0  # how long the peer may take nothing of what is being sent
         self._unsent = 0  # bytes of that which were unacknowledged when last looked at
-        self._recv = sock.recv
         self.send = sock.send
-        self.buffer = b""  # received, not consumed
         self.sent = 0  # bytes, so far
         self.deadline = _NEVER  # monotonic seconds; waits past it raise StreamTimeoutError
         self.reused = False  # it has carried a request before
-        self.broken = False  # the connection was found to be reset
-        self.parked = False  # nobody reads; what comes is for `on_parked_readable`
         self.lingers = False  # our side has ended, and the peer has sent nothing since
-        self.on_parked_readable: Callable[[], None] | None = None
         deadlines.streams.add(self)
-
-    # --- reading
-
-    def _readable(self) -> None:
-        waiting = self._reader_waits
-        if waiting is not None:
-            self._reader_waits = None
-            waiting.switch()
-        elif self.parked and self.on_parked_readable is not None:
-            if not self.quiet():  # else the event was of what has been received by now
-                self.on_parked_readable()
-        else:  # data before anyone asks for it: the kernel keeps it, the watcher would spin
-            self.stop_watching()
-
-    def stop_watching(self) -> None:
-        """Leave what comes in the kernel until the next read."""
-        self._reading = False
-        self._reader.stop()
-
-    def watch(self) -> None:
-        """See to it that a parked stream notices what comes; ConnectionAbortedError if it is closed."""
-        if not self._reading:
-            if self.closed:
-                raise ConnectionAbortedError("closed while in use")
-            self._reading = True
-            self._reader.start(self._readable)
-
-    def receive_later(self, size: int = RECEIVE_BYTES) -> bytes:
-        """Wait, then receive: for answers, which are never there at once. Empty at the end of the stream."""
-        while True:
-            if not self._reading:
-                self.watch()
-            self._reader_waits = getcurrent()
-            try:
-                self._to_hub()
-                return self._recv(size)
-            except BlockingIOError:
-                continue
-            finally:
-                self._reader_waits = None
-
-    def receive(self, size: int = RECEIVE_BYTES) -> bytes:
-        """Receive, and wait only if there is nothing yet: for bodies. Empty at the end of the stream."""
-        try:
-            return self._recv(size)
-        except BlockingIOError:
-            return self.receive_later(size)
-
-    def receive_now(self) -> bytes | None:
-        """Receive without waiting: empty at the end of the stream, None if there is nothing yet."""
-        try:
-            return self._recv(RECEIVE_BYTES)
-        except BlockingIOError:
-            return None
-
-    def peek(self) -> bytes | None:
-        """Look whether the peer sent something: its first byte, empty if it closed, None if neither."""
-        try:
-            return self._recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return None
-
-    def quiet(self) -> bool:
-        """Whether the peer neither spoke nor closed: what a kept connection must be."""
-        try:
-            return self.peek() is None
-        except OSError:
-            self.broken = True  # who reads now gets a plain end: the error is told once
-            return False
 
     # --- writing
 
@@ -208,16 +116,6 @@ class Stream:
             waiting.switch()
 
     # --- life
-
-    @property
-    def waits(self) -> bool:
-        """Whether a greenlet waits to read."""
-        return self._reader_waits is not None
-
-    @property
-    def closed(self) -> bool:
-        """Whether `close` was called."""
-        return self._socket.fileno() < 0
 
     def arm(self, seconds: float) -> None:
         """Let waits raise StreamTimeoutError from `seconds` from now on."""

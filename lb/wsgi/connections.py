@@ -21,7 +21,7 @@ from urllib3.exceptions import HTTPError
 
 from lb.errors import ExhaustedError, LBError, ServerConnectError, ServerConnectTimeoutError, ServerError
 from lb.model import ServerId
-from lb.proxy.body import CHUNK_LINE, CHUNK_LINE_BYTES
+from lb.proxy.chunks import CHUNK_LINE, CHUNK_LINE_BYTES
 from lb.proxy.connections import OUR_OWN, url_of
 from lb.proxy.http1 import HeadParser, ResponseHead
 

@@ -257,7 +257,7 @@ def test_a_body_may_be_as_late_after_100_continue_as_without(balancer: Make) -> 
         b"5\nhello\r\n0\r\n\r\n",
         b"5\r\nhelloX\r\n0\r\n\r\n",
         b"5\r\nhello\r\n-1\r\n",
-        b"5;" + b"x" * 300 + b"\r\nhello\r\n0\r\n\r\n",
+        b"5;" + b"x" * 8000 + b"\r\nhello\r\n0\r\n\r\n",
         b"0\r\nX : 1\r\n\r\n",
     ],
 )
