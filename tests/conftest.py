@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from lb import config
+from lb import config, limited_log
 from lb.model import Server, Source
 from lb.store.client import connect
 from lb.store.fleet import Fleet
@@ -47,6 +47,12 @@ def store_url(valkey: Valkey) -> str:
 def _no_pool_is_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """Operators' acts need not wait for workers to fill an empty store: there are none."""
     monkeypatch.setattr("lb.store.session.RETURN_SECONDS", 0)
+
+
+@pytest.fixture(autouse=True)
+def _each_line_is_the_first() -> None:
+    """What one test had logged is held back in no other."""
+    limited_log.forget()
 
 
 @pytest.fixture

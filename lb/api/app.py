@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from flask import Flask, Response, current_app, jsonify, request
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
@@ -15,10 +13,11 @@ from lb.api.context import EXTENSION, Context
 from lb.api.counted import Counted
 from lb.api.live import Live
 from lb.errors import LBError
+from lb.limited_log import LimitedLog
 from lb.store.fleet import Fleet
 from lb.store.pool import BackendPool
 
-_log = logging.getLogger(__name__)
+_limited = LimitedLog(__name__)
 
 #: On every answer: it is not cached, its type is not guessed, no other page frames it or is told the address,
 #: and it loads nothing from other sites.
@@ -87,6 +86,6 @@ def _unknown_path(_: NotFound) -> Response:
     return _error(f"there is nothing at {request.path!r}; the API has {', '.join(sorted(tops))}", 404)
 
 
-def _unexpected(error: Exception) -> Response:
-    _log.error("%s %s failed", request.method, request.path, exc_info=error)
+def _unexpected(_: Exception) -> Response:
+    _limited.exception("%s %s failed", request.method, request.path)
     return _error("internal error; the log of the API process has the details", 500)

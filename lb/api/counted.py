@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,9 +9,10 @@ from threading import Lock
 
 from lb.api.rates import Rates, Window
 from lb.errors import StoreError
+from lb.limited_log import LimitedLog
 from lb.store.metrics import ENDED_SECONDS, Figures, Metrics, Publisher
 
-_log = logging.getLogger(__name__)
+_limited = LimitedLog(__name__)
 
 
 class Counted:
@@ -30,7 +30,6 @@ class Counted:
         self._window = Window()
         self._silent: dict[tuple[str, float], float] = {}  # run, and when it spoke last → since when we know
         self._last = Figures(whole=False)
-        self._told = ""
         self._lock = Lock()
 
     def publish(self, *, last: bool = False) -> None:
@@ -70,10 +69,8 @@ class Counted:
             act()
         except StoreError:
             return  # the next time says all, and who asks for figures is told
-        except Exception as error:  # one odd figure must not end the counting
-            if repr(error) != self._told:
-                _log.exception("the figures for /metrics could not be published or added up")
-            self._told = repr(error)
+        except Exception:  # one odd figure must not end the counting
+            _limited.exception("the figures for /metrics could not be published or added up")
 
     def rates(self) -> Rates:
         """Read the rates of the last seconds; StoreError if the store does not tell."""

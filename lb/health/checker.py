@@ -12,10 +12,12 @@ from lb.config import Config
 from lb.errors import StoreError
 from lb.health.checks import CheckType
 from lb.health.rise_fall import observe
+from lb.limited_log import LimitedLog
 from lb.model import Admin, Check, Health, Server, ServerId
 from lb.store.pool import BackendPool
 
 _log = logging.getLogger(__name__)
+_limited = LimitedLog(__name__)
 
 #: What the events call all health-checkers.
 BY = "health-checker"
@@ -155,7 +157,9 @@ class Checker:
         if check.answered or watch.health is Health.UP:
             return
         if self._pool.remove_unanswered(server.id, self._threshold, BY, term):
-            _log.warning("server %s is removed: no answer for %g s", server.id, self._threshold)
+            _limited.warning(
+                "server %s is removed: no answer for %g s", server.id, self._threshold, of=server.id
+            )
 
     def _judge(self, server: Server, watch: _Watch, check: Check, term: int | None) -> None:
         """Change the server's health if enough consecutive checks say so."""
@@ -168,4 +172,6 @@ class Checker:
         watch.health = health
         reason = f"check: {check.detail}"
         if self._pool.set_health(server.id, health, reason, BY, term=term, silent=not check.answered):
-            _log.warning("server %s is %s: %s", server.id, health, reason)
+            _limited.warning(
+                "server %s is %s: %s", server.id, health, reason, of=(server.id, health), burst=3
+            )

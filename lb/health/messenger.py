@@ -8,10 +8,12 @@ from collections.abc import Callable, Collection
 
 from lb.errors import StoreError
 from lb.health.webhook import Receiver
+from lb.limited_log import LimitedLog
 from lb.model import Event
 from lb.store.outbox import Outbox
 
 _log = logging.getLogger(__name__)
+_limited = LimitedLog(__name__)
 
 #: How often it looks for new events.
 LOOK_SECONDS = 0.5
@@ -71,7 +73,7 @@ class Messenger:
         waiting = [event for event in unsent.events if event.kind in self._kinds]
         wanted = [event for event in waiting[-BACKLOG:] if event.at >= unsent.now - OLDEST_SECONDS]
         if len(wanted) < len(waiting):
-            _log.warning(
+            _limited.warning(
                 "the webhook at %s is not told of %d events: they are older than %g s, or too many wait",
                 self._receiver.name,
                 len(waiting) - len(wanted),
@@ -90,7 +92,7 @@ class Messenger:
             delay = None if refusal.final else next(delays, None)
             if delay is None:
                 name, about = self._receiver.name, event.server or event.by
-                _log.warning(
+                _limited.warning(
                     "the webhook at %s did not take %s of %s: %s", name, event.kind, about, refusal.reason
                 )
                 return True
@@ -106,10 +108,10 @@ class Messenger:
 
     def _failed(self, reason: str) -> None:
         if not self._failing:
-            _log.warning("the webhook at %s takes nothing, trying again: %s", self._receiver.name, reason)
+            _limited.warning("the webhook at %s takes nothing, trying again: %s", self._receiver.name, reason)
         self._failing = True
 
     def _succeeded(self) -> None:
         if self._failing:
-            _log.info("the webhook at %s takes events again", self._receiver.name)
+            _limited.info("the webhook at %s takes events again", self._receiver.name)
         self._failing = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import socket
 import subprocess
@@ -11,10 +10,11 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from lb.limited_log import LimitedLog
 from lb.processes.adopted import Adopted
 from lb.processes.control import HUNG_SECONDS, READY
 
-_log = logging.getLogger(__name__)
+_limited = LimitedLog(__name__)
 
 
 def _program() -> tuple[str, ...]:
@@ -106,7 +106,7 @@ class Child:
         try:
             self._execute()
         except OSError as error:
-            _log.error("cannot start %s: %s", self.role.name, error)
+            _limited.error("cannot start %s: %s", self.role.name, error, of=id(self))
             self._plan_restart(now)
 
     def _execute(self) -> None:
@@ -244,9 +244,11 @@ class Child:
         if not self.running or deadline is None or now < deadline:
             return
         if self.kill_at and now >= self.kill_at:
-            _log.warning("%s did not stop within %.0f s, killing it", self, self._grace)
+            _limited.warning("%s did not stop within %.0f s, killing it", self, self._grace, of=id(self))
         else:
-            _log.warning("%s has given no sign of life for %.0f s, replacing it", self, now - self._beat)
+            _limited.warning(
+                "%s has given no sign of life for %.0f s, replacing it", self, now - self._beat, of=id(self)
+            )
             if not self.ready:
                 self._start_seconds = min(2 * self._start_seconds, LONGEST_START_SECONDS)
         self.kill()

@@ -9,6 +9,8 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 
+from lb import limited_log
+
 READY = b"R"
 BEAT = b"."
 #: A child writes this often from its event loop …
@@ -38,9 +40,13 @@ class Control:
         self._write(BEAT)
 
     def beat_until_lost(self, sleep: Callable[[float], object]) -> None:
-        """Give signs of life until the supervisor is gone, beside the work: `sleep` lets that go on."""
+        """Give signs of life until the supervisor is gone, beside the work: `sleep` lets that go on.
+
+        What the log has held back is due then, too.
+        """
         while not self.lost():
             self.beat()
+            limited_log.flush()
             sleep(BEAT_SECONDS)
 
     def lost(self) -> bool:

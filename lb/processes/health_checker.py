@@ -21,11 +21,12 @@ from lb.health.checks import CHECKS
 from lb.health.dead_workers import DeadWorkers
 from lb.health.messenger import Messenger
 from lb.health.webhook import Receiver
+from lb.limited_log import LimitedLog
 from lb.processes.control import Control
 from lb.processes.store import fleet_of, metrics_of, outbox_of, pool_of
 from lb.store.metrics import Metrics
 
-_log = logging.getLogger(__name__)
+_limited = LimitedLog(__name__)
 
 #: Waits while the store is away: the first, then twice as long each time, up to the longest.
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.25, 2.0
@@ -97,13 +98,13 @@ class Turns:
         except StoreError as error:
             return self._lost(error)
         if self._retry_seconds:
-            _log.info("the store is back, servers are checked again")
+            _limited.info("the store is back, servers are checked again", burst=3)
             self._retry_seconds = 0.0
         return delay
 
     def _lost(self, error: StoreError) -> float:
         if not self._retry_seconds:
-            _log.warning("the store is away, servers are not checked meanwhile: %s", error)
+            _limited.warning("the store is away, servers are not checked meanwhile: %s", error, burst=3)
         self._on_lost()
         self._retry_seconds = min(max(FIRST_DELAY_SECONDS, 2 * self._retry_seconds), LONGEST_DELAY_SECONDS)
         return self._retry_seconds

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 
+from lb import limited_log
 from lb.processes import log
 from lb.processes.child import Child
 from lb.processes.signals import Incoming
@@ -51,6 +52,7 @@ class Lines:
 
         It may come back earlier with nothing while a reader of the log stalls.
         """
+        limited_log.flush()
         if log.push():
             seconds = log.AGAIN_SECONDS if seconds is None else min(seconds, log.AGAIN_SECONDS)
         for key, _ in self._selector.select(seconds):

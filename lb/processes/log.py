@@ -14,6 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeAlias
 
+from lb import limited_log
+from lb.limited_log import LimitedLog
 from lb.proxy.line_file import STANDARD, STDERR, LineFile
 
 #: What one configuration calls each format.
@@ -25,7 +27,7 @@ AGAIN_SECONDS, FAREWELL_SECONDS = 0.1, 0.5
 #: Has something called after so many seconds, and goes on at once.
 Later: TypeAlias = Callable[[float, Callable[[], None]], object]
 
-_log = logging.getLogger(__name__)
+_limited = LimitedLog(__name__)
 
 _speaker = "lb"
 _format = TEXT
@@ -59,6 +61,7 @@ def push() -> bool:
 
 def finish() -> None:
     """Give a reader that stalled a moment for what it did not take: the process ends, or becomes another."""
+    limited_log.flush(at_end=True)
     deadline = time.monotonic() + FAREWELL_SECONDS
     while push() and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -119,9 +122,9 @@ class _Unwaiting(io.TextIOBase):
     def push(self) -> bool:
         """Write what is held, as far as it is taken now; whether some still is."""
         self._file.push()
-        lost = self._file.lost - self._told_lost
-        if lost and not self._file.behind:
-            _log.warning("log: lines lost: %d (%s)", lost, self._file.fault)
+        if self._file.lost > self._told_lost and not self._file.behind:
+            self._told_lost = self._file.lost
+            _limited.warning("log: lines lost: %d (%s)", self._told_lost, self._file.fault)
             self._told_lost = self._file.lost  # that line too, if there is no reader any more
         return self._file.behind
 

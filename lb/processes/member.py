@@ -17,6 +17,7 @@ from gevent.event import Event
 from lb.config import Config
 from lb.errors import StoreError
 from lb.health.dead_workers import SILENCE_SECONDS
+from lb.limited_log import LimitedLog
 from lb.metrics.meters import Meters, lone
 from lb.model import Admin, Health, Server, ServerId, Snapshot, Source, WorkerId
 from lb.processes.store import fill, fleet_of, keys_of, metrics_of, pool_of, url_of
@@ -27,6 +28,7 @@ from lb.store.lease_wire import LeaseProtocol, dial
 from lb.store.metrics import Publisher
 
 _log = logging.getLogger(__name__)
+_limited = LimitedLog(__name__)
 
 #: A member that knows no more than the config leaves it to others so often to fill an empty store.
 _LOOKS_FOR_OTHERS = 3
@@ -122,7 +124,9 @@ class Member:
             for worker in dead:
                 taken = self._waiting(self._fleet.reap, worker, by=self.id, silence_seconds=SILENCE_SECONDS)
                 if taken >= 0:
-                    _log.warning("worker %s is dead, took back its %d connections", worker, taken)
+                    _limited.warning(
+                        "worker %s is dead, took back its %d connections", worker, taken, burst=10
+                    )
             self._tell_of_degradation()
             self._publish()
         except StoreError as error:
@@ -164,7 +168,7 @@ class Member:
         """Tell people that this worker is degraded."""
         self.meters.degraded(True)
         self._degraded = (time.time(), None)
-        _log.warning("degraded, servers are picked locally: the store is lost: %s", reason)
+        _limited.warning("degraded, servers are picked locally: the store is lost: %s", reason, burst=3)
 
     def store_back(self) -> None:
         """Tell people that all is well again."""
@@ -172,7 +176,7 @@ class Member:
         now = time.time()
         self._untold_seconds = now - (self._degraded[0] or now)
         self._degraded = (self._degraded[0], now)
-        _log.info("the store decides again")
+        _limited.info("the store decides again", burst=3)
         self._pool_version_changed.set()
 
     def store_empty(self) -> None:
@@ -208,7 +212,7 @@ class Member:
         if snapshot.version < self._snapshot.version and self._waiting(
             self._pool.refill, self._snapshot, by=self.id
         ):
-            _log.warning(
+            _limited.warning(
                 "the store was at version %d: put the pool back at version %d",
                 snapshot.version,
                 self._snapshot.version,
@@ -226,9 +230,11 @@ class Member:
         try:
             if self._waiting(self._pool.mark_failed, server, failures, by=self.id):
                 self.meters.ejected(server)
-                _log.warning("%s is down: %d failed requests in a row", server, failures)
+                _limited.warning(
+                    "%s is down: %d failed requests in a row", server, failures, of=server, burst=3
+                )
         except StoreError as error:
-            _log.warning("cannot mark %s down: %s", server, error)
+            _limited.warning("cannot mark %s down: %s", server, error)
         finally:
             self._marking.discard(server)
 

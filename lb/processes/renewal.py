@@ -12,11 +12,13 @@ from typing import TypeAlias
 
 from lb.config import Config, from_json, to_json
 from lb.errors import ConfigError
+from lb.limited_log import LimitedLog
 from lb.processes.announce import how_it_ended
 from lb.processes.child import Child
 from lb.processes.crew import Crew
 
 _log = logging.getLogger(__name__)
+_limited = LimitedLog(__name__)
 
 Start = Callable[[Child], None]
 #: True is a step at which all is in order, and another renewal may take the place of this one.
@@ -27,6 +29,8 @@ _Outcome: TypeAlias = Generator[bool, None, bool]
 FAILED_STARTS = 3
 #: An upgrade that cannot be finished for now is tried again after this time.
 AGAIN_SECONDS = 10.0
+#: Each answer to an operator's signals is logged, but not those to all tries of an upgrade.
+_BURST = 5
 
 
 class Renewals:
@@ -68,7 +72,9 @@ def reload(crew: Crew, load: Callable[[], Config], start: Start) -> Steps:
     But the workers of an earlier program must not stay: while there are any, it is tried again.
     """
     while not (yield from _try_to_reload(crew, load, start)) and any(one.adopted for one in crew.workers):
-        _log.error("upgrade: workers of the program before go on; next try in %g s", AGAIN_SECONDS)
+        _limited.error(
+            "upgrade: workers of the program before go on; next try in %g s", AGAIN_SECONDS, burst=_BURST
+        )
         again = time.monotonic() + AGAIN_SECONDS
         while time.monotonic() < again:
             yield True
@@ -80,8 +86,8 @@ def _try_to_reload(crew: Crew, load: Callable[[], Config], start: Start) -> _Out
         crew.adapt(with_fixed(load(), before))
     except ConfigError as error:
         for problem in error.problems:
-            _log.error("reload: %s", problem)
-        _log.error("reload: the configuration is not valid, all stays as it was")
+            _limited.error("reload: %s", problem, of=problem, burst=_BURST)
+        _limited.error("reload: the configuration is not valid, all stays as it was", burst=_BURST)
         return False
     renewed = yield from _put_to_use(crew, before, start)
     crew.settle()
@@ -95,14 +101,19 @@ def _try_to_reload(crew: Crew, load: Callable[[], Config], start: Start) -> _Out
 def _put_to_use(crew: Crew, before: Config, start: Start) -> _Outcome:
     """Have the store and new workers use the crew's configuration, or all that of before."""
     if not (yield from _run_once(crew.reconcile, start)):
-        _log.error("reload: the store could not be brought up to date, all stays as it was; try again")
+        _limited.error(
+            "reload: the store could not be brought up to date, all stays as it was; try again", burst=_BURST
+        )
         crew.adapt(before)
         return False
     if not (yield from _replace_workers(crew, start)):
-        _log.error("reload: a new worker could not start, see above; all stays as it was")
+        _limited.error("reload: a new worker could not start, see above; all stays as it was", burst=_BURST)
         crew.adapt(before)
         if not (yield from _run_once(crew.reconcile, start)):
-            _log.error("reload: the store keeps the servers of the new configuration for now; try again")
+            _limited.error(
+                "reload: the store keeps the servers of the new configuration for now; try again",
+                burst=_BURST,
+            )
         return False
     return True
 
@@ -125,7 +136,12 @@ def with_fixed(config: Config, running: Config) -> Config:
     if admin != config.admin:
         changed.append("admin.listen")
     for key in changed:
-        _log.warning("reload: %s cannot change while lb runs, it stays as it was until a restart", key)
+        _limited.warning(
+            "reload: %s cannot change while lb runs, it stays as it was until a restart",
+            key,
+            of=key,
+            burst=_BURST,
+        )
     merged = config.model_copy(update={**fixed, "admin": admin})
     return from_json(to_json(merged))  # checked as a whole: what fits the new values may not fit the old
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
+from lb.limited_log import LimitedLog
 from lb.processes.child import Child
 from lb.processes.crew import Crew
 from lb.store import embedded
 
-_log = logging.getLogger(__name__)
+_limited = LimitedLog(__name__)
 
 LOOK_SECONDS = 2.0
 #: Until it is there: one that is deleted before it was seen would be waited for.
@@ -38,7 +38,7 @@ class StoreWatch:
             self._seen_of = store.pid
         elif store.running and store.pid == self._seen_of:
             self._seen_of = 0
-            _log.error("%s was deleted, so nobody reaches %s: starting another", self._path, store)
+            _limited.error("%s was deleted, so nobody reaches %s: starting another", self._path, store)
             store.restart(now)
         self._look_at = now + (LOOK_SECONDS if store.pid == self._seen_of else FIRST_LOOK_SECONDS)
 

@@ -14,6 +14,7 @@ from functools import partial
 
 from lb.config import Config, pin_file
 from lb.errors import LBError
+from lb.limited_log import LimitedLog
 from lb.processes import log, renewal, sockets, upgrade
 from lb.processes.announce import announce, facts, how_it_ended, where_it_says_why
 from lb.processes.child import Child
@@ -26,6 +27,7 @@ from lb.processes.store_watch import watch_of
 from lb.proxy.line_file import try_to_open
 
 _log = logging.getLogger(__name__)
+_limited = LimitedLog(__name__)
 
 #: Give up when each worker has failed so often in a row and none has ever become ready.
 FAILED_STARTS = 5
@@ -173,7 +175,7 @@ class Supervisor:
             elif self._announced and not self._stopping:
                 self._change(number)
             else:
-                _log.warning("%s is ignored while the balancer starts or stops", number.name)
+                _limited.warning("%s is ignored while the balancer starts or stops", number.name, of=number)
 
     def _change(self, number: signal.Signals) -> None:
         crew = self._crew
@@ -230,7 +232,14 @@ class Supervisor:
         elif not self._announced and all(worker.failed_starts >= FAILED_STARTS for worker in crew.workers):
             self._give_up(f"no worker could start in {FAILED_STARTS} tries ({how}), see above")
         elif not child.replaced:
-            _log.warning("%s ended (%s), starting another in %.1f s", name, how, child.restart_delay(now))
+            _limited.warning(
+                "%s ended (%s), starting another in %.1f s",
+                name,
+                how,
+                child.restart_delay(now),
+                of=(id(child), how),
+                burst=3,
+            )
 
     def _give_up(self, reason: str = "") -> None:
         if reason:

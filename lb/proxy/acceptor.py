@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import socket
 from _socket import socket as RawSocket  # noqa: N812 (unpatched, and a class to us)
 from collections.abc import Callable
@@ -13,11 +12,12 @@ from typing import Any
 from gevent import get_hub
 from greenlet import getcurrent, greenlet
 
+from lb.limited_log import LimitedLog
 from lb.proxy.exchange import Meters
 from lb.proxy.stream import Stream
 from lb.proxy.turns import STAND_BACK_SECONDS, Turns
 
-log = logging.getLogger(__name__)
+_limited = LimitedLog(__name__)
 
 _READ = 1  # libev's EV_READ, as gevent's loop.io takes it
 #: Greenlets kept for later clients when theirs have left. A new one costs 4 µs of a connection's 60: the
@@ -104,7 +104,7 @@ class Acceptor:
                 return
             except OSError as error:
                 if error.errno in _EXHAUSTED:
-                    log.warning("cannot accept: %s", error.strerror)
+                    _limited.warning("cannot accept: %s", error.strerror)
                     self._rest()
                     self._pause.again(self.start, update=True)
                     return

@@ -12,6 +12,7 @@ from time import monotonic
 import gevent
 from gevent import get_hub
 
+from lb.limited_log import LimitedLog
 from lb.proxy.access_lines import FORMATS, NEVER, Noted
 from lb.proxy.client import Client
 from lb.proxy.exchange import NO_SERVER
@@ -19,6 +20,7 @@ from lb.proxy.http1 import Request
 from lb.proxy.line_file import LineFile, try_to_open
 
 log = logging.getLogger(__name__)
+_limited = LimitedLog(__name__)
 
 #: Lines are made of so many notes together: what they speak of is still in the processor's caches.
 BATCH_NOTES = 64
@@ -26,8 +28,6 @@ BATCH_NOTES = 64
 BATCH_BYTES = 65536
 #: Fewer wait no longer than this.
 FLUSH_SECONDS = 0.5
-#: Between two warnings about lost lines.
-_WARNING_SECONDS = 60.0
 #: For a reader of a pipe to take the last lines.
 _FAREWELL_SECONDS = 0.5
 
@@ -44,7 +44,6 @@ class AccessLog:
         self._notes: list[Noted] = []
         self._lines = bytearray()  # that are not written yet
         self._told_lost = 0
-        self._may_warn_at = 0.0
         self._closed = False  # what is still noted then is lost
         self._timer = get_hub().loop.timer(FLUSH_SECONDS, repeat=FLUSH_SECONDS)
 
@@ -101,13 +100,14 @@ class AccessLog:
             self._lines.clear()
         else:
             self._file.push()
-        if self._file.lost > self._told_lost and monotonic() >= self._may_warn_at:
-            self._warn()
+        self._warn()
 
     def _warn(self) -> None:
-        self._may_warn_at = monotonic() + _WARNING_SECONDS
-        lost, self._told_lost = self._file.lost - self._told_lost, self._file.lost
-        log.warning("access log: lines lost: %d (%s: %s)", lost, self._path, self._file.fault)
+        if self._file.lost > self._told_lost:
+            self._told_lost = self._file.lost
+            _limited.warning(
+                "access log: lines lost: %d (%s: %s)", self._told_lost, self._path, self._file.fault
+            )
 
     def reopen(self) -> None:
         """Write on to a file of the same name; what came before goes to the one that was open."""
@@ -115,7 +115,9 @@ class AccessLog:
         try:
             self._file.reopen()
         except OSError as error:
-            log.warning("access log: cannot reopen %s: %s; the old file goes on", self._path, error.strerror)
+            _limited.warning(
+                "access log: cannot reopen %s: %s; the old file goes on", self._path, error.strerror
+            )
 
     def close(self) -> None:
         """Write what is left, and close; a reader that does not keep up gets a moment."""
@@ -129,5 +131,4 @@ class AccessLog:
             gevent.sleep(0.01)
             self._file.push()
         self._file.close()
-        if self._file.lost > self._told_lost:
-            self._warn()
+        self._warn()

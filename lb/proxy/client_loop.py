@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 
 from lb.errors import ClientError, ClientGoneError, LBError, NoEligibleServerError
+from lb.limited_log import LimitedLog
 from lb.proxy.access_log import AccessLog
 from lb.proxy.additions import Additions
 from lb.proxy.client import Client, CutError
@@ -19,7 +19,7 @@ from lb.proxy.reasons import reason_of
 from lb.proxy.responses import explanation_of, own_response
 from lb.proxy.stream import Stream, StreamTimeoutError
 
-log = logging.getLogger(__name__)
+_limited = LimitedLog(__name__)
 
 _EMPTY_LINE = b"\r\n"
 _TLS_HANDSHAKE = b"\x16"  # the first byte of a TLS connection (RFC 8446 §5.1), and of no method
@@ -95,7 +95,7 @@ class ClientLoop:
         except OSError:
             pass  # the client left
         except Exception:
-            log.exception("a request from %s failed", client.address.decode())
+            _limited.exception("a request from %s failed", client.address.decode())
         finally:
             stream.close()
             self._clients.discard(client)

@@ -12,7 +12,6 @@ leaked nor counted twice.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Collection
 from random import getrandbits
@@ -21,13 +20,14 @@ from typing import Any
 from gevent import get_hub
 from greenlet import getcurrent, greenlet
 
+from lb.limited_log import LimitedLog
 from lb.model import ServerId, Snapshot
 from lb.store.lease import Lease, LeaseEvents, Phase
 from lb.store.lease_wire import LeaseProtocol, LeaseSocket, LeaseWire, reply_error
 from lb.store.local_picks import LocalPicks
 from lb.store.redial import Redial
 
-log = logging.getLogger(__name__)
+_limited = LimitedLog(__name__)
 
 _REAFFIRM_SECONDS = 60.0
 
@@ -243,7 +243,7 @@ class LeaseLine:
 
     def _still_away(self, reason: str) -> None:
         if self.degraded_since and reason != self._reason:
-            log.warning("still degraded: %s", reason)
+            _limited.warning("still degraded: %s", reason)
         self._reason = reason
 
     def _connected(self, sock: LeaseSocket) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from collections.abc import Callable, Collection
 
+from lb.limited_log import LimitedLog
 from lb.model import ServerId, Snapshot
 from lb.strategies import DEFAULT, STRATEGIES, LocalPool
 
-_log = logging.getLogger(__name__)
+_limited = LimitedLog(__name__)
 
 #: For so long a barred server is not picked. Then it is tried again, and the first failure bars it anew.
 BARRED_SECONDS = 5.0
@@ -51,7 +51,9 @@ class LocalPicks:
         if not self._limit or in_a_row < self._limit:
             return
         if server not in self._barred_until:
-            _log.warning("%s is not picked while degraded: %d failures in a row", server, in_a_row)
+            _limited.warning(
+                "%s is not picked while degraded: %d failures in a row", server, in_a_row, of=server
+            )
         self._barred_until[server] = self._clock() + BARRED_SECONDS
 
     def forget(self) -> None:

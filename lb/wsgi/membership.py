@@ -15,6 +15,7 @@ from gevent import monkey
 from gevent.event import Event
 from gevent.hub import Hub
 
+from lb import limited_log
 from lb.config import Config
 from lb.errors import StoreError
 from lb.model import ServerId
@@ -88,6 +89,7 @@ class _Membership:
         while os.getpid() == self._pid:
             self._reconcile()
             self._member.beat()
+            limited_log.flush()
             gevent.sleep(BEAT_SECONDS)
 
     def _reconcile(self) -> None:

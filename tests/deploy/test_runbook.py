@@ -34,7 +34,12 @@ def warnings() -> Iterator[str]:
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
                 case ast.Call(ast.Attribute(ast.Name(name), level), [ast.Constant(line), *_]):
-                    if name in ("log", "_log") and level in ("warning", "error", "exception", "critical"):
+                    if name in ("log", "_log", "_limited") and level in (
+                        "warning",
+                        "error",
+                        "exception",
+                        "critical",
+                    ):
                         yield line
 
 
