@@ -14,7 +14,7 @@ from lb.proxy.additions import Additions
 from lb.proxy.client import Client, CutError
 from lb.proxy.exchange import NO_SERVER, Meters
 from lb.proxy.http1 import HeadParser, Request, has_bare_line_feed, unreadable
-from lb.proxy.linger import LINGER_SECONDS, linger
+from lb.proxy.linger import LingeringClose
 from lb.proxy.reasons import reason_of
 from lb.proxy.responses import explanation_of, own_response
 from lb.proxy.stream import Stream, StreamTimeoutError
@@ -22,6 +22,8 @@ from lb.proxy.stream import Stream, StreamTimeoutError
 _limited = LimitedLog(__name__)
 
 _EMPTY_LINE = b"\r\n"
+#: For so long a client may take nothing of the balancer's own answer.
+_ANSWER_SECONDS = 5.0
 _TLS_HANDSHAKE = b"\x16"  # the first byte of a TLS connection (RFC 8446 §5.1), and of no method
 
 
@@ -37,6 +39,7 @@ class ClientSettings:
     retry_after_seconds: int
     request_id: bool
     request_id_in_response: bool
+    lingering_clients: int  # that may still be sending when their connections end
 
 
 Forward = Callable[[Client, Request], bool]
@@ -61,6 +64,7 @@ class ClientLoop:
         self._settings = settings
         self._access_log = access_log
         self._clients: set[Client] = set()
+        self._linger = LingeringClose(settings.lingering_clients).linger
         #: A head that is no longer than this exceeds neither limit.
         self._short_bytes = min(settings.request_line_bytes, settings.header_bytes)
         self.stopping = False  # finish the request at hand, take no other
@@ -85,8 +89,7 @@ class ClientLoop:
                 if self._id_line is not None:
                     request.id_line = self._id_line(request.fields, trusted=client.trusted)
                 if not self._forward(client, request) or self.stopping:
-                    if request.keep_alive or (request.upload is not None and not request.upload.complete):
-                        linger(stream)  # it may be sending: a next request, or still a body
+                    self._part(stream, request)
                     break
         except LBError as error:
             self._refuse(client, request or _what_came(stream, head), error)
@@ -99,6 +102,13 @@ class ClientLoop:
         finally:
             stream.close()
             self._clients.discard(client)
+
+    def _part(self, stream: Stream, request: Request) -> None:
+        """See to it that the last answer arrives, if its client may be sending: a body, or more requests."""
+        if _uploads(request):
+            self._linger(stream, sending=True)
+        elif request.keep_alive or stream.buffer:
+            self._linger(stream)
 
     def _read_head(self, client: Client) -> bytes:
         """Return the next request's head; empty if the client ended its connection instead."""
@@ -118,6 +128,8 @@ class ClientLoop:
         try:
             return stream.receive_later()
         except StreamTimeoutError:
+            if stream.unacknowledged():
+                self._linger(stream)  # it is at the last answer still
             return b""
 
     def _read_long_head(self, client: Client, data: bytes) -> bytes:
@@ -174,7 +186,7 @@ class ClientLoop:
         """Answer with an error, then wait a little before closing, so that the answer arrives."""
         with suppress(OSError):  # it did not wait for the answer
             if self._answer(client, request, error):
-                linger(client.stream)
+                self._linger(client.stream, sending=isinstance(error, ClientError) or _uploads(request))
 
     def _answer(self, client: Client, request: Request, error: LBError) -> bool:
         """Answer for the balancer itself, and note that; False if there is nobody to answer."""
@@ -198,9 +210,13 @@ class ClientLoop:
             lines=request.id_line if self._settings.request_id_in_response else b"",
         )
         self._meters.answered(NO_SERVER, error.status, monotonic() - client.arrived)
-        client.stream.arm(LINGER_SECONDS)
+        client.stream.arm(_ANSWER_SECONDS)
         client.stream.send_all(response)
         return True
+
+
+def _uploads(request: Request) -> bool:
+    return request.upload is not None and not request.upload.complete
 
 
 def _what_came(stream: Stream, head: bytes) -> Request:

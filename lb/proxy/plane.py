@@ -182,4 +182,5 @@ def _client_settings(config: Config) -> ClientSettings:
         retry_after_seconds=math.ceil(config.health_check_interval_seconds),
         request_id=config.request_id,
         request_id_in_response=config.request_id_in_response,
+        lingering_clients=max(1, config.limits.clients // 4),
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -12,7 +14,7 @@ import gevent.socket
 import pytest
 
 from lb.proxy import linger
-from tests.proxy.rig import GET, Balancer, Peer, answering, playing, until
+from tests.proxy.rig import GET, SHORT, Balancer, Peer, answering, playing, until
 
 Make = Callable[..., Balancer]
 
@@ -65,7 +67,7 @@ def test_a_request_that_comes_too_late_does_not_destroy_the_answer_before_it(bal
 
 
 def test_who_takes_the_answer_slowly_is_waited_for(balancer: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linger, "LINGER_SECONDS", 0.1)
+    monkeypatch.setattr(linger, "SILENCE_SECONDS", 0.1)
     with answered_by_one_who(retires, balancer) as (made, client):
         taken = b""
         for _ in range(10):
@@ -77,14 +79,14 @@ def test_who_takes_the_answer_slowly_is_waited_for(balancer: Make, monkeypatch: 
 
 
 def test_who_takes_nothing_is_not_waited_for(balancer: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linger, "LINGER_SECONDS", 0.1)
+    monkeypatch.setattr(linger, "SILENCE_SECONDS", 0.1)
     with answered_by_one_who(retires, balancer) as (made, client):
         until(lambda: not made.clients())
         assert client.rest() == BODY
 
 
 def test_who_leaves_is_not_waited_for(balancer: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linger, "LINGER_SECONDS", 60)
+    monkeypatch.setattr(linger, "SILENCE_SECONDS", 60)
     with answered_by_one_who(retires, balancer) as (made, client):
         assert client.rest() == BODY
         client.close()
@@ -92,7 +94,7 @@ def test_who_leaves_is_not_waited_for(balancer: Make, monkeypatch: pytest.Monkey
 
 
 def test_who_announced_its_end_is_not_waited_for(balancer: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linger, "LINGER_SECONDS", 60)
+    monkeypatch.setattr(linger, "SILENCE_SECONDS", 60)
     with playing(answering(LARGE)) as server:
         made = balancer(server)
         with made.client() as client:
@@ -102,7 +104,8 @@ def test_who_announced_its_end_is_not_waited_for(balancer: Make, monkeypatch: py
 
 
 def test_a_flood_after_the_last_answer_is_cut(balancer: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linger, "LINGER_SECONDS", 60)
+    """When its time is over, though it is never silent."""
+    monkeypatch.setattr(linger, "LINGER_SECONDS", 0.3)
     with answered_by_one_who(retires, balancer) as (made, client):
         with suppress(ConnectionError):
             while made.clients():
@@ -127,7 +130,160 @@ def test_a_worker_that_stops_does_not_wait_for_who_has_all(
     balancer: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client may keep its side open for as long as it likes."""
-    monkeypatch.setattr(linger, "LINGER_SECONDS", 60)
+    monkeypatch.setattr(linger, "SILENCE_SECONDS", 60)
     with answered_by_one_who(stops, balancer) as (made, client):
         assert client.rest() == BODY
         until(lambda: not made.clients())
+
+
+REFUSAL = b"HTTP/1.1 401 Who are you\r\nContent-Length: 1024\r\n\r\n" + b"x" * 1024
+HUGE = 32 << 20
+
+
+def refuses_and_closes(peer: Peer) -> None:
+    peer.head()
+    peer.send(REFUSAL)
+    peer.close()
+
+
+def refuses_and_stays(peer: Peer) -> None:
+    peer.head()
+    peer.send(REFUSAL)
+    peer.ended()
+
+
+def blindly(act: Callable[[], object]) -> None:
+    """Have a client act in a thread of its own, as one that reads nothing before it has sent all."""
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            act()
+        except BaseException as error:  # told in the test's own thread
+            failures.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    until(lambda: not thread.is_alive(), seconds=14, what="the client")
+    if failures:
+        raise failures[0]
+
+
+@pytest.mark.parametrize(
+    ("script", "status"), [(refuses_and_closes, 401), (refuses_and_stays, 401), (Peer.rest, 413)]
+)
+@pytest.mark.parametrize("chunked", [False, True])
+def test_who_sends_all_of_a_body_before_it_reads_gets_an_early_answer(
+    balancer: Make, script: Callable[[Peer], object], status: int, chunked: bool
+) -> None:
+    """Be it the server's or the balancer's own."""
+
+    def upload() -> None:
+        for expect in ({}, {"Expect": "100-continue"}):
+            connection = http.client.HTTPConnection(*made.address, timeout=10)
+            body = iter([bytes(65536)] * (HUGE // 65536)) if chunked else bytes(HUGE)
+            connection.request("POST", "/", body, expect, encode_chunked=chunked)
+            response = connection.getresponse()
+            assert response.status == status
+            assert len(response.read()) == int(response.headers["Content-Length"])
+            connection.close()
+
+    with playing(script) as server:
+        made = balancer(server, limits={"bodyBytes": 1 << 20} if status == 413 else {})
+        blindly(upload)
+
+
+@pytest.mark.parametrize(
+    "request_of",
+    [
+        lambda rest: b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n" + rest,  # 400
+        lambda rest: b"GET / HTTP/1.1\r\nHost: a\r\nX: " + rest,  # 431
+        lambda rest: b"GET /" + rest.replace(b"\0", b"x"),  # 414
+        lambda rest: b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n" + rest,
+        lambda rest: b"\x16" + rest,  # TLS
+        lambda rest: GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n") + rest,
+        lambda rest: b"GET / HTTP/1.0\r\n\r\n" + rest,
+    ],
+    ids=["400", "431", "414", "chunk", "tls", "close", "1.0"],
+)
+def test_who_sends_much_behind_its_last_request_gets_the_answer(
+    balancer: Make, request_of: Callable[[bytes], bytes]
+) -> None:
+    def flood() -> None:
+        with socket.create_connection(made.address, 10) as client:
+            client.sendall(request_of(bytes(8 << 20)))
+            answer = b""
+            while more := client.recv(65536):
+                answer += more
+            assert answer.startswith(b"HTTP/1.1 ")
+            assert b"\r\nConnection: close" in answer
+
+    with playing(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")) as server:
+        made = balancer(server)
+        for _ in range(3):
+            blindly(flood)
+
+
+def test_requests_behind_the_last_one_do_not_destroy_its_answer(balancer: Make) -> None:
+    def flood() -> None:
+        with socket.create_connection(made.address, 10) as client:
+            client.sendall(GET * 100_000)
+            answer = b""
+            while more := client.recv(65536):
+                answer += more
+            assert answer.count(b"HTTP/1.1 200 ") == 2
+
+    with playing(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")) as server:
+        made = balancer(server, limits={"keepAliveRequests": 2})
+        for _ in range(3):
+            blindly(flood)
+
+
+def test_no_more_than_a_share_of_the_clients_is_lingered_for(
+    balancer: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that has had the most time makes room."""
+    monkeypatch.setattr(linger, "SILENCE_SECONDS", 60)
+    with playing(answering()) as server:
+        made = balancer(server, limits={"clients": 8})
+        clients = [made.client() for _ in range(3)]
+        for client in clients:
+            client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n")
+            assert client.rest().startswith(b"HTTP/1.1 400 ")
+        until(lambda: made.clients() == 2)
+        clients[0].send(b"x")
+        assert clients[0].ended()
+        for client in clients:
+            client.close()
+
+
+def test_clients_that_send_without_end_leave_the_others_their_turn(
+    balancer: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they send is dropped a piece at a time, with pauses that grow with their number."""
+    monkeypatch.setattr(linger, "_PAUSE_SECONDS", 1)
+
+    def flood() -> None:
+        with socket.create_connection(made.address) as client:
+            client.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                client.sendall(b"POST / HTTP/1.1\r\nHost: a b\r\n\r\n" + bytes(64 << 20))
+
+    with playing(answering()) as server:
+        made = balancer(server)
+        blindly(flood)
+
+
+def test_a_slow_answer_is_not_idle(balancer: Make) -> None:
+    """The time between two requests begins when the client has the answer, not when the kernel has it."""
+    with playing(answering(LARGE)) as server:
+        made = balancer(server, timeouts={"keepAlive": SHORT})
+        with SlowClient(made.address) as client:
+            client.send(GET)
+            client.head()
+            taken = b""
+            for _ in range(10):
+                taken += client.exactly(16 << 10)
+                gevent.sleep(0.1)
+            client.send(GET)
+            assert taken + client.rest() == BODY
