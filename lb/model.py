@@ -74,6 +74,7 @@ class Check:
     answered: bool
     detail: str  # "200 OK", "connection refused", …
     duration_seconds: float
+    where_to_look: str = ""  # the setting that made it fail, for the log; the store does not keep it
 
 
 @dataclass(frozen=True, slots=True)

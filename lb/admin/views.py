@@ -59,12 +59,22 @@ def facts(overview: Overview, store_url: str, rates: Rates | None = None) -> Tab
             "strategy": cell(overview.strategy),
             "pool version": cell(overview.version),
             "servers": cell(f"{overview.eligible} of {total} eligible", how_many),
+            **_down(overview),
             **({} if rates is None else {"requests/s": _total(rates.total)}),
             "connections": cell(overview.connections),
             "workers": cell(len(overview.workers), "" if overview.workers else "red"),
             "health-checker": cell(checker or "none", "" if checker else "red"),
         }
     )
+
+
+def _down(overview: Overview) -> dict[str, Text]:
+    """Say why a server is down, and how many more there are."""
+    down = [status.server for status in overview.servers if status.server.health is Health.DOWN]
+    if not down:
+        return {}
+    others = f"; {len(down) - 1} more: see lb-admin list" if down[1:] else ""
+    return {"down": cell(f"{down[0].id}, {down[0].reason}{others}", "red")}
 
 
 def hosts(overview: Overview) -> Rows:

@@ -17,10 +17,11 @@ from lb.config.load import (
     to_json,
 )
 from lb.config.model import Config
-from lb.config.sections import AdminApi, HealthCheck, Limits, PassiveHealth, Timeouts, Webhook
+from lb.config.sections import ALIVE, AdminApi, HealthCheck, Limits, PassiveHealth, Timeouts, Webhook
 from lb.config.values import StatusRange, format_duration, parse_duration
 
 __all__ = [
+    "ALIVE",
     "AdminApi",
     "Config",
     "HealthCheck",

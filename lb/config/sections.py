@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from typing import TypeGuard
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
 from lb.config import fields
 from lb.config.addresses import ListenAddress
 from lb.config.values import StatusRange, shown
 from lb.model import EVENT_KINDS, MAX_WEIGHT
+
+#: Statuses that pass a health check: where nobody said what to ask a server, and where a path was named.
+ALIVE, WORKS = (StatusRange(200, 499),), ("200-399",)
 
 #: Attributes that the file calls something else, to stay compatible with the original balancer's file.
 _FILE_KEYS = {"strategy": "lbAlgo"}
@@ -50,9 +53,15 @@ class ServerEntry(Section):
 class HealthCheck(Section):
     """How the health-checker checks a server."""
 
-    method: fields.CheckMethod = Field(default="HEAD", description="HEAD or GET; HEAD as in the original.")
+    method: fields.CheckMethod = Field(
+        default="HEAD",
+        description="HEAD or GET; HEAD as in the original. What does not pass, or is answered 405 or 501, is "
+        "asked again with GET, which then counts, and a server that needs it gets GET from then on.",
+    )
     path: fields.CheckPath = Field(
-        default="/", description="Path, with query if need be, of the check's request."
+        default="/",
+        description="Path, with query if need be, of the check's request. Name one that answers 200 to 399 "
+        "while the server works.",
     )
     timeout_seconds: fields.Duration = Field(
         default=5.0, description="How long a check may take, connecting included; longer is no answer."
@@ -60,10 +69,18 @@ class HealthCheck(Section):
     rise: fields.Count = Field(default=2, description="Passed checks in a row that bring a server up.")
     fall: fields.Count = Field(default=3, description="Failed checks in a row that take a server down.")
     expect: tuple[fields.Statuses, ...] = Field(
-        default=(StatusRange(200, 399),),
-        description="Statuses that pass a check: 200, `200-299` or `2xx`. The original took 200 alone, which "
-        "fails servers that redirect or answer 204.",
+        default=ALIVE,
+        description="Statuses that pass a check: 200, `200-299` or `2xx`. With a `path` that is set they are "
+        "200 to 399; without one every answer below 500 says that the server works, as its `/` may redirect, "
+        "ask for a login, or not exist.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_path_of_its_own_must_work(cls, values: object) -> object:
+        if isinstance(values, dict) and "path" in values and "expect" not in values:
+            return {**values, "expect": WORKS}
+        return values
 
     @field_validator("expect")
     @classmethod
@@ -71,6 +88,11 @@ class HealthCheck(Section):
         if not expect:
             raise ValueError("expected at least one status, as no check could pass")
         return expect
+
+    @property
+    def expected(self) -> str:
+        """The statuses that pass, in words."""
+        return ", ".join(map(str, self.expect))
 
     def expects(self, status: int) -> bool:
         """Whether a response of this status passes the check."""

@@ -172,6 +172,6 @@ class Checker:
         watch.health = health
         reason = f"check: {check.detail}"
         if self._pool.set_health(server.id, health, reason, BY, term=term, silent=not check.answered):
-            _limited.warning(
-                "server %s is %s: %s", server.id, health, reason, of=(server.id, health), burst=3
-            )
+            advice = f"; see {check.where_to_look}" if health is Health.DOWN and check.where_to_look else ""
+            words = (server.id, health, reason, advice)
+            _limited.warning("server %s is %s: %s%s", *words, of=(server.id, health), burst=3)

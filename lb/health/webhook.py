@@ -19,7 +19,7 @@ from urllib3.util import parse_url
 
 from lb import __version__
 from lb.config import Webhook
-from lb.health.checks.http import words
+from lb.health.words import words
 from lb.model import Event
 
 #: Refusals that may pass; any other 4xx and every redirect will be the same the next time.

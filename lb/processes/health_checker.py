@@ -43,7 +43,7 @@ def run(config: Config, control: Control) -> None:
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, stop.set)
-    checker = Checker(pool_of(config), CHECKS["http"], config, _name(), spawn=gevent.spawn)
+    checker = Checker(pool_of(config), CHECKS["http"](), config, _name(), spawn=gevent.spawn)
     dead_workers = DeadWorkers(fleet_of(config), BY)
     messages = _spawn_messenger(config, checker, stop)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 import time
 
-from lb.model import Admin, WorkerId
+from lb.model import Admin, Health, WorkerId
 from lb.store.fleet import Fleet
 from lb.store.session import Session
 
@@ -35,6 +35,15 @@ def test_the_balancer_in_a_few_facts(run, pool, add, store_url):
         "workers": "0",
         "health-checker": "checker-1",
     } == facts(run("status").out)
+
+
+def test_why_a_server_is_down(run, pool, add):
+    for port in (5001, 5002, 5003):
+        add(f"http://localhost:{port}")
+    pool.set_health("localhost:5002", Health.DOWN, "check: status 500 (expected 200-499)", "test")
+    assert facts(run("status").out)["down"] == "localhost:5002, check: status 500 (expected 200-499)"
+    pool.set_health("localhost:5003", Health.DOWN, "check: connection refused", "test")
+    assert facts(run("status").out)["down"].endswith("(expected 200-499); 1 more: see lb-admin list")
 
 
 def test_workers_by_host(run, add, connection, keys):

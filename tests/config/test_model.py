@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from lb.config import Config, from_json
+from lb.config import Config, HealthCheck, from_json, to_json
 from lb.config.fields import strategy_names
 from lb.errors import ConfigError
 from lb.model import EVENT_KINDS
@@ -88,15 +88,21 @@ def test_beyond_loopback_with_a_token_is_fine():
     assert str(config.admin.listen) == "[::]:8081"
 
 
-def test_redirects_pass_the_default_check():
-    assert [
-        status for status in (199, 200, 204, 302, 399, 400, 503) if Config().health_check.expects(status)
-    ] == [
-        200,
-        204,
-        302,
-        399,
-    ]
+@pytest.mark.parametrize(
+    ("settings", "passing"),
+    [
+        ({}, [200, 204, 302, 399, 400, 499]),
+        ({"method": "GET", "fall": 9}, [200, 204, 302, 399, 400, 499]),
+        ({"path": "/health"}, [200, 204, 302, 399]),
+        ({"path": "/"}, [200, 204, 302, 399]),
+        ({"expect": ["204", "5xx"]}, [204, 500]),
+        ({"path": "/health", "expect": [499]}, [499]),
+    ],
+)
+def test_any_answer_below_500_passes_until_a_path_or_statuses_are_set(settings, passing):
+    for check in (HealthCheck(**settings), from_json(to_json(Config(healthCheck=settings))).health_check):
+        statuses = (199, 200, 204, 302, 399, 400, 499, 500)
+        assert [status for status in statuses if check.expects(status)] == passing
 
 
 def test_the_fields_we_add_are_settings():

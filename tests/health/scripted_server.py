@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from lb.model import Admin, Health, Server, ServerId, Source
 
-Script = Callable[[socket.socket], None]
+#: What is done to a connection, or what is done to it for each method.
+Script = Callable[[socket.socket], None] | Mapping[str, Callable[[socket.socket], None]]
 
 
 class ScriptedServer:
@@ -44,7 +45,10 @@ class ScriptedServer:
                 return
             with client, suppress(OSError):
                 self.requests.append(_request(client))
-                self.script(client)
+                script = self.script
+                if isinstance(script, Mapping):
+                    script = script[self.requests[-1].partition(b" ")[0].decode()]
+                script(client)
 
 
 def _request(client: socket.socket) -> bytes:

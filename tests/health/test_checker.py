@@ -12,7 +12,7 @@ from tests.store.acts import Worker
 
 UP, DOWN = Health.UP, Health.DOWN
 PASS = Check(True, True, "200 OK", 0.001)
-ERROR = Check(False, True, "status 500 (expected 200-399)", 0.001)
+ERROR = Check(False, True, "status 500 (expected 200-499)", 0.001)
 REFUSED = Check(False, False, "connection refused", 0.001)
 
 INTERVAL = 2.0
@@ -163,7 +163,7 @@ def test_fall_failures_in_a_row_take_a_server_down_and_rise_passes_bring_it_up(r
     assert health(pool) == [UP, UP, UP]
     rounds.round()
     assert health(pool) == [UP, DOWN, UP]
-    assert status(pool, servers[1]).server.reason == "check: status 500 (expected 200-399)"
+    assert status(pool, servers[1]).server.reason == "check: status 500 (expected 200-499)"
 
     rounds.outcomes[servers[1]] = PASS
     rounds.round()

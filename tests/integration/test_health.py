@@ -20,6 +20,7 @@ from tests.integration.servers import HttpServer, Request, response
 from tests.support import eventually
 
 INTERVAL = 0.2
+FALL = 3
 #: Checks alone decide, and soon; the threshold is far away.
 SETTINGS: dict[str, Any] = {
     "healthCheckInterval": "200ms",
@@ -83,7 +84,9 @@ def test_a_server_that_answers_with_errors_goes_down_and_is_not_removed(
     three[0].behaviour = lambda _request: response(500)
     balancer = start(threshold="300ms")
     pool = balancer.pool()
-    balancer.wait_log(f"server {three[0].id} is down: check: status 500 \\(expected 200-399\\)")
+    balancer.wait_log(
+        f"server {three[0].id} is down: check: status 500 \\(expected 200-499\\); see healthCheck.path"
+    )
     checks = len(three[0].requests)
     eventually(lambda: len(three[0].requests) > checks + 5, what="five further checks")
     assert health(pool)[three[0].id] is Health.DOWN
@@ -105,20 +108,33 @@ def test_a_route_that_answers_503_takes_no_server_away_from_the_others(
     assert {event.kind for event in balancer.pool().events()} & {"down"} == set()
 
 
+def test_an_application_that_does_not_know_head_stays_up(start: Start, three: list[HttpServer]) -> None:
+    """As a FastAPI application does, whether its `/` wants a login, is forbidden, or does not exist."""
+    for server, front in zip(three, (401, 403, 404), strict=True):
+        server.behaviour = lambda request, front=front: response(405 if request.method == "HEAD" else front)
+    balancer = start()
+    eventually(lambda: all(len(server.requests) > 3 * FALL for server in three), what="many checks")
+    with urllib3.PoolManager(retries=False) as client:
+        assert {client.request("GET", balancer.url).status for _ in range(9)} == {401, 403, 404}
+    assert {event.kind for event in balancer.pool().events()} & {"down", "removed"} == set()
+    for server in three:
+        assert [request.method for request in server.requests].count("HEAD") == 1
+
+
 def test_a_hanging_server_goes_down_and_delays_no_check_of_the_others(
     start: Start, three: list[HttpServer]
 ) -> None:
     with ExitStack() as hanging:
 
         def hang(request: Request) -> bytes | None:
-            if request.method == "HEAD":
+            if request.target == "/check":
                 eventually(lambda: released, seconds=30)
             return response(200)
 
         released: list[bool] = []
         hanging.callback(released.append, True)
         three[0].behaviour = hang
-        balancer = start(healthCheck={"timeout": "2s"})
+        balancer = start(healthCheck={"timeout": "2s", "path": "/check"})
         pool = balancer.pool()
         eventually(
             lambda: all(len(server.requests) >= 5 for server in three[1:]), what="checks of the others"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from lb.config import HealthCheck
-from lb.health.checks import http
+from lb.health.checks.http import HttpCheck
 from lb.model import Check, Server
 
 #: A check asks a server once and returns the outcome, within the timeout of the settings. It never raises.
 CheckType = Callable[[Server, HealthCheck], Check]
 
-CHECKS: Mapping[str, CheckType] = {
-    "http": http.check,
+#: Each makes a check for one health-checker, which may remember what it found of a server.
+CHECKS: Mapping[str, Callable[[], CheckType]] = {
+    "http": HttpCheck,
 }

@@ -7,11 +7,15 @@ import pytest
 
 from lb import __version__
 from lb.config import HealthCheck
-from lb.health.checks.http import check
+from lb.health.checks.http import HttpCheck
 from tests.health.scripted_server import answer, full_queue, refusing_port, scripted, server
 
 PATIENT = HealthCheck()
 HASTY = HealthCheck(timeout="500ms")
+
+
+def check(of, settings):
+    return HttpCheck()(of, settings)
 
 
 def outcome(script, settings=PATIENT):
@@ -48,14 +52,14 @@ def reset(client):
         (answer("HTTP/1.1 103 Early Hints\nLink: </a>\n\nHTTP/1.1 200 OK\n\n"), (True, True, "200 OK")),
         (
             answer("HTTP/1.1 100 Continue\n\nHTTP/1.1 102 Wait\n\nHTTP/1.1 503 No\n\n"),
-            (False, True, "status 503 (expected 200-399)"),
+            (False, True, "status 503 (expected 200-499)"),
         ),
         (
             answer("HTTP/1.1 103 Early Hints\nLink: </a>\n\n"),
             (False, False, "connection closed without an answer"),
         ),
-        (answer("HTTP/1.1 404 Not Found\n\n"), (False, True, "status 404 (expected 200-399)")),
-        (answer("HTTP/1.1 500 Oops\n\n"), (False, True, "status 500 (expected 200-399)")),
+        (answer("HTTP/1.1 404 Not Found\n\n"), (True, True, "404 Not Found")),
+        (answer("HTTP/1.1 500 Oops\n\n"), (False, True, "status 500 (expected 200-499)")),
         (answer("SSH-2.0-OpenSSH\n"), (False, False, "the answer is not HTTP")),
         (answer("HTTP/1.1 abc\n\n"), (False, False, "the answer is not HTTP")),
         (answer("HTTP/1.1 200 OK\n" + "X: y\n" * 200 + "\n"), (False, False, "the answer is not valid HTTP")),
@@ -140,7 +144,7 @@ def test_a_server_is_reached_at_any_of_its_addresses(monkeypatch):
     with full_queue() as silent, refusing_port() as refusing, scripted(ok) as running:
         ports = (refusing, silent, int(running.id.rpartition(":")[2]))
         resolve(monkeypatch, *(("127.0.0.1", port) for port in ports))
-        assert check(server("many.example:80"), PATIENT).passed
+        assert check(server("many.example:80"), HASTY).passed
         assert b"\r\nHost: many.example\r\n" in running.requests[0]
 
 
@@ -150,6 +154,103 @@ def test_looking_up_a_name_is_bounded(monkeypatch):
     result = check(server("slow.example:80"), HASTY)
     answers.set()
     assert (result.passed, result.answered, result.detail) == (False, False, "timed out after 0.5 s")
+
+
+# --- servers that do not know HEAD
+
+
+def by_method(head, get):
+    """Answer with a status, or as a script does, by the request's method."""
+    return {
+        method: answer(f"HTTP/1.1 {given} Some\nContent-Length: 2\n\n") if isinstance(given, int) else given
+        for method, given in (("HEAD", head), ("GET", get))
+    }
+
+
+@pytest.mark.parametrize(
+    ("head", "get", "settings", "expected"),
+    [
+        pytest.param(405, 200, {}, (True, "200 OK"), id="FastAPI"),
+        pytest.param(405, 401, {}, (True, "401 Unauthorized"), id="with a login"),
+        pytest.param(501, 403, {}, (True, "403 Forbidden"), id="http.server"),
+        pytest.param(405, 404, {}, (True, "404 Not Found"), id="without a front page"),
+        pytest.param(405, 500, {}, (False, "status 500 (expected 200-499)"), id="broken"),
+        pytest.param(500, 200, {}, (True, "200 OK"), id="breaks on HEAD"),
+        pytest.param(lambda _: None, 200, {}, (True, "200 OK"), id="hangs up on HEAD"),
+        pytest.param(405, lambda _: None, {}, (True, "405 Method Not Allowed"), id="hangs up on GET"),
+        pytest.param(405, 200, {"path": "/health"}, (True, "200 OK"), id="with a path"),
+        pytest.param(404, 200, {"path": "/health"}, (True, "200 OK"), id="404 for HEAD"),
+        pytest.param(405, 404, {"path": "/h"}, (False, "status 404 (expected 200-399)"), id="wrong path"),
+        pytest.param(405, 200, {"expect": [405]}, (True, "405 Method Not Allowed"), id="405 as expected"),
+        pytest.param(405, 200, {"method": "HEAD"}, (True, "200 OK"), id="HEAD by name"),
+    ],
+)
+def test_what_head_does_not_tell_get_does(head, get, settings, expected):
+    result = outcome(by_method(head, get), HealthCheck(**settings))
+    assert result == (expected[0], True, expected[1])
+
+
+def methods(running):
+    return [request.partition(b" ")[0].decode() for request in running.requests]
+
+
+@pytest.mark.parametrize("head", [405, 501, 500, lambda _: None], ids=["405", "501", "500", "hangs up"])
+def test_a_server_that_needs_get_is_remembered(head):
+    one = HttpCheck()
+    with scripted(by_method(head, 200)) as running, scripted(by_method(200, 200)) as another:
+        assert [one(running.server, PATIENT).passed for _ in range(3)] == [True] * 3
+        assert methods(running) == ["HEAD", "GET", "GET", "GET"]
+        assert one(another.server, PATIENT).passed
+        assert methods(another) == ["HEAD"]
+
+
+def test_a_server_that_fails_either_way_is_not_remembered():
+    one = HttpCheck()
+    with scripted(by_method(500, 500)) as running:
+        assert not any(one(running.server, PATIENT).passed for _ in range(2))
+        assert methods(running) == ["HEAD", "GET", "HEAD", "GET"]
+        running.script = by_method(200, 500)
+        assert one(running.server, PATIENT).passed
+
+
+def test_a_server_that_leaves_head_without_an_answer_is_asked_with_get_the_next_time():
+    one = HttpCheck()
+    with scripted(by_method(silence, 200)) as running:
+        assert [one(running.server, HASTY).passed for _ in range(3)] == [False, True, True]
+        assert methods(running) == ["HEAD", "GET", "GET"]
+        running.script = by_method(200, silence)
+        assert [one(running.server, HASTY).passed for _ in range(2)] == [False, True]
+
+
+def test_of_a_long_page_that_get_asks_for_nothing_is_awaited():
+    page = drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+    with scripted(by_method(405, page)) as running:
+        result = check(running.server, PATIENT)
+        assert (result.passed, result.duration_seconds < 2) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("script", "settings", "advice"),
+    [
+        (by_method(500, 500), {}, "healthCheck.path (/) and healthCheck.expect (200-499)"),
+        (by_method(404, 404), {"path": "/h"}, "healthCheck.path (/h) and healthCheck.expect (200-399)"),
+        (by_method(silence, silence), {"timeout": "500ms"}, "healthCheck.timeout (500ms)"),
+        (by_method(reset, reset), {}, "its URL in `servers` ({})"),
+    ],
+)
+def test_a_check_that_fails_says_where_to_look(script, settings, advice):
+    with scripted(script) as running:
+        result = check(running.server, HealthCheck(**settings))
+        assert result.where_to_look == advice.format(running.server.url)
+
+
+def test_a_server_that_speaks_tls_is_recognised():
+    alert = b"\x15\x03\x01\x00\x02\x02\x46"
+    assert outcome(lambda client: client.sendall(alert)) == (
+        False,
+        False,
+        "the answer is TLS, not plain HTTP",
+    )
 
 
 GET = HealthCheck(method="GET")
@@ -169,7 +270,7 @@ HASTY_GET = HealthCheck(method="GET", timeout="500ms")
         (
             answer("HTTP/1.1 500 Oops\nContent-Length: 9\n\nok"),
             GET,
-            (False, True, "status 500 (expected 200-399)"),
+            (False, True, "status 500 (expected 200-499)"),
         ),
         (
             drip(b"HTTP/1.1 200 OK\r\n\r\n"),
