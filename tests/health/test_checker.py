@@ -1,6 +1,7 @@
 """The checker on a real store, with checks, clock and chance that the test decides."""
 
 import logging
+from dataclasses import replace
 
 import pytest
 
@@ -186,12 +187,12 @@ def test_silence_takes_down_no_more_than_half_where_requests_are_answered(
 
 def test_a_flip_is_all_that_logs(rounds, pool, servers, caplog):
     caplog.set_level(logging.INFO)
-    rounds.outcomes[servers[1]] = REFUSED
+    rounds.outcomes[servers[1]] = replace(REFUSED, where_to_look="its URL")
     rounds.round(6)
     rounds.outcomes[servers[1]] = PASS
     rounds.round(4)
     assert caplog.messages == [
-        "server 127.0.0.1:5002 is down: check: connection refused",
+        "server 127.0.0.1:5002 is down: check: connection refused; see its URL",
         "server 127.0.0.1:5002 is up: check: 200 OK",
     ]
 
