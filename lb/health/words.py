@@ -27,7 +27,7 @@ def words(error: Exception, timeout_seconds: float) -> str:
     cause = cause_of(error)
     if isinstance(cause, TimeoutError):
         return f"timed out after {timeout_seconds:g} s"
-    if isinstance(cause, BadStatusLine) and str(cause.args[0]).startswith(_TLS_ALERT):
+    if isinstance(cause, BadStatusLine) and str(*cause.args[:1]).startswith(_TLS_ALERT):
         return "the answer is TLS, not plain HTTP"
     for kind, detail in _DETAILS:
         if isinstance(cause, kind):

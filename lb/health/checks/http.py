@@ -121,6 +121,7 @@ def _detail(answer: Answer, settings: HealthCheck) -> str:
 
 
 def _where_to_look(answer: Answer, server: Server, settings: HealthCheck) -> str:
+    """Name the setting that may be wrong if the check fails."""
     if answer.late:
         return f"healthCheck.timeout ({format_duration(settings.timeout_seconds)})"
     if answer.status is not None:
