@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 
 from lb import config, limited_log
 from lb.model import Server, Source
@@ -21,6 +22,10 @@ from lb.store.pool import BackendPool
 from tests.support import Valkey
 
 pytest_plugins = ["tests.company"]
+
+# A busy machine may stand still in the midst of any example: how long one takes says nothing.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # What a shell runs in the background is deaf to Ctrl-C, and the commands under test would inherit that.

@@ -8,6 +8,8 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import hypothesis
+
 from lb.strategies import STRATEGIES
 
 TOP = Path(__file__).parent.parent
@@ -97,6 +99,10 @@ def test_each_strategy_is_two_files_of_one_stem_and_a_line_in_the_registry():
     rules = stems(MODULES) - {"__init__", "base"}
     assert stems(SCRIPTS) == rules
     assert {strategy.stem for strategy in STRATEGIES.values()} == rules
+
+
+def test_no_property_depends_on_how_busy_the_machine_is():
+    assert hypothesis.settings().deadline is None
 
 
 def test_ci_runs_what_the_readme_tells_users_to_run():

@@ -101,11 +101,11 @@ class Fleet:
             sums.update({server: int(count) for server, count in self._store.hgetall(key).items()})
         return {server: count for server, count in sums.items() if count}
 
-    def wait_idle(self, seconds: float = 5.0) -> None:
+    def wait_idle(self, seconds: float = 15.0) -> None:
         """Wait until no request is counted any more."""
         self.wait_counts({}, seconds)
 
-    def wait_counts(self, truth: dict[str, int], seconds: float = 5.0) -> None:
+    def wait_counts(self, truth: dict[str, int], seconds: float = 15.0) -> None:
         """Wait until the sums, and those of the workers' own counts, are the truth."""
         eventually(
             lambda: self.connections() == truth == self.connections_of_workers(),

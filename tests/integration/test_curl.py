@@ -114,7 +114,7 @@ def test_a_curl_that_gives_up_is_forgotten(plane: Fleet, serve: Serve) -> None:
     with hanging() as hang:
         serve(hang)
         assert curl("-m", "0.3", f"{plane.url}/slow").returncode == 28  # curl's own time-out
-        plane.wait_idle(seconds=1)
+        plane.wait_idle()
 
 
 def test_no_server_is_said_with_when_to_come_again(plane: Fleet) -> None:

@@ -250,7 +250,7 @@ def counts_no_ghosts(fleet: Fleet) -> None:
         victim = owners[clients[0].port]
         os.kill(victim, signal.SIGKILL)
         left = sum(owners[client.port] != victim for client in clients)
-        eventually(lambda: sum(fleet.connections().values()) == left, seconds=5, what="no ghosts")
+        eventually(lambda: sum(fleet.connections().values()) == left, seconds=10, what="no ghosts")
     fleet.wait_idle()
     fleet.wait_workers(WORKERS)
 

@@ -12,7 +12,7 @@ import pytest
 
 from lb.model import ServerId, ServerSpec, Source
 from tests.integration.conftest import Play, Serve
-from tests.integration.fleet import Fleet, hanging, ok, server_id
+from tests.integration.fleet import Fleet, gets, hanging, ok, server_id
 from tests.integration.load import Client, CutError
 from tests.integration.raw import Connection
 from tests.integration.servers import HttpServer, Request, ResetError, response
@@ -71,11 +71,12 @@ def test_servers_that_all_refuse_are_502(refusing: list[ServerId], client: Clien
 
 def test_a_silent_server_is_504_after_the_time_out(serve: Serve, client: Client) -> None:
     with hanging() as hang:
-        serve(hang, hang)
+        two = serve(hang, hang)
         sent = time.monotonic()
         answer = client.ask()
         assert answer.status == 504
-        assert TIMEOUT <= time.monotonic() - sent < 2 * TIMEOUT  # one server was asked, not both
+        assert TIMEOUT <= time.monotonic() - sent < 20  # not the default's 60
+        assert sum(gets(server) for server in two) == 1  # one server was asked, not both
         assert client.ended()
 
 
@@ -225,8 +226,8 @@ def test_a_client_that_leaves_while_it_waits_frees_the_server_at_once(
         client.send(bytes(100_000))
     assert arrived.wait(10)
     leave(client, how)
-    assert ended.wait(1)
-    plane.wait_idle(1)
+    assert ended.wait(10)
+    plane.wait_idle(10)
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
@@ -263,8 +264,8 @@ def test_a_client_that_leaves_within_its_upload_frees_the_server(
     client.send(client.head("POST", "/", "Content-Length: 200000") + bytes(100_000))
     assert arrived.wait(10)
     client.close()
-    assert ended.wait(1)
-    plane.wait_idle(1)
+    assert ended.wait(10)
+    plane.wait_idle(10)
 
 
 def test_a_client_that_leaves_within_its_download_frees_the_server(
@@ -284,8 +285,8 @@ def test_a_client_that_leaves_within_its_download_frees_the_server(
     client.send(client.head())
     assert client.socket.recv(100_000)
     client.close()
-    assert ended.wait(1)
-    plane.wait_idle(1)
+    assert ended.wait(10)
+    plane.wait_idle(10)
 
 
 @pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"])
@@ -304,7 +305,7 @@ def test_a_client_that_leaves_is_no_failure_of_the_server(plane: Fleet, serve: S
             eventually(lambda count=number: len(of_method(server, "GET")) > count, what="a request")
             if begun:
                 assert client.socket.recv(1)
-    plane.wait_idle(1)
+    plane.wait_idle(10)
     [status] = plane.pool.list()
     assert status.failures == 0
     go_on.set()

@@ -68,7 +68,7 @@ def test_a_dead_server_goes_down_within_fall_intervals_and_comes_back_after_rise
     dead.stop()
     killed = time.monotonic()
     eventually(lambda: health(pool)[dead.id] is Health.DOWN, what="down")
-    assert time.monotonic() - killed < 5 * INTERVAL + 1  # three intervals, jitter, and a busy machine
+    assert time.monotonic() - killed < 5 * INTERVAL + 5  # three intervals, jitter, and a busy machine
     (status,) = [status for status in pool.list() if status.server.id == dead.id]
     assert status.server.reason == "check: connection refused"
     assert {get(balancer) for _ in range(9)} == {three[0].id, three[2].id}
@@ -205,7 +205,7 @@ def test_a_health_checker_that_stops_gives_up_the_lead_at_once(start: Start, thr
     before = [status.last_check_at for status in pool.list()]
     eventually(
         lambda: all(status.last_check_at not in before for status in pool.list()),
-        seconds=5,
+        seconds=9,
         what="checks of the successor",
     )
     assert balancer.pids("health-checker") != [first]

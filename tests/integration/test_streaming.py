@@ -6,7 +6,6 @@ import queue
 import socket
 import struct
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -21,8 +20,9 @@ from tests.support import eventually
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
 ENDLESS = HEAD + b"\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
-#: An event that was not delayed on purpose takes a millisecond; the machine may be busy.
-SOON_SECONDS = 1.0
+#: An event that was not delayed on purpose takes a millisecond; the machine may be busy. What is held back
+#: would come with the next one, which there is none of until this one was seen.
+SOON_SECONDS = 10.0
 
 
 class Stage:
@@ -65,7 +65,7 @@ def streaming(plane: Fleet, stage: Stage, play: Play, version: bytes = b"1.1") -
     play(stage.play)
     with Client(plane.url) as client:
         client.send(b"GET /events HTTP/%b\r\nHost: a\r\nAccept: text/event-stream\r\n\r\n" % version)
-        client.socket.settimeout(10)
+        client.socket.settimeout(SOON_SECONDS)
         head = b""
         while not head.endswith(b"\r\n\r\n"):
             head += client.socket.recv(1)
@@ -91,9 +91,7 @@ def test_each_event_arrives_before_the_next_is_sent(
         for number in range(50):
             event = b"id: %d\ndata: tick\n\n" % number
             stage.say(event)
-            began = time.monotonic()
             assert event in read_event(client)
-            assert time.monotonic() - began < SOON_SECONDS
         stage.finish()
         rest = (
             b"".join(iter(lambda: client.socket.recv(65536), b""))
@@ -141,8 +139,10 @@ def test_many_clients_that_leave_are_all_forgotten(plane: Fleet, play: Play) -> 
     for client in clients:
         client.close()
     plane_counts(plane, 0)
-    heard = [stage for stage in stages if not stage.ended.wait(SOON_SECONDS)]
-    assert len(heard) <= 1, "servers go on for nobody"  # one is a health check's
+    eventually(
+        lambda: sum(not stage.ended.is_set() for stage in stages) <= 1,  # one is a health check's
+        what="no server that goes on for nobody",
+    )
 
 
 def plane_counts(plane: Fleet, count: int) -> None:

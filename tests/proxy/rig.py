@@ -37,7 +37,7 @@ SHORT = "300ms"
 SHORT_SECONDS = 0.3
 
 
-def until(condition: Callable[[], T], *, seconds: float = 5.0, what: str = "") -> T:
+def until(condition: Callable[[], T], *, seconds: float = 20.0, what: str = "") -> T:
     """Return the first true result of `condition`; the hub goes on meanwhile."""
     deadline = time.monotonic() + seconds
     while not (result := condition()):

@@ -166,7 +166,9 @@ def test_chunks_of_one_byte_cost_no_more_than_their_number() -> None:
         return time.process_time() - began
 
     few = min(cost(4000) for _ in range(5))
-    assert cost(40_000) < 40 * few  # ten times as many; quadratic it would be a hundred times the cost
+    assert (
+        min(cost(40_000) for _ in range(3)) < 40 * few
+    )  # ten times as many; quadratic it would be a hundred times the cost
 
 
 @given(st.binary(max_size=60), st.integers(0, 60), cuts)

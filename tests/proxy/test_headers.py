@@ -76,10 +76,14 @@ def test_what_is_meant_for_all_cannot_be_named_away(line: bytes) -> None:
 
 
 def test_naming_thousands_of_fields_costs_no_more_than_reading_them() -> None:
-    names = b",".join(b"n%d" % number for number in range(5000))
-    began = time.process_time()
-    assert forwarded(b"A: 1", b"Connection: " + names, b"N7: 1") == [b"A: 1"]
-    assert time.process_time() - began < 0.1
+    def cost(count: int) -> float:
+        names = b",".join(b"n%d" % number for number in range(count))
+        began = time.process_time()
+        assert forwarded(b"A: 1", b"Connection: " + names, b"N7: 1") == [b"A: 1"]
+        return time.process_time() - began
+
+    few = min(cost(500) for _ in range(5))
+    assert min(cost(5000) for _ in range(3)) < 40 * few  # quadratic it would be a hundred times the cost
 
 
 def test_an_upgrade_counts_only_if_connection_names_it() -> None:

@@ -45,7 +45,7 @@ def test_what_is_not_there_is_awaited(pair: Pair, receive: Any) -> None:
     until(lambda: stream.waits)
     assert not reader.ready()
     theirs.sendall(b"abc")
-    assert reader.get(timeout=1) == b"abc"
+    assert reader.get(timeout=20) == b"abc"
     assert not stream.waits
 
 
@@ -54,7 +54,7 @@ def test_the_end_is_empty(pair: Pair) -> None:
     reader = gevent.spawn(stream.receive_later)
     until(lambda: stream.waits)
     theirs.close()
-    assert reader.get(timeout=1) == b""
+    assert reader.get(timeout=20) == b""
     assert stream.receive() == b""
 
 
@@ -103,7 +103,7 @@ def test_time_in_which_this_process_had_no_turn_is_nobodys_silence(pair: Pair) -
     until(lambda: stream.waits)
     theirs.sendall(b"abc")
     time.sleep(0.2)
-    assert reader.get(timeout=1) == b"abc"
+    assert reader.get(timeout=20) == b"abc"
 
 
 def test_two_that_expire_together_may_close_each_other(
@@ -133,7 +133,7 @@ def test_more_than_the_socket_takes_is_sent_as_it_is_taken(pair: Pair) -> None:
     while len(received) < len(data):
         received += theirs.recv(65536)
     assert received == data
-    writer.get(timeout=1)
+    writer.get(timeout=20)
 
 
 def test_a_peer_that_takes_nothing_ends_the_write_at_its_deadline(pair: Pair) -> None:
@@ -191,7 +191,7 @@ def test_one_reads_while_another_writes(pair: Pair) -> None:
     turns()
     assert not reader.ready()
     theirs.sendall(b"abc")
-    assert reader.get(timeout=1) == b"abc"
+    assert reader.get(timeout=20) == b"abc"
     assert not writer.ready()
     while not writer.ready():
         theirs.recv(65536)
@@ -207,7 +207,7 @@ def test_closing_wakes_reader_and_writer(pair: Pair) -> None:
     stream.close()
     for greenlet in waiting:
         with pytest.raises(ConnectionAbortedError):
-            greenlet.get(timeout=1)
+            greenlet.get(timeout=20)
 
 
 @pytest.mark.parametrize("act", ["receive", "receive_later"])
