@@ -15,11 +15,11 @@ from gevent import get_hub
 from greenlet import getcurrent
 
 #: What is done for one peer in one turn of the loop, in bytes received; …
-TURN_BYTES: Final = 1 << 20
+TURN_BYTES: Final = 1 << 19
 #: … where a receive, and passing on what it brought, counts for so many more, …
 RECEIVE_COST: Final = TURN_BYTES // 8
 #: … and each chunk (or other small message) that was received together with others for so many.
-MESSAGE_COST: Final = TURN_BYTES // 1024
+MESSAGE_COST: Final = TURN_BYTES // 256
 
 
 def go_round() -> None:
