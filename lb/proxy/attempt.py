@@ -144,8 +144,9 @@ class Attempts:
         reused = stream.reused
         stream.reused = True
         try:
-            stream.arm(self._settings.response_head_seconds)
+            stream.patience_seconds = self._settings.response_head_seconds
             stream.send_all(self._request_bytes(client, request, server))
+            stream.arm(self._settings.response_head_seconds)
             if request.upload is None:
                 client.stream.parked = True
                 client.stream.watch()  # it may have left while it was not parked yet
@@ -204,13 +205,11 @@ class Attempts:
         raise ServerError(f"the server sent more than {_MOST_INTERIM} interim responses")
 
     def _send_interim(self, client: Client, head: ResponseHead) -> None:
-        before = client.stream.deadline  # for the body, which may still be on its way
-        client.stream.arm(self._settings.response_head_seconds)
+        client.stream.patience_seconds = self._settings.response_head_seconds
         try:
             client.stream.send_all(head.forward + b"\r\n\r\n")
         except OSError:
             raise _gone() from None
-        client.stream.deadline = before
 
     def _read_head(self, stream: Stream) -> bytes:
         data = stream.buffer or stream.receive_later()

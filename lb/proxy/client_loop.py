@@ -210,7 +210,7 @@ class ClientLoop:
             lines=request.id_line if self._settings.request_id_in_response else b"",
         )
         self._meters.answered(NO_SERVER, error.status, monotonic() - client.arrived)
-        client.stream.arm(_ANSWER_SECONDS)
+        client.stream.patience_seconds = _ANSWER_SECONDS
         client.stream.send_all(response)
         return True
 

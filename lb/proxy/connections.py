@@ -102,7 +102,7 @@ class ServerConnections:
         try:
             code = sock.connect_ex(place)
             if code == errno.EINPROGRESS:
-                stream.arm(seconds)
+                stream.patience_seconds = seconds
                 tell(stream)
                 stream.wait_writable()
                 code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

@@ -1,4 +1,4 @@
-"""Time-outs of all connections of a worker: a number on each, and one sweep that looks at them all.
+"""Time-outs of all connections of a worker: two numbers on each, and one sweep that looks at them all.
 
 A gevent timer per wait would cost more than the read that it guards; a sweep over 5,000 connections costs
 0.3 ms. Time in which this process stood still is nobody's silence: else a worker that was frozen for a few
@@ -17,9 +17,10 @@ SWEEP_SECONDS = 0.25
 
 
 class _Stream(Protocol):
-    deadline: float  # monotonic seconds
+    deadline: float  # of its reader, in monotonic seconds
+    write_deadline: float  # of its writer
 
-    def expire(self) -> None: ...
+    def expire(self, now: float) -> None: ...
 
     def close(self) -> None: ...
 
@@ -39,9 +40,10 @@ class Deadlines:
         if late > SWEEP_SECONDS:  # this process had no turn, and what came meanwhile is not read yet
             for stream in self.streams:
                 stream.deadline += late
-        for stream in [stream for stream in self.streams if stream.deadline < now]:
+                stream.write_deadline += late
+        for stream in [one for one in self.streams if one.deadline < now or one.write_deadline < now]:
             if stream in self.streams:  # ending one connection often closes another
-                stream.expire()
+                stream.expire(now)
 
     def close(self) -> None:
         """Stop sweeping."""

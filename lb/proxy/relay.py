@@ -45,6 +45,9 @@ class Relay:
             finally:
                 answer.stream.close()
             return False
+        upload = request.upload
+        if upload is not None:
+            upload.answered = True
         body = _body(request, answer)
         bounded = isinstance(body, bytes | LengthBody)
         rechunk = not bounded and request.minor == 1
@@ -52,11 +55,11 @@ class Relay:
             request.keep_alive
             and not (client.closing or self.stopping)
             and (bounded or rechunk)
-            and (request.upload is None or request.upload.sent)
+            and (upload is None or upload.sent)
         )
         head = _head(request, answer, rechunk, keep_alive, request.id_line if self._id_in_response else b"")
         stream = client.stream
-        stream.arm(self._idle_seconds)
+        stream.patience_seconds = self._idle_seconds
         try:
             if isinstance(body, bytes):
                 answer.counted = True
@@ -80,7 +83,6 @@ class Relay:
         stream, data = client.stream, head
         if answer.stream.buffer:  # the head and what came with it go out in one call
             piece = self._read(answer, body)
-            stream.arm(self._idle_seconds)
             data += chunk(piece) if rechunk and piece else piece
         while not body.complete:
             stream.send_all(data)
@@ -88,7 +90,6 @@ class Relay:
             if not piece:
                 data = last_chunk(body.trailers) if rechunk else b""
                 break
-            stream.arm(self._idle_seconds)
             data = chunk(piece) if rechunk else piece
         answer.counted = True
         self._answered(answer.lease.server, answer.head.status, monotonic() - client.arrived)
@@ -124,7 +125,7 @@ class Relay:
         if request.upload is not None and not request.upload.sent:
             raise ServerError("the server switched protocols before it had the whole request")
         client.stream.parked = False
-        client.stream.arm(self._idle_seconds)
+        client.stream.patience_seconds = self._idle_seconds
         self._answered(answer.lease.server, answer.head.status, monotonic() - client.arrived)
         client.stream.send_all(
             b"%b\r\nConnection: upgrade\r\nUpgrade: %b%b%b"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gevent
 
-from lb.errors import ClientError, ClientGoneError
+from lb.errors import ClientError, ClientGoneError, ServerTimeoutError
 from lb.proxy.body import Body, ChunkedBody, IncompleteBodyError, LengthBody, chunk, last_chunk
 from lb.proxy.headers import Fields
 from lb.proxy.stream import Stream, StreamTimeoutError
@@ -43,6 +43,9 @@ class Upload:
         self.error: Exception | None = None  # why the client's side ended the body early
         self.complete = False  # read to its end
         self.sent = False  # the whole body is on its way to the server of this attempt
+        self.answered = (
+            False  # its answer has come: the times of what is left of the body are not the answer's
+        )
 
     @property
     def kept(self) -> bool:
@@ -61,7 +64,7 @@ class Upload:
     def start(self, server: Stream) -> None:
         """Begin to send the body to `server`: first what was kept, then what still comes."""
         self.stop()
-        self.sent = False
+        self.sent = self.answered = False
         self._pump = gevent.spawn(self._run, server)
 
     def stop(self) -> None:
@@ -72,14 +75,14 @@ class Upload:
 
     def _run(self, server: Stream) -> None:
         try:
+            server.patience_seconds = self._idle_seconds
             if self._kept:
                 server.send_all(self._frame(bytes(self._kept)))
             server.disarm()  # nobody can expect its answer before it has the request: the client's turn
             while piece := self._next_piece():
-                server.arm(self._idle_seconds)
                 server.send_all(self._frame(piece))
-                server.disarm()
-            server.arm(self._answer_seconds)
+            if not self.answered:
+                server.arm(self._answer_seconds)
             if self._chunked:
                 server.send_all(last_chunk(self._body.trailers))
             self.sent = True
@@ -89,6 +92,11 @@ class Upload:
             self._fail(server, ClientGoneError("the client left in the middle of its body"))
         except ClientError as error:
             self._fail(server, error)
+        except StreamTimeoutError:
+            if not self.answered:
+                self._fail(
+                    server, ServerTimeoutError(f"nothing of the body taken in {self._idle_seconds:g} s")
+                )
         except OSError:
             pass  # the server took no more of it: its answer, or its end, is for the reader to see
 
@@ -111,6 +119,8 @@ class Upload:
         try:
             piece = self._body.read()
         except StreamTimeoutError:
+            if self.answered:
+                raise
             raise ClientError("the request's body came too slowly", 408) from None
         except OSError as error:
             raise IncompleteBodyError from error

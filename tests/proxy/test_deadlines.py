@@ -16,10 +16,11 @@ class Waiting:
     def __init__(self, deadlines: Deadlines, seconds: float) -> None:
         self.armed = time.monotonic()
         self.deadline = deadlines.now + seconds
+        self.write_deadline = float("inf")
         self.expired_after = 0.0
         deadlines.streams.add(self)
 
-    def expire(self) -> None:
+    def expire(self, now: float) -> None:
         self.deadline = float("inf")
         self.expired_after = time.monotonic() - self.armed
 
@@ -38,7 +39,7 @@ def test_those_that_expire_others_are_no_trouble(deadlines: Deadlines) -> None:
     """Ending one connection often closes another, which is then no longer there."""
     waiting = [Waiting(deadlines, 0) for _ in range(3)]
     for one in waiting:
-        one.expire = deadlines.streams.clear  # type: ignore[method-assign]
+        one.expire = lambda _now: deadlines.streams.clear()  # type: ignore[method-assign]
     until(lambda: not deadlines.streams)
 
 

@@ -113,7 +113,7 @@ def test_two_that_expire_together_may_close_each_other(
         both = [Stream(one, deadlines), Stream(other, deadlines)]
 
         def write(stream: Stream) -> None:
-            stream.arm(0.05)
+            stream.patience_seconds = 0.05
             with suppress(OSError):
                 stream.send_all(b"x" * 4_000_000)
             for each in both:
@@ -138,7 +138,7 @@ def test_more_than_the_socket_takes_is_sent_as_it_is_taken(pair: Pair) -> None:
 
 def test_a_peer_that_takes_nothing_ends_the_write_at_its_deadline(pair: Pair) -> None:
     stream, _ = pair
-    stream.arm(0.05)
+    stream.patience_seconds = 0.05
     with pytest.raises(StreamTimeoutError):
         stream.send_all(b"x" * 4_000_000)
 
@@ -146,7 +146,7 @@ def test_a_peer_that_takes_nothing_ends_the_write_at_its_deadline(pair: Pair) ->
 def test_a_peer_that_takes_a_little_at_a_time_is_not_silent(pair: Pair) -> None:
     """A deadline bounds the peer's silence, however long all of it takes."""
     stream, theirs = pair
-    stream.arm(0.2)
+    stream.patience_seconds = 0.2
     began = time.monotonic()
     writer = gevent.spawn(stream.send_all, b"x" * 1_000_000)
     while not writer.ready():
@@ -154,7 +154,7 @@ def test_a_peer_that_takes_a_little_at_a_time_is_not_silent(pair: Pair) -> None:
         gevent.sleep(0.06)
     writer.get()
     assert time.monotonic() - began > 0.4
-    stream.arm(0.05)
+    stream.patience_seconds = 0.05
     with pytest.raises(StreamTimeoutError):
         stream.send_all(b"x" * 4_000_000)
 
@@ -170,7 +170,7 @@ def test_a_peer_that_empties_a_large_buffer_is_not_silent(deadlines: Deadlines) 
     accepted.setblocking(False)
     ours.setblocking(False)
     stream = Stream(ours, deadlines)
-    stream.arm(0.4)
+    stream.patience_seconds = 0.4
     with accepted:
         writer = gevent.spawn(stream.send_all, b"x" * 12_000_000)
         ends = time.monotonic() + 2
@@ -196,6 +196,24 @@ def test_one_reads_while_another_writes(pair: Pair) -> None:
     while not writer.ready():
         theirs.recv(65536)
         turns(1)
+
+
+def test_reader_and_writer_have_times_of_their_own(pair: Pair) -> None:
+    """Neither ends the other's wait, nor makes it longer."""
+    stream, _ = pair
+    stream.arm(0.05)
+    stream.patience_seconds = 60
+    reader, writer = gevent.spawn(stream.receive_later), gevent.spawn(stream.send_all, b"x" * 4_000_000)
+    reader.join(5)
+    assert isinstance(reader.exception, StreamTimeoutError)
+    assert not writer.ready()
+    stream.arm(60)
+    reader = gevent.spawn(stream.receive_later)
+    stream.arm_write(0.05)
+    writer.join(5)
+    assert isinstance(writer.exception, StreamTimeoutError)
+    assert not reader.ready()
+    reader.kill()
 
 
 def test_closing_wakes_reader_and_writer(pair: Pair) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import gevent
 import pytest
@@ -181,3 +182,65 @@ def test_half_a_tunnel_lasts_while_something_moves(balancer: Make) -> None:
         client.head()
         client.socket.shutdown(1)
         assert client.rest() == b"more" * 5
+
+
+def test_who_takes_slowly_what_comes_is_not_silent(balancer: Make) -> None:
+    """It says nothing itself, and the kernel tells of room only after a while."""
+    flood = bytes(8 << 20)
+
+    def floods(peer: Peer) -> None:
+        peer.head()
+        peer.send(SWITCH + flood)
+        peer.ended()
+
+    with playing(floods) as server:
+        made = balancer(server, timeouts={"tunnel": SHORT})
+        with made.client() as client:
+            client.send(ASK)
+            client.head()
+            taken = 0
+            for _ in range(20):
+                taken += len(client.exactly(32 << 10))
+                gevent.sleep(0.06)
+            while taken < len(flood):
+                taken += len(client.exactly(min(65536, len(flood) - taken)))
+            client.send(b"x")
+            assert client.ended()
+
+
+def test_who_takes_nothing_is_not_kept_by_what_it_says(balancer: Make) -> None:
+    def floods(peer: Peer) -> None:
+        peer.head()
+        peer.send(SWITCH)
+        gevent.spawn(peer.rest)
+        while True:
+            peer.send(bytes(65536))
+
+    with playing(floods) as server:
+        made = balancer(server, timeouts={"tunnel": SHORT})
+        with made.client() as client:
+            client.send(ASK)
+            client.head()
+            with suppress(ConnectionError):
+                while True:
+                    client.send(b"ping")
+                    gevent.sleep(0.02)
+
+
+def test_what_a_server_said_before_it_left_arrives_though_the_client_still_speaks(balancer: Make) -> None:
+    """Its end resets what comes on, and that reset is not the client's."""
+    said = bytes(range(256)) * 64
+
+    def leaves(peer: Peer) -> None:
+        peer.head()
+        peer.send(SWITCH + said)
+        peer.close()
+
+    with playing(leaves) as server:
+        made = balancer(server)
+        for _ in range(5):
+            with made.client() as client:
+                client.send(ASK)
+                client.head()
+                client.send(bytes(8 << 20))
+                assert client.rest() == said

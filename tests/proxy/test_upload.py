@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import gevent
 import pytest
@@ -178,6 +179,50 @@ def test_an_early_answer_arrives_though_the_body_is_not_read(balancer: Make) -> 
         assert response.endswith(b"big")
         assert server.connections == 1
         assert made.failures(server.id) == 0
+
+
+def streams_early(peer: Peer) -> None:
+    """Answer before the body is read, none of which is ever taken, and take a while over it."""
+    peer.head()
+    peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for _ in range(10):
+        peer.send(chunk(b"0123456789"))
+        gevent.sleep(0.1)
+    peer.send(last_chunk(b""))
+    peer.ended()
+
+
+@pytest.mark.parametrize("floods", [False, True])
+def test_an_answer_that_has_begun_does_not_depend_on_the_times_of_the_body(
+    balancer: Make, floods: bool
+) -> None:
+    """Be it the client that sends no more of it, or the server that takes no more."""
+    with playing(streams_early) as server:
+        made = balancer(server, timeouts={"clientBody": SHORT})
+        with made.client() as client:
+            client.send(head(b"POST", 50_000_000))
+            sending = gevent.spawn(lambda: [client.send(LARGE) for _ in range(20 if floods else 0)])
+            assert client.rest().endswith(chunk(b"0123456789") * 10 + last_chunk(b""))
+            sending.kill()
+        assert made.failures(server.id) == 0
+
+
+def test_a_client_that_takes_none_of_its_answer_is_cut_though_it_still_sends(balancer: Make) -> None:
+    def echoes(peer: Peer) -> None:
+        peer.head()
+        peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        gevent.spawn(peer.rest)
+        while True:
+            peer.send(chunk(bytes(65536)))
+
+    with playing(echoes) as server:
+        made = balancer(server, timeouts={"idle": SHORT, "clientBody": "10s"})
+        with made.client() as client:
+            client.send(CHUNKED)
+            with suppress(ConnectionError):
+                while True:
+                    client.send(chunk(b"x"))
+                    gevent.sleep(0.02)
 
 
 def test_a_server_that_takes_no_more_of_a_body_is_504(balancer: Make) -> None:
