@@ -100,8 +100,8 @@ def within(value: object) -> Iterator[Pattern]:
 
 def header_patterns() -> Iterator[Pattern]:
     """Those that are made of the settings."""
-    for request_id, in_response in itertools.product((False, True), repeat=2):
-        settings = HeaderSettings(request_id=request_id, request_id_in_response=in_response)
+    for request_id, in_response, server in itertools.product((False, True), (False, True), (b"", b"X+|*")):
+        settings = HeaderSettings(request_id=request_id, request_id_in_response=in_response, server=server)
         yield settings.special_in_requests
         yield settings.special_in_responses
 

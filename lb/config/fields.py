@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from importlib.resources import files
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -81,6 +82,31 @@ def _token(text: str) -> str:
     return text
 
 
+# RFC 9110 §5.1 and §5.6.2: a token; beginning with a letter, so that it is no switch.
+_FIELD_NAME = re.compile(r"[A-Za-z][!#$%&'*+\-.^_`|~0-9A-Za-z]{0,63}")
+#: Fields of responses that have a meaning which the URL of a server would take away.
+_MEANT_OTHERWISE = re.compile(
+    r"connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|content-.*|date|age|vary|via|etag|expires"
+    r"|cache-control|pragma|last-modified|location|retry-after|set-cookie|www-authenticate|accept-.*"
+    r"|access-control-.*|strict-transport-security|sec-.*|x-request-id",
+    re.IGNORECASE,
+)
+
+
+def _server_header(value: object) -> bool | str:
+    if not isinstance(value, str):
+        return switch(value)
+    with suppress(ValueError):
+        return switch(value)
+    if not _FIELD_NAME.fullmatch(value):
+        raise ValueError(
+            f'expected true, false, or the name of a header such as "X-Served-By"; got {shown(value)}'
+        )
+    if _MEANT_OTHERWISE.fullmatch(value):
+        raise ValueError(f"expected a header without a meaning of its own; got {shown(value)}")
+    return value
+
+
 _AsDuration = PlainSerializer(format_duration, when_used="json")
 _DurationSchema = WithJsonSchema(
     {
@@ -135,6 +161,11 @@ Network = Annotated[
 ]
 
 Switch = Annotated[bool, BeforeValidator(switch)]
+ServerHeader = Annotated[
+    bool | str,
+    PlainValidator(_server_header),
+    WithJsonSchema({"type": ["boolean", "string"], "examples": [True, False, "X-Served-By"]}),
+]
 Pseudonym = Annotated[
     str,
     AfterValidator(

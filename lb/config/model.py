@@ -25,6 +25,9 @@ from lb.config.sections import (
 from lb.config.values import shown
 from lb.model import MAX_WEIGHT, ServerId, ServerSpec
 
+#: What tells which server answered, unless it is to be called something else; the original's.
+SERVER_HEADER = "X-Forwarded-Server"
+
 
 def _server_schema(_source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
     """Make a ServerSpec of a URL or a ServerEntry, and an entry of a ServerSpec when it is written."""
@@ -110,6 +113,11 @@ class Config(Section):
         description="Our name in a `Via` header on requests and responses (RFC 9110), such as `lb`; "
         "absent: no such header.",
     )
+    server_header: fields.ServerHeader = Field(
+        default=True,
+        description="Whether responses tell the URL of the server that answered, in `X-Forwarded-Server`; or "
+        "the name of another header for it. A server's own header of that name is dropped.",
+    )
     workers: fields.WorkerCount | None = Field(
         default=None, description="Worker processes; absent: one per processor core."
     )
@@ -153,6 +161,12 @@ class Config(Section):
         if repeated:
             raise ValueError(f"expected each server once; {', '.join(repeated)}")
         return servers
+
+    @property
+    def server_header_name(self) -> str:
+        """The header that tells which server answered; empty if none is to."""
+        name = self.server_header
+        return name if isinstance(name, str) else SERVER_HEADER if name else ""
 
     @property
     def worker_count(self) -> int:

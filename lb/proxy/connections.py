@@ -25,18 +25,19 @@ OUR_OWN = frozenset(
 class ServerConnections:
     """The connections of one worker to one server."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a server, and what is set for all
         self,
         server: ServerId,
         deadlines: Deadlines,
         *,
+        header: bytes = b"X-Forwarded-Server",
         connect_seconds: float,
         idle_seconds: float,
         max_idle: int,
     ) -> None:
         self.server = server
-        #: Marks each response with where it came from; ends the head.
-        self.signature = b"\r\nX-Forwarded-Server: %b\r\n\r\n" % url_of(server).encode()
+        #: Marks each response with where it came from, if there is a header for that; ends the head.
+        self.signature = b"\r\n%b: %b\r\n\r\n" % (header, url_of(server).encode()) if header else b"\r\n\r\n"
         #: What a request that names no host asks for, as HTTP/1.0 allows.
         self.host = b"localhost" if server.startswith("unix:") else server.encode()
         self._deadlines = deadlines

@@ -28,7 +28,7 @@ _EITHER_WAY = rb"connection|keep-alive|proxy-connection|te|upgrade|http2-setting
 _OF_REQUESTS = (
     rb"|content[-_]length|transfer[-_]encoding|host|forwarded|x[-_]real[-_]ip|x[-_]forwarded[-_][\w-]+"
 )
-_OF_RESPONSES = rb"|content-length|transfer-encoding|x-forwarded-server"
+_OF_RESPONSES = rb"|content-length|transfer-encoding"
 
 # RFC 9112 §5: no blank before the colon, no line folding, no control bytes in the value.
 # The group repeats with a plain `*`: CPython 3.11.0 to 3.11.4 match no possessive quantifier over a group.
@@ -58,6 +58,7 @@ class HeaderSettings:
     request_id: bool = True  # X-Request-Id, on requests
     request_id_in_response: bool = False
     forwarded: bool = False  # Forwarded (RFC 7239), beside X-Forwarded-*
+    server: bytes = b"X-Forwarded-Server"  # tells the client which server answered; empty: nothing does
     via: bytes = b""  # our name in Via (RFC 9110 §7.6.3); empty: none
 
     @property
@@ -69,7 +70,8 @@ class HeaderSettings:
     def special_in_responses(self) -> re.Pattern[bytes]:
         """The same of a response."""
         own_id = self.request_id and self.request_id_in_response
-        return _special(_EITHER_WAY + _OF_RESPONSES + (rb"|x-request-id" if own_id else b""))
+        ours = (b"x-request-id" if own_id else b"", re.escape(self.server))
+        return _special(b"|".join((_EITHER_WAY + _OF_RESPONSES, *filter(None, ours))))
 
 
 def _special(names: bytes) -> re.Pattern[bytes]:

@@ -42,7 +42,7 @@ class DataPlane:
         self._config = config
         self._deadlines = Deadlines()
         self._servers = Servers(self._connections)
-        headers = header_settings(config)
+        self._headers = headers = header_settings(config)
         heads = HeadParser(config.limits.header_count, headers)
         self._additions = Additions(headers)
         self._access_log = access_log = _access_log(config)
@@ -131,6 +131,7 @@ class DataPlane:
         return ServerConnections(
             server,
             self._deadlines,
+            header=self._headers.server,
             connect_seconds=self._config.timeouts.connect_seconds,
             idle_seconds=self._config.timeouts.idle_seconds,
             max_idle=self._config.limits.idle_connections_per_server,
@@ -148,6 +149,7 @@ def header_settings(config: Config) -> HeaderSettings:
         request_id=config.request_id,
         request_id_in_response=config.request_id_in_response,
         forwarded=config.forwarded,
+        server=config.server_header_name.encode(),
         via=(config.via or "").encode(),
     )
 

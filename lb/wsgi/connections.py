@@ -34,13 +34,14 @@ _poll = monkey.get_original("select", "poll")
 
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
-    """Limits of the connections to a server, in seconds, bytes, and connections kept idle."""
+    """Limits of the connections to a server, in seconds, bytes, and connections kept; how it is named."""
 
     connect_seconds: float
     response_head_seconds: float
     idle_seconds: float
     max_idle: int
     head_bytes: int
+    server_header: str = "X-Forwarded-Server"
 
 
 class ServerConnection(HTTPConnection):
@@ -155,8 +156,8 @@ class Connections:
 
     def __init__(self, server: ServerId, heads: HeadParser, settings: ConnectionSettings) -> None:
         self.server = server
-        #: The header that tells from which server a response came.
-        self.signature = ("X-Forwarded-Server", url_of(server))
+        #: The header that tells from which server a response came, if there is to be one.
+        self.signature = ((settings.server_header, url_of(server)),) if settings.server_header else ()
         self.host = "localhost" if server.startswith("unix:") else str(server)
         self._heads = heads
         self._settings = settings

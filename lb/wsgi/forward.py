@@ -63,7 +63,7 @@ class Forwarder(Chooser[object, Call, Answer]):
         self, call: Call, answer: Answer, start_response: StartResponse, arrived: float
     ) -> Iterable[bytes]:
         status, fields = head_of(answer.head.forward)
-        headers = [*fields, answer.server.signature]
+        headers = [*fields, *answer.server.signature]
         if self._id_in_response:
             headers.append(("X-Request-Id", call.request_id))
         start_response(status, headers)
@@ -85,6 +85,7 @@ def join(config: Config) -> Forwarder:
         idle_seconds=config.timeouts.idle_seconds,
         max_idle=config.limits.idle_connections_per_server,
         head_bytes=config.limits.header_bytes,
+        server_header=config.server_header_name,
     )
     servers = Servers(lambda server: Connections(server, heads, settings))
     place = membership.join(config, servers.keep_only)

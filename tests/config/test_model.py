@@ -119,6 +119,25 @@ def test_the_fields_we_add_are_settings():
             from_json(bad)
 
 
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [("true", "X-Forwarded-Server"), ("false", ""), ('"off"', ""), ('"X-Served-By"', "X-Served-By")],
+)
+def test_the_header_that_names_the_server_is_a_setting(written: str, name: str):
+    config = from_json(f'{{"serverHeader": {written}}}')
+    assert config.server_header_name == from_json(to_json(config)).server_header_name == name
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["", "a b", "a:", "a\r\nB", "1x", "é", 3, None, [], "x" * 65,
+     "Connection", "content-length", "Transfer-Encoding", "DATE", "Set-Cookie", "X-Request-Id", "Location"],
+)  # fmt: skip
+def test_a_server_cannot_be_named_in_what_means_something_else(bad: object):
+    with pytest.raises(ConfigError, match="serverHeader: expected"):
+        from_json(json.dumps({"serverHeader": bad}))
+
+
 @pytest.mark.parametrize("section", ["timeouts", "limits"])
 def test_the_readme_names_each_limit_with_its_default(section: str):
     [row] = [line for line in README.read_text().splitlines() if line.startswith(f"| `{section}` |")]

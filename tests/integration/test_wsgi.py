@@ -130,6 +130,16 @@ def test_servers_take_turns_and_are_named(site: Site, serve: Serve) -> None:
     assert [answer.server for answer in answers] == [order[(first + turn) % 3] for turn in range(9)]
 
 
+@pytest.mark.parametrize(("setting", "names"), [("X-Served-By", ["X-Served-By"]), (False, [])])
+def test_they_are_named_as_it_is_set(valkey: Valkey, keys: Keys, setting: Any, names: list[str]) -> None:
+    with HttpServer(lambda _: response(200, b"", ("X-Served-By", "app"))) as server:
+        config = settings(valkey, keys, serverHeader=setting, servers=[f"http://{server.id}"])
+        with Host(SERVERS["waitress-validated"], config) as host, Client(host.url) as client:
+            answer = client.ask()
+    assert answer.all("X-Served-By") == [f"http://{server.id}" if names else "app"]
+    assert answer.all("X-Forwarded-Server") == []
+
+
 def test_a_request_arrives_as_it_was_sent(site: Site, serve: Serve) -> None:
     [server] = serve()
     answer = site.ask(

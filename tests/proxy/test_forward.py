@@ -56,6 +56,26 @@ def trickled_head(peer: Peer) -> None:
         gevent.sleep(0.05)
 
 
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        (True, b"X-Served-By: app\r\nX-Forwarded-Server: http://%b"),
+        ("X-Served-By", b"X-Forwarded-Server: another\r\nX-Served-By: http://%b"),
+        (False, b"X-Served-By: app\r\nX-Forwarded-Server: another"),
+    ],
+)
+def test_the_client_is_told_who_answered_as_it_is_set(
+    balancer: Make, setting: bool | str, expected: bytes
+) -> None:
+    own = b"X-Served-By: app\r\nX-Forwarded-Server: another\r\n"
+    answer = b"HTTP/1.1 200 OK\r\n%b%b\r\nContent-Length: 2\r\n\r\nok"
+    with playing(recording([], answer % (own, DATE))) as server:
+        response = balancer(server, serverHeader=setting).ask()
+    lines = [line for line in response.split(b"\r\n") if line.startswith(b"X-")]
+    assert lines == expected.replace(b"%b", server.id.encode()).split(b"\r\n")
+    assert response.endswith(b"\r\n\r\nok")
+
+
 def test_a_request_is_forwarded_and_answered(balancer: Make) -> None:
     requests: list[bytes] = []
     with playing(

@@ -51,6 +51,14 @@ def test_a_servers_word_of_where_an_answer_came_from_ends_here() -> None:
     assert forwarded(b"A: 1", b"X-Forwarded-Server: x", special=RESPONSES) == [b"A: 1"]
 
 
+@pytest.mark.parametrize("name", [b"X-Served-By", b"X.*", b"x|a", b""])
+def test_it_is_the_field_that_we_write_ourselves_that_ends_here(name: bytes) -> None:
+    lines = [b"A: 1", b"X-Forwarded-Server: x", b"xab: 1"]
+    ours = [name.lower() + b":y"] if name else []
+    special = HeaderSettings(server=name).special_in_responses
+    assert forwarded(*lines, *ours, special=special) == lines
+
+
 def test_names_that_only_begin_or_end_alike_are_no_special_ones() -> None:
     lines = [b"Connection-Id: 1", b"X-Connection: close", b"Hosts: a", b"TEa: 1", b"X-Content-Length: x"]
     fields = read(*lines)
