@@ -6,6 +6,7 @@ their attributes end in `_seconds`, while the file says "2s". Users read the des
 
 from __future__ import annotations
 
+from hashlib import sha1
 from typing import TypeGuard
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -93,6 +94,11 @@ class HealthCheck(Section):
     def expected(self) -> str:
         """The statuses that pass, in words."""
         return ", ".join(map(str, self.expect))
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells these settings from others, also in the store."""
+        return sha1(self.model_dump_json().encode(), usedforsecurity=False).hexdigest()[:12]
 
     def expects(self, status: int) -> bool:
         """Whether a response of this status passes the check."""

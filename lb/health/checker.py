@@ -22,6 +22,9 @@ _limited = LimitedLog(__name__)
 #: What the events call all health-checkers.
 BY = "health-checker"
 
+#: How the reason begins of a server that checks took down.
+_BY_CHECK = "check: "
+
 #: The pool is read twice in each interval, and at least so often, so that a new server need not wait long.
 LOOKS, LOOK_SECONDS = 2, 1.0
 
@@ -32,8 +35,8 @@ SHORTEST_LEASE_SECONDS, LONGEST_LEASE_SECONDS = 1.0, 10.0
 
 #: The time between two checks of a server varies by this share, so that the checks do not come in bursts.
 JITTER = 0.1
-#: Checks start in steps of this share of the interval.
-STEP = 0.05
+#: Checks start in steps of this share of the interval, and at least so often.
+STEP, LONGEST_STEP_SECONDS = 0.05, 0.25
 
 
 @dataclass(slots=True)
@@ -41,8 +44,11 @@ class _Watch:
     """What the checker remembers of one server."""
 
     health: Health  # as last seen in the store
+    since: float | None  # when that was said; None if we said it
     due: float  # when the next check starts, by the checker's clock
+    outdated: bool  # its health is what checks with other settings have found
     streak: int = 0  # consecutive checks that contradict `health`
+    in_flight: bool = False  # a check is on its way
 
 
 class Checker:
@@ -66,6 +72,7 @@ class Checker:
         self._pool = pool
         self._check = check
         self._settings = config.health_check
+        self._fingerprint = config.health_check.fingerprint
         self._interval = config.health_check_interval_seconds
         self._threshold = config.threshold_seconds
         self._name = name
@@ -73,13 +80,12 @@ class Checker:
         self._clock = clock
         self._uniform = uniform
         self._look_seconds = min(self._interval / LOOKS, LOOK_SECONDS)
-        self._step_seconds = min(self._interval * STEP, LOOK_SECONDS)
+        self._step_seconds = min(self._interval * STEP, LONGEST_STEP_SECONDS)
         self._look_due = 0.0
         self._leads_until = 0.0
         self._term: int | None = None  # of the lead, None while another leads
         self._servers: dict[ServerId, Server] = {}
         self._watches: dict[ServerId, _Watch] = {}
-        self._in_flight: set[ServerId] = set()
 
     @property
     def term(self) -> int | None:
@@ -97,7 +103,7 @@ class Checker:
             self._look_due = now + self._look_seconds
         for server in self._servers.values():
             watch = self._watches[server.id]
-            if watch.due <= now and server.id not in self._in_flight:
+            if watch.due <= now and not watch.in_flight:
                 self._start(server, watch)
         return self._step_seconds
 
@@ -120,11 +126,25 @@ class Checker:
             return
         servers = self._pool.snapshot().servers
         self._servers = {server.id: server for server in servers if server.admin is not Admin.MAINT}
-        watches, now = self._watches, self._clock()
+        outdated = self._outdated()
         self._watches = {
-            server.id: watches.get(server.id) or _Watch(server.health, due=now)
-            for server in self._servers.values()
+            server.id: self._watch(server, server.id in outdated) for server in self._servers.values()
         }
+
+    def _outdated(self) -> set[ServerId]:
+        """Return the servers that checks with other settings have taken down, as the store remembers."""
+        unknown = [server for server in self._servers.values() if server.id not in self._watches]
+        down = {server.id for server in unknown if server.reason.startswith(_BY_CHECK)}
+        made_with = self._pool.check_settings() if down else {}
+        return {server for server in down if made_with.get(server) != self._fingerprint}
+
+    def _watch(self, server: Server, outdated: bool) -> _Watch:  # noqa: FBT001
+        """Go on watching a server; one that is new, or is back, is checked at once."""
+        watch = self._watches.get(server.id)
+        if watch is not None and watch.since in (None, server.since):
+            watch.since = server.since
+            return watch
+        return _Watch(server.health, server.since, due=self._clock(), outdated=outdated)
 
     def _lead(self) -> int | None:
         lease = min(max(LEASE_INTERVALS * self._interval, SHORTEST_LEASE_SECONDS), LONGEST_LEASE_SECONDS)
@@ -134,7 +154,7 @@ class Checker:
         return term
 
     def _start(self, server: Server, watch: _Watch) -> None:
-        self._in_flight.add(server.id)
+        watch.in_flight = True
         watch.due = self._clock() + self._interval * self._uniform(1 - JITTER, 1 + JITTER)
         self._spawn(self._run, server, watch)
 
@@ -148,11 +168,11 @@ class Checker:
         except StoreError as error:
             _log.debug("the check of %s is lost: %s", server.id, error)  # the next tick reports the reason
         finally:
-            self._in_flight.discard(server.id)
+            watch.in_flight = False
 
     def _report(self, server: Server, watch: _Watch, check: Check) -> None:
         term = self._term  # all of the report is made with the term that it began in
-        self._pool.record_check(server.id, check, term)
+        self._pool.record_check(server.id, check, term, self._fingerprint)
         self._judge(server, watch, check, term)
         if check.answered or watch.health is Health.UP:
             return
@@ -165,12 +185,13 @@ class Checker:
         """Change the server's health if enough consecutive checks say so."""
         if server.health is not watch.health:  # changed by failures on real traffic, or by another checker
             watch.health, watch.streak = server.health, 0
-        rise, fall = self._settings.rise, self._settings.fall
+        outdated, watch.outdated = watch.outdated, False
+        rise, fall = 1 if outdated else self._settings.rise, self._settings.fall
         health, watch.streak = observe(watch.health, watch.streak, check.passed, rise, fall)
-        if health is watch.health:
+        if health is watch.health and not outdated:
             return
-        watch.health = health
-        reason = f"check: {check.detail}"
+        watch.health, watch.since = health, None
+        reason = f"{_BY_CHECK}{check.detail}"
         if self._pool.set_health(server.id, health, reason, BY, term=term, silent=not check.answered):
             advice = f"; see {check.where_to_look}" if health is Health.DOWN and check.where_to_look else ""
             words = (server.id, health, reason, advice)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 import signal
 import socket
@@ -25,6 +26,7 @@ from lb.limited_log import LimitedLog
 from lb.processes.control import Control
 from lb.processes.store import fleet_of, metrics_of, outbox_of, pool_of
 from lb.store.metrics import Metrics
+from lb.store.pool import BackendPool
 
 _limited = LimitedLog(__name__)
 
@@ -43,7 +45,8 @@ def run(config: Config, control: Control) -> None:
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, stop.set)
-    checker = Checker(pool_of(config), CHECKS["http"](), config, _name(), spawn=gevent.spawn)
+    pool = pool_of(config)
+    checker = Checker(pool, CHECKS["http"](), config, _name(), spawn=gevent.spawn)
     dead_workers = DeadWorkers(fleet_of(config), BY)
     messages = _spawn_messenger(config, checker, stop)
 
@@ -54,6 +57,8 @@ def run(config: Config, control: Control) -> None:
     gevent.spawn(_fold, metrics_of(config), lambda: checker.term is not None, stop.wait)
     turns = Turns(work, checker.forget)
     control.ready()
+    with suppress(StoreError):  # then the lead of the dead runs out by itself
+        resign_for_the_dead(pool)
     gevent.spawn(control.beat_until_lost, gevent.sleep).link(lambda _: stop.set())
     while not stop.wait(turns.take()):
         pass
@@ -112,3 +117,17 @@ class Turns:
 
 def _name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def resign_for_the_dead(pool: BackendPool) -> None:
+    """Give up the lead of a health-checker of this host that was killed: nobody would check until it ends."""
+    leader = pool.leader() or ""
+    pid = re.fullmatch(rf"{re.escape(socket.gethostname())}-(\d{{1,9}})-[0-9a-f]{{8}}", leader)
+    if pid is None:
+        return
+    try:
+        os.kill(int(pid[1]), 0)
+    except ProcessLookupError:
+        pool.resign(leader)
+    except OSError:  # it lives, as another user's
+        pass

@@ -220,6 +220,11 @@ class Keys:
         return self._name("checks:duration_ms")
 
     @property
+    def check_settings(self) -> str:
+        """Hash: server id → fingerprint of the `healthCheck` settings that its last check was made with."""
+        return self._name("checks:settings")
+
+    @property
     def unanswered(self) -> str:
         """Hash: server id → unix seconds of the first unanswered check; no field while they are answered."""
         return self._name("checks:unanswered_since")

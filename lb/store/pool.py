@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import redis
@@ -188,11 +188,22 @@ class BackendPool:
 
     # --- health; with the `term` of a lead that has ended, these change nothing and raise StoreError
 
-    def record_check(self, server: ServerId, check: Check, term: int | None = None) -> None:
-        """Record the outcome of a check, and since when checks go unanswered. Does not change the health."""
+    def record_check(
+        self, server: ServerId, check: Check, term: int | None = None, settings: str = ""
+    ) -> None:
+        """Record the outcome of a check, and since when checks go unanswered. Does not change the health.
+
+        `settings` is a fingerprint of those that it was made with.
+        """
         milliseconds = f"{check.duration_seconds * 1000:.1f}"
         outcome, answered = views.outcome(check), int(check.answered)
-        self._session.run("record_check", server, outcome, milliseconds, answered, term or "")
+        self._session.run("record_check", server, outcome, milliseconds, answered, term or "", settings)
+
+    def check_settings(self) -> Mapping[ServerId, str]:
+        """Read the fingerprint of the settings that each server's last check was made with."""
+        with self._session.edge() as connection:
+            found: dict[ServerId, str] = connection.hgetall(self._keys.check_settings)
+        return found
 
     def set_health(  # noqa: PLR0913 - who says so, and by what right
         self,

@@ -185,6 +185,22 @@ def test_half_of_the_pool_is_never_removed(start: Start, three: list[HttpServer]
     assert get(balancer)
 
 
+def test_what_other_settings_found_is_judged_anew_within_a_second_of_a_reload(
+    start: Start, three: list[HttpServer]
+) -> None:
+    """The interval is far too long for what takes several checks."""
+    for server in three:
+        server.behaviour = lambda request: response(200 if request.target == "/works" else 404)
+    balancer = start(healthCheckInterval="200ms", healthCheck={"path": "/wrong"})
+    pool = balancer.pool()
+    eventually(lambda: Health.UP not in health(pool).values(), what="all down")
+    values = json.loads(balancer.config_path.read_text())
+    values |= {"healthCheckInterval": "1m", "healthCheck": {"path": "/works"}}
+    balancer.config_path.write_text(json.dumps(values))
+    balancer.process.send_signal(signal.SIGHUP)
+    eventually(lambda: set(health(pool).values()) == {Health.UP}, seconds=30, what="all up")
+
+
 def test_a_killed_health_checker_is_replaced_and_checks_go_on(start: Start, three: list[HttpServer]) -> None:
     balancer = start()
     pool = balancer.pool()
@@ -195,13 +211,16 @@ def test_a_killed_health_checker_is_replaced_and_checks_go_on(start: Start, thre
     eventually(lambda: health(pool)[three[0].id] is Health.DOWN, seconds=15, what="down")
 
 
-def test_a_health_checker_that_stops_gives_up_the_lead_at_once(start: Start, three: list[HttpServer]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_health_checker_that_ends_is_followed_at_once(
+    start: Start, three: list[HttpServer], number: signal.Signals
+) -> None:
     """The lease would last for ten seconds, and so would the time to the next check of the same checker."""
     balancer = start(healthCheckInterval="10s")
     pool = balancer.pool()
     eventually(lambda: all_checked(pool), what="a check of each server")
     (first,) = balancer.pids("health-checker")
-    os.kill(first, signal.SIGTERM)  # ends in good order; the supervisor starts another
+    os.kill(first, number)  # the supervisor starts another
     before = [status.last_check_at for status in pool.list()]
     eventually(
         lambda: all(status.last_check_at not in before for status in pool.list()),

@@ -1,5 +1,7 @@
+import os
 import select
 import socket
+import subprocess
 from collections.abc import Callable
 
 import gevent
@@ -108,3 +110,20 @@ def test_while_it_leads_ended_runs_are_folded(monkeypatch):
     ends = iter((False, False, False, False, True))
     health_checker._fold(None, lambda: next(leads), lambda seconds: next(ends))
     assert [each.folded for each in folding] == [2, 1]
+
+
+def test_the_lead_of_a_killed_health_checker_of_this_host_is_given_up(pool):
+    here = socket.gethostname()
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    for leader, stays in (
+        (f"{here}-{dead.pid}-0123abcd", False),
+        (f"{here}-{os.getpid()}-0123abcd", True),
+        (f"another-{dead.pid}-0123abcd", True),
+        ("odd", True),
+    ):
+        pool.lead(leader, 60)
+        health_checker.resign_for_the_dead(pool)
+        assert pool.leader() == (leader if stays else None)
+        pool.resign(leader)
+    health_checker.resign_for_the_dead(pool)

@@ -48,7 +48,7 @@ def make_the_state(connection: redis.Redis, keys: Keys) -> None:
     pool.reconcile([spec(server) for server in ids], "round-robin", "config")
     workers = [Worker(connection, keys, name) for name in (WORKER, "web1-4712-51ab")]
     term = pool.lead("web1-4700-77d0", 600)
-    pool.record_check(one, PASSED)
+    pool.record_check(one, PASSED, settings="7e0c5a91d3b2")
     pool.record_check(three, UNANSWERED)
     pool.add(ServerSpec(ServerId("localhost:5006"), "http://localhost:5006", 3), Source.ADMIN, "lb-admin")
     pool.set_admin(two, Admin.DRAIN, "lb-admin")

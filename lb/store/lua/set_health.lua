@@ -6,14 +6,23 @@
 --@include event
 --@include flip
 --@include fence
--- KEYS: answered
+-- KEYS: answered reasons
 -- ARGV: server id, up or down, reason, by whom, term of the lead, 1 if it is down for silence
--- Return: 1, or nil if it was so already or the server is not in the pool, or traffic contradicts; error DEPOSED
+-- Return: 1, or nil if it was so already (then a reason that checks gave is renewed) or the server is not in the pool, or
+--         traffic contradicts; error DEPOSED
 local refusal = deposed(ARGV[5])
 if refusal then return refusal end
 local id, observed = ARGV[1], ARGV[2]
 local before = redis.call('HGET', health, id)
-if not before or before == observed then return nil end
+if not before then return nil end
+if before == observed then
+  local known = redis.call('HGET', reasons, id) or ''
+  if observed == 'down' and known ~= ARGV[3] and known:find('^check: ') then -- the settings of checks have changed
+    redis.call('HSET', reasons, id, ARGV[3])
+    refresh()
+  end
+  return nil
+end
 
 local function contradicted()
   if ARGV[6] ~= '1' or redis.call('EXISTS', answered) == 0 or redis.call('HEXISTS', failures, id) == 1 then
