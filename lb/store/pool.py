@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import redis
@@ -10,9 +10,7 @@ import redis
 from lb.errors import ConflictError, StoreError, UnknownServerError
 from lb.model import (
     Admin,
-    Check,
     Event,
-    Health,
     RemovedServer,
     Server,
     ServerId,
@@ -22,6 +20,7 @@ from lb.model import (
     Source,
 )
 from lb.store import views
+from lb.store.health import HealthActs
 from lb.store.keys import SCHEMA, Keys
 from lb.store.refusals import checked_strategy, checked_weight, not_in_pool, not_removed
 from lb.store.session import Session
@@ -29,7 +28,7 @@ from lb.store.session import Session
 _BLOCK_SECONDS = 5.0
 
 
-class BackendPool:
+class BackendPool(HealthActs):
     """The pool in the store. Once an act has returned, every later pick by any worker obeys it.
 
     All methods raise StoreUnavailableError if the store cannot serve now, and StoreError if it cannot be used
@@ -186,72 +185,7 @@ class BackendPool:
         left = self._session.run("reconcile", by, checked_strategy(strategy), *servers, further_keys=records)
         return [ServerId(server) for server in left]
 
-    # --- health; with the `term` of a lead that has ended, these change nothing and raise StoreError
-
-    def record_check(
-        self, server: ServerId, check: Check, term: int | None = None, settings: str = ""
-    ) -> None:
-        """Record the outcome of a check, and since when checks go unanswered. Does not change the health.
-
-        `settings` is a fingerprint of those that it was made with.
-        """
-        milliseconds = f"{check.duration_seconds * 1000:.1f}"
-        outcome, answered = views.outcome(check), int(check.answered)
-        self._session.run("record_check", server, outcome, milliseconds, answered, term or "", settings)
-
-    def check_settings(self) -> Mapping[ServerId, str]:
-        """Read the fingerprint of the settings that each server's last check was made with."""
-        with self._session.edge() as connection:
-            found: dict[ServerId, str] = connection.hgetall(self._keys.check_settings)
-        return found
-
-    def set_health(  # noqa: PLR0913 - who says so, and by what right
-        self,
-        server: ServerId,
-        health: Health,
-        reason: str,
-        by: str,
-        *,
-        term: int | None = None,
-        silent: bool = False,
-    ) -> bool:
-        """Mark a server up or down; False if it is so already or has left the pool.
-
-        Up clears its failures and reason. Down because it is `silent`, that is, leaves checks unanswered, is
-        refused (False) for more than half of the pool as long as servers answer requests: then it is rather
-        the health-checker that is cut off.
-        """
-        words = (server, health, reason, by, term or "", int(silent))
-        return self._session.run("set_health", *words) is not None
-
-    def mark_failed(self, server: ServerId, failures: int, by: str) -> bool:
-        """Mark a server down for failures on real traffic; refused (False) for more than half of the pool."""
-        return self._session.run("mark_failed", server, failures, by) is not None
-
-    def remove_unanswered(
-        self, server: ServerId, threshold_seconds: float, by: str, term: int | None = None
-    ) -> bool:
-        """Remove a server that is down and has left checks unanswered for so long.
-
-        False if it has answered since, if an operator has drained it, or if more than half of the pool would
-        be gone within an hour.
-        """
-        reason = f"unanswered for {threshold_seconds:g} s"
-        words = (server, threshold_seconds, by, reason, term or "")
-        return self._session.run("remove_unanswered", *words, **self._record(server)) is not None
-
-    def lead(self, checker: str, seconds: float) -> int | None:
-        """Take or renew the lead among the health-checkers for `seconds`.
-
-        Return the term of the lead, None if another leads. A lead that has ended, even if nobody took it, is
-        followed by one of a greater term.
-        """
-        term: int | None = self._session.run("lead", checker, int(seconds * 1000))
-        return term
-
-    def resign(self, checker: str) -> None:
-        """Give up the lead if this health-checker has it, so that another can take it at once."""
-        self._session.run("resign", checker)
+    # ---
 
     def refill(self, snapshot: Snapshot, by: str) -> bool:
         """Restore the pool from a snapshot; False if the store is not behind the snapshot's version."""
