@@ -120,14 +120,16 @@ def _with_demo_servers(load: Load) -> Config:
 def check(file: Path) -> None:
     """Check a config FILE and report every problem.
 
-    The exit status is 0 if it is valid, else 1 with one line for each problem. Default: config.json.
+    The exit status is 0 if it is valid, else 1 with one line for each problem. What is valid but hardly meant
+    is a warning. Default: config.json.
     """
-    from lb.config import may_exist
+    from lb.config import may_exist, setting_warnings
 
     warn_of_environment()
     if file == _USUAL_FILE and not may_exist(file):
         raise LBError(f"{file}: no such file here: name one; what holds without any, `lb config` shows")
-    load_from(file, {})
+    for warning in setting_warnings(load_from(file, {})):
+        click.echo(f"lb: warning: {file}: {warning}", err=True)
     click.echo(f"{file}: valid")
 
 

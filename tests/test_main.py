@@ -114,6 +114,14 @@ def test_check_reports_every_problem_with_its_place(tmp_path: Path) -> None:
         assert sum(problem.startswith(f"lb: error: bad.json: {key}: ") for problem in problems) == 1
 
 
+def test_check_warns_of_what_is_hardly_meant(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"timeouts": {"connect": 3}, "healthCheck": {"timeout": "5s"}}')
+    done = lb("check", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "config.json: valid\n")
+    [said] = done.stderr.splitlines()
+    assert said.startswith("lb: warning: config.json: timeouts.connect: 3ms is very short")
+
+
 def test_check_of_a_missing_file_says_so(tmp_path: Path) -> None:
     done = lb("check", cwd=tmp_path)
     assert done.returncode == 1

@@ -19,6 +19,7 @@ from lb.config.load import (
 from lb.config.model import Config
 from lb.config.sections import ALIVE, AdminApi, HealthCheck, Limits, PassiveHealth, Timeouts, Webhook
 from lb.config.values import StatusRange, format_duration, parse_duration
+from lb.config.warnings import setting_warnings
 
 __all__ = [
     "ALIVE",
@@ -41,6 +42,7 @@ __all__ = [
     "parse_duration",
     "parse_server_url",
     "pin_file",
+    "setting_warnings",
     "settings",
     "to_json",
 ]

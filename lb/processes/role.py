@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lb.config import Config, ListenAddress, environment_warnings, from_json
+from lb.config import Config, ListenAddress, environment_warnings, from_json, setting_warnings
 from lb.config.store_url import parse_store_url
 from lb.metrics.scoreboard import Scoreboard
 from lb.processes import handover, log, sockets
@@ -72,7 +72,7 @@ def begin(name: str, inherited: Inherited, load: Callable[[], Config]) -> Config
     config = load() if inherited.config_fd is None else from_json(handover.read(inherited.config_fd))
     log.use(config.log_format)
     if inherited.config_fd is None and not inherited.supervised:
-        for warning in environment_warnings(os.environ):
+        for warning in (*environment_warnings(os.environ), *setting_warnings(config)):
             _log.warning("%s", warning)
     return config
 

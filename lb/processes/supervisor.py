@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from lb.config import Config, pin_file
+from lb.config import Config, pin_file, setting_warnings
 from lb.errors import LBError
 from lb.limited_log import LimitedLog
 from lb.processes import log, renewal, sockets, upgrade
@@ -55,6 +55,8 @@ def run(load: Callable[[], Config], arguments: Sequence[str] = (), *, demo: bool
 def _usable(load: Callable[[], Config]) -> Config:
     """Load the configuration, and try what only this machine can tell; ConfigError."""
     config = load()
+    for warning in setting_warnings(config):
+        _log.warning("%s", warning)
     if config.access_log.path is not None:
         try_to_open(config.access_log.path, "accessLog.path")
     return config
