@@ -128,7 +128,10 @@ class Timeouts(Section):
         default=3.0, description="Connecting to a server; short, because another one is tried next."
     )
     response_head_seconds: fields.Duration = Field(
-        default=60.0, description="From the request's last byte to the end of the response's head; then 504."
+        default=60.0,
+        description="From the request's last byte to the end of the response's head; then 504. An interim "
+        "response, such as 102, begins it again, ten times at most. With Expect: 100-continue also from the "
+        "request's head to the 100.",
     )
     idle_seconds: fields.Duration = Field(
         default=60.0,

@@ -13,13 +13,11 @@ from lb.proxy.client import Client
 from lb.proxy.connections import ServerConnections
 from lb.proxy.exchange import Meters
 from lb.proxy.http1 import HeadParser, Request, ResponseHead, has_bare_line_feed
+from lb.proxy.interim import InterimResponses
 from lb.proxy.retry import IDEMPOTENT
 from lb.proxy.stream import Stream, StreamTimeoutError
 from lb.store.lease import Lease
 from lb.store.lease_line import LeaseLine
-
-#: Interim responses (100, 103, …) to one request: a server that sends more is not going to answer.
-_MOST_INTERIM = 32
 
 
 @dataclass(slots=True)
@@ -191,25 +189,35 @@ class Attempts:
         )
 
     def _read_answer(self, client: Client, request: Request, stream: Stream) -> ResponseHead:
-        """Read heads until the final one; interim ones are passed on (RFC 9110 §15.2)."""
-        certain = True  # where on its connection the server takes a message to end
-        for _ in range(_MOST_INTERIM + 1):
-            head = self._heads.response(self._read_head(stream), request.method)
-            if head.status >= 200:
-                return head if certain else replace(head, keep_alive=False)
-            certain = certain and head.keep_alive
+        """Read the final head, or a 101."""
+        text = self._read_head(stream)
+        head = self._heads.response(text, request.method)
+        if head.status >= 200:
+            return head
+        return self._read_interim(client, request, stream, text, head)
+
+    def _read_interim(
+        self, client: Client, request: Request, stream: Stream, text: bytes, head: ResponseHead
+    ) -> ResponseHead:
+        """Pass interim responses on (RFC 9110 §15.2) until the final head, or a 101."""
+        settings = self._settings
+        interim = InterimResponses(
+            client,
+            request,
+            stream,
+            head_bytes=settings.head_bytes,
+            wait_seconds=settings.response_head_seconds,
+        )
+        while head.status < 200:
             if head.status == 101:
                 return _switching(head, request)
-            if request.minor:
-                self._send_interim(client, head)
-        raise ServerError(f"the server sent more than {_MOST_INTERIM} interim responses")
-
-    def _send_interim(self, client: Client, head: ResponseHead) -> None:
-        client.stream.patience_seconds = self._settings.response_head_seconds
-        try:
-            client.stream.send_all(head.forward + b"\r\n\r\n")
-        except OSError:
-            raise _gone() from None
+            try:
+                interim.pass_on(head, len(text))
+            except OSError:
+                raise _gone() from None
+            text = self._read_head(stream)
+            head = self._heads.response(text, request.method)
+        return head if interim.certain_end else replace(head, keep_alive=False)
 
     def _read_head(self, stream: Stream) -> bytes:
         data = stream.buffer or stream.receive_later()

@@ -100,5 +100,9 @@ class Forwarder(Chooser[Client, Request, Answer]):
             max_bytes=settings.body_bytes,
             idle_seconds=settings.client_body_seconds,
             answer_seconds=settings.response_head_seconds,
+            # RFC 9110 §10.1.1: not in HTTP/1.0, and not if it has not waited
+            awaits_continue=request.fields.expects_continue
+            and request.minor == 1
+            and not client.stream.buffer,
         )
         request.upload.look_ahead()

@@ -16,7 +16,7 @@ HOP_BY_HOP = frozenset(
 )
 
 #: Fields that mean something to us and are passed on as they came; all others that do are not.
-_KEPT = frozenset({b"content-length", b"host"})
+_KEPT = frozenset({b"content-length", b"expect", b"host"})
 
 #: What Connection cannot nominate away (RFC 9110 §7.6.1: not fields meant for all recipients).
 PROTECTED = frozenset(
@@ -26,7 +26,7 @@ PROTECTED = frozenset(
 _EITHER_WAY = rb"connection|keep-alive|proxy-connection|te|upgrade|http2-settings"
 # Servers that read fields as CGI does take "X_Forwarded_For" for ours, so with "_" they are not passed on.
 _OF_REQUESTS = (
-    rb"|content[-_]length|transfer[-_]encoding|host|forwarded|x[-_]real[-_]ip|x[-_]forwarded[-_][\w-]+"
+    rb"|content[-_]length|transfer[-_]encoding|host|expect|forwarded|x[-_]real[-_]ip|x[-_]forwarded[-_][\w-]+"
 )
 _OF_RESPONSES = rb"|content-length|transfer-encoding"
 
@@ -89,6 +89,7 @@ class Fields:
     close: bool = False
     keep_alive: bool = False
     takes_trailers: bool = False  # TE says so
+    expects_continue: bool = False
     upgrade: bytes = b""  # the protocols asked for, if Connection names Upgrade
     forwarded_for: bytes = b""
     forwarded_proto: bytes = b""
@@ -142,6 +143,8 @@ def _note(fields: Fields, name: bytes, value: bytes, line: bytes) -> None:
         setattr(fields, attribute, value)
     elif name == b"te":
         fields.takes_trailers |= b"trailers" in _tokens(value)
+    elif name == b"expect":
+        fields.expects_continue |= b"100-continue" in _tokens(value)
     elif name.startswith((b"x-forwarded-", b"x-real-")) and b"_" not in name:
         fields.claims += line
 

@@ -15,6 +15,7 @@ import struct
 import termios
 from _socket import socket as RawSocket  # noqa: N812 (unpatched, and a class to us)
 from array import array
+from collections.abc import Callable
 from typing import Any
 
 from gevent import get_hub
@@ -55,7 +56,7 @@ class Stream(Reader):
         self._writer: Any = None  # made at the first write that must wait
         self._writer_waits: greenlet | None = None
         self._unsent = 0  # bytes of that which were unacknowledged when last looked at
-        self.send = sock.send
+        self.send: Callable[[bytes | memoryview], int] = sock.send
         self.sent = 0  # bytes, so far
         self.deadline = _NEVER  # monotonic seconds; waits to read past it raise StreamTimeoutError
         self.patience_seconds = _NEVER  # how long the peer may take nothing of what is being sent

@@ -26,6 +26,7 @@ class Upload:
         max_bytes: int,
         idle_seconds: float,
         answer_seconds: float,
+        awaits_continue: bool = False,
     ) -> None:
         self._client = client
         self._body: Body = (
@@ -37,20 +38,25 @@ class Upload:
         self._idle_seconds = idle_seconds
         self._answer_seconds = answer_seconds
         self._kept: bytearray | None = bytearray()
+        #: The client waits for 100 (Continue) before it sends any of it, so it is the server that is awaited.
+        self._awaits_continue = awaits_continue
         self._ahead = b""  # read before there was a server
         self._pump: gevent.Greenlet[..., None] | None = None
         self.received = 0  # bytes of it
         self.error: Exception | None = None  # why the client's side ended the body early
         self.complete = False  # read to its end
         self.sent = False  # the whole body is on its way to the server of this attempt
-        self.answered = (
-            False  # its answer has come: the times of what is left of the body are not the answer's
-        )
+        self.answered = False  # the times of what is left of the body are not those of the answer's
 
     @property
     def kept(self) -> bool:
         """Whether everything read so far can be sent again."""
         return self._kept is not None
+
+    @property
+    def in_progress(self) -> bool:
+        """Whether the client is awaited: it is to send more of the body."""
+        return not (self.sent or self._awaits_continue)
 
     def look_ahead(self) -> None:
         """Read what came with the head: no server sees a body that is malformed or too large from its start.
@@ -78,8 +84,8 @@ class Upload:
             server.patience_seconds = self._idle_seconds
             if self._kept:
                 server.send_all(self._frame(bytes(self._kept)))
-            server.disarm()  # nobody can expect its answer before it has the request: the client's turn
-            while piece := self._next_piece():
+            self._await_client(server)
+            while piece := self._next_piece(server):
                 server.send_all(self._frame(piece))
             if not self.answered:
                 server.arm(self._answer_seconds)
@@ -100,12 +106,24 @@ class Upload:
         except OSError:
             pass  # the server took no more of it: its answer, or its end, is for the reader to see
 
-    def _next_piece(self) -> bytes:
+    def go_on(self, server: Stream) -> None:
+        """Await the client from now on: the server has asked for the body, or it comes unasked."""
+        if self._awaits_continue:
+            self._awaits_continue = False
+            self._client.arm(self._idle_seconds)
+            self._await_client(server)
+
+    def _await_client(self, server: Stream) -> None:
+        """Give the server time: nobody can expect its answer before it has the request."""
+        if not (self._awaits_continue or self.answered):
+            server.disarm()
+
+    def _next_piece(self, server: Stream) -> bytes:
         if self.complete:
             return b""
         piece, self._ahead = self._ahead, b""
         if not piece:
-            piece = self._await_piece()
+            piece = self._await_piece(server)
         if not piece:
             self.complete = True
         elif self._kept is not None:
@@ -114,9 +132,11 @@ class Upload:
                 self._kept = None
         return piece
 
-    def _await_piece(self) -> bytes:
-        self._client.arm(self._idle_seconds)
+    def _await_piece(self, server: Stream) -> bytes:
         try:
+            if self._awaits_continue:
+                self._await_beginning(server)
+            self._client.arm(self._idle_seconds)
             piece = self._body.read()
         except StreamTimeoutError:
             if self.answered:
@@ -126,6 +146,15 @@ class Upload:
             raise IncompleteBodyError from error
         self._count(piece)
         return piece
+
+    def _await_beginning(self, server: Stream) -> None:
+        """Wait until the client begins to send, whether or not the server has asked for it."""
+        self._client.disarm()
+        data = self._client.receive()
+        if not data:
+            raise IncompleteBodyError
+        self._client.buffer += data
+        self.go_on(server)
 
     def _count(self, piece: bytes) -> None:
         self.received += len(piece)

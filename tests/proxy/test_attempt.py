@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
-import gevent
 import pytest
 
 from lb.model import ServerId
@@ -149,20 +148,6 @@ def test_an_answer_whose_lines_end_in_bare_line_feeds_is_502_at_once(balancer: M
         assert made.ask(GET).startswith(b"HTTP/1.1 502 ")
 
 
-def test_interim_answers_without_end_are_a_silence(balancer: Make) -> None:
-    def interim(peer: Peer) -> None:
-        peer.message()
-        while True:
-            peer.send(CONTINUE)
-            gevent.sleep(0.02)
-
-    with playing(interim) as server:
-        made = balancer(server, timeouts={"responseHead": "200ms"})
-        with made.client() as client:
-            client.send(GET)
-            assert client.rest().replace(CONTINUE, b"").startswith(b"HTTP/1.1 504 ")
-
-
 def test_a_switch_that_nobody_asked_for_is_502(balancer: Make) -> None:
     switch = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
     with playing(answering(switch)) as server:
@@ -170,17 +155,6 @@ def test_a_switch_that_nobody_asked_for_is_502(balancer: Make) -> None:
         asking = b"GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"  # not for 1.0 to ask
         for request in (GET, asking):
             assert made.ask(request).startswith(b"HTTP/1.1 502 ")
-
-
-def test_a_flood_of_interim_answers_is_502(balancer: Make) -> None:
-    with playing(answering(CONTINUE * 40 + OK)) as server:
-        made = balancer(server, maxRetries=0)
-        with made.client() as client:
-            client.send(GET)
-            passed_on, _, answer = client.rest().rpartition(CONTINUE)
-        assert passed_on.count(CONTINUE) < 40
-        assert answer.startswith(b"HTTP/1.1 502 ")
-        assert made.failures(server.id) == 1
 
 
 def test_requests_to_speak_http_2_are_answered_in_http_1(balancer: Make) -> None:

@@ -70,8 +70,8 @@ LIES_IN_THE_HEAD = {
     "chunks twice": CHUNKED[:-2] + CHUNKED[17:] + b"0\r\n\r\n",
     "chunks in 1.0": CHUNKED.replace(b"1.1", b"1.0", 1) + b"0\r\n\r\n",
     "a switch": b"HTTP/1.1 101 No\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
-    "an interim body": b"HTTP/1.1 103 No\r\nContent-Length: 2\r\n\r\nok",
-    "interim answers without end": CONTINUE * 100 + OK,
+    "an interim body": b"HTTP/1.1 103 No\r\nContent-Length: 2\r\n\r\nok\r\n\r\n",
+    "interim answers without end": CONTINUE * 20000 + OK,
     "too large a head": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 40000 + b"\r\n\r\n",
 }
 LIES_IN_THE_BODY = {
@@ -234,11 +234,12 @@ def test_a_fresh_connection_that_dies_too_is_a_failure_of_the_server(balancer: M
 def test_a_client_whose_server_never_sends_100_is_not_left_waiting(balancer: Make) -> None:
     waiting = POST[:-3].replace(b"Host: a", b"Host: a\r\nExpect: 100-continue")
     with playing(answering()) as server:
-        made = balancer(server, timeouts={"clientBody": SHORT})
+        made = balancer(server, timeouts={"responseHead": SHORT})
         with made.client() as patient, made.client() as impatient:
             patient.send(waiting)
             impatient.send(waiting)
             gevent.sleep(0.05)
             impatient.send(b"abc")
             assert impatient.message().endswith(b"ok")
-            assert patient.message().startswith(b"HTTP/1.1 408 ")
+            assert patient.message().startswith(b"HTTP/1.1 504 ")
+        assert made.failures(server.id) == 1

@@ -295,6 +295,140 @@ def test_a_body_may_be_as_late_after_100_continue_as_without(balancer: Make) -> 
             assert client.message().endswith(b"ok")
 
 
+EXPECTING = b"POST / HTTP/1.%d\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 3\r\n\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@pytest.mark.parametrize("expecting", [EXPECTING % 1, CHUNKED[:-2] + b"expect:100-continue\r\n\r\n"])
+def test_until_100_continue_it_is_the_server_that_is_awaited(balancer: Make, expecting: bytes) -> None:
+    """RFC 9110 §10.1.1: the client may wait for it, so its silence is the server's."""
+
+    def continues(peer: Peer) -> None:
+        peer.head()
+        gevent.sleep(0.4)
+        peer.send(CONTINUE)
+        peer.exactly(3)
+        peer.send(OK)
+
+    with playing(continues) as server:
+        made = balancer(server, timeouts={"clientBody": "100ms", "responseHead": "5s"})
+        with made.client() as client:
+            client.send(expecting)
+            assert client.head() == CONTINUE
+            client.send(b"abc" if expecting == EXPECTING % 1 else chunk(b"abc") + last_chunk(b""))
+            assert client.message().endswith(b"ok")
+
+
+@pytest.mark.parametrize("first", [b"", b"HTTP/1.1 102 Processing\r\n\r\n", b"HTTP/1.1 10"])
+def test_a_server_that_never_continues_is_found_out(balancer: Make, first: bytes) -> None:
+    def silent(peer: Peer) -> None:
+        peer.head()
+        peer.send(first)
+        peer.ended()
+
+    with playing(silent) as server, playing(answering()) as other:
+        made = balancer(server, other, timeouts={"clientBody": "10s", "responseHead": SHORT})
+        with made.client() as client:
+            client.send(EXPECTING % 1)
+            assert b"HTTP/1.1 504 " in client.rest()
+        assert made.failures(server.id) == 1
+        assert not other.connections
+
+
+def test_a_client_that_sends_nothing_after_100_continue_is_408(balancer: Make) -> None:
+    def continues(peer: Peer) -> None:
+        peer.head()
+        peer.send(CONTINUE)
+        peer.ended()
+
+    with playing(continues) as server:
+        made = balancer(server, timeouts={"clientBody": SHORT, "responseHead": "10s"})
+        with made.client() as client:
+            client.send(EXPECTING % 1)
+            assert client.head() == CONTINUE
+            assert client.rest().startswith(b"HTTP/1.1 408 ")
+        assert made.failures(server.id) == 0
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_client_may_send_its_body_without_waiting_for_100_continue(balancer: Make, asked: bool) -> None:
+    """From its first byte on it is the client that is awaited, and the server may ask for what it has."""
+
+    def reads(peer: Peer) -> None:
+        peer.head()
+        assert peer.exactly(1) == b"a"
+        peer.send(CONTINUE if asked else b"")
+        assert peer.exactly(2) == b"bc"
+        peer.send(OK)
+
+    with playing(reads) as server:
+        made = balancer(server, timeouts={"clientBody": "5s", "responseHead": SHORT})
+        with made.client() as client:
+            client.send(EXPECTING % 1)
+            until(lambda: server.connections)
+            client.send(b"a")
+            gevent.sleep(0.5)
+            client.send(b"bc")
+            assert not asked or client.head() == CONTINUE
+            assert client.message().endswith(b"ok")
+
+
+@pytest.mark.parametrize("begun", [
+    EXPECTING % 1 + b"a", EXPECTING % 0, CHUNKED[:-2] + b"Expect: 100-continue\r\n\r\n3\r\n",
+])  # fmt: skip
+@pytest.mark.parametrize("later", [b"", b"b"])
+def test_a_client_that_has_not_waited_and_falls_silent_is_408(
+    balancer: Make, begun: bytes, later: bytes
+) -> None:
+    """Or that does not know how to wait, as with HTTP/1.0."""
+    with playing(lambda peer: peer.rest()) as server:
+        made = balancer(server, timeouts={"clientBody": SHORT, "responseHead": "10s"})
+        with made.client() as client:
+            client.send(begun)
+            until(lambda: server.connections)
+            client.send(later)
+            assert client.rest().startswith(b"HTTP/1.1 408 ")
+        assert made.failures(server.id) == 0
+
+
+def test_a_client_that_leaves_while_it_waits_for_100_continue_is_noticed(balancer: Make) -> None:
+    ended: list[bool] = []
+
+    def silent(peer: Peer) -> None:
+        peer.head()
+        ended.append(peer.ended())
+
+    with playing(silent) as server:
+        made = balancer(server)
+        with made.client() as client:
+            client.send(EXPECTING % 1)
+            until(lambda: server.connections)
+        until(lambda: ended == [True])
+        assert made.failures(server.id) == 0
+
+
+def test_a_refusal_instead_of_100_continue_is_retried_with_the_body_to_come(balancer: Make) -> None:
+    def refuses(peer: Peer) -> None:
+        while peer.head():
+            peer.send(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")
+
+    def continues(peer: Peer) -> None:
+        while peer.head():
+            gevent.sleep(0.2)
+            peer.send(CONTINUE)
+            assert peer.exactly(3) == b"abc"
+            peer.send(OK)
+
+    with playing(refuses) as first, playing(continues) as second:
+        made = balancer(first, second, timeouts={"clientBody": "100ms", "responseHead": "5s"})
+        for _ in range(2):
+            with made.client() as client:
+                client.send((EXPECTING % 1).replace(b"POST", b"PUT"))
+                assert client.head() == CONTINUE
+                client.send(b"abc")
+                assert client.message().endswith(b"ok")
+
+
 @pytest.mark.parametrize(
     "body",
     [
