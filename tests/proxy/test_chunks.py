@@ -14,13 +14,14 @@ from lb.proxy.chunks import MOST_PADDING_BYTES, PIECE_CHUNKS, ChunkDecoder
 
 HEX = b"0123456789abcdefABCDEF"
 TEXT = re.compile(rb"[\t \x21-\x7e\x80-\xff]*")
+FIELD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:" + TEXT.pattern)
 
 Outcome = tuple[bytes, bytes, bytes] | str
 
 
 def decode(*pieces: bytes) -> Outcome:
     """Return body, trailers and what is left of a body that comes in pieces; or how it fails."""
-    decoder, data, body = ChunkDecoder(), b"", b""
+    decoder, data, body = ChunkDecoder(), b"", bytearray()
     try:
         for piece in pieces:
             data += piece
@@ -32,7 +33,7 @@ def decode(*pieces: bytes) -> Outcome:
                     break
     except ClientError:
         return "malformed"
-    return (body, decoder.trailers, data) if decoder.ended else "incomplete"
+    return (bytes(body), decoder.trailers, data) if decoder.ended else "incomplete"
 
 
 def plainly(data: bytes) -> Outcome:
@@ -54,16 +55,12 @@ def plainly(data: bytes) -> Outcome:
 
 
 def trailing(body: bytes, data: bytes) -> Outcome:
-    trailers = b""
-    while True:
-        line, end, data = data.partition(b"\n")
-        if not end:
-            return "incomplete"
-        if line == b"\r":
-            return body, trailers, data
-        if not re.fullmatch(rb"X-[A-Z]: [ -~]*\r", line):
-            return "malformed"
-        trailers += b"\r\n" + line[:-1]
+    block, end, rest = (b"\r\n" + data).partition(b"\r\n\r\n")
+    if not end:
+        return "incomplete"
+    if not all(FIELD.fullmatch(line) for line in block.split(b"\r\n")[1:]):
+        return "malformed"
+    return body, block, rest
 
 
 def size_of(line: bytes) -> int | None:
