@@ -110,6 +110,7 @@ class Snapshot:
     version: int
     strategy: str
     servers: tuple[Server, ...]  # in pool order
+    damage: str = ""  # the first thing that was found missing or odd; empty if the pool was whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,7 @@ EVENT_KINDS = (
     "worker-lost",
     "store-back",
     "refilled",
+    "repaired",
 )
 
 

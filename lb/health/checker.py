@@ -124,7 +124,10 @@ class Checker:
         self._term = term
         if term is None:
             return
-        servers = self._pool.snapshot().servers
+        snapshot = self._pool.snapshot()
+        if snapshot.damage and self._servers:
+            return  # it checks those that it knows until a worker has repaired the pool
+        servers = snapshot.servers
         self._servers = {server.id: server for server in servers if server.admin is not Admin.MAINT}
         outdated = self._outdated()
         self._watches = {

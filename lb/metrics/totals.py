@@ -7,6 +7,7 @@ Its cells are `2xx/0.005` (requests of that status class that took up to 5 ms, m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from itertools import compress
 from typing import TypeAlias
@@ -16,6 +17,8 @@ from lb.metrics.scoreboard import Scoreboard, names_of
 
 Counts: TypeAlias = dict[str, float]  # cell → number; integers are int
 Totals: TypeAlias = dict[str, Counts]  # row → its counts
+
+_NUMBER = re.compile(r"\d{1,20}|-?\d{1,20}(?:\.\d+)?(?:e(?:-\d{1,3}|\+?\d{1,2}))?", re.ASCII)
 
 OWN, OTHER, HOST_MARK = "-", "other", "@"
 
@@ -88,8 +91,12 @@ def counts_of(text: str) -> Counts:
     >>> counts_of("2xx/0.005=17 seconds=0.25")
     {'2xx/0.005': 17, 'seconds': 0.25}
     """
-    pairs = (word.rpartition("=") for word in text.split())
-    return {cell: int(number) if number.isdecimal() else float(number) for cell, _, number in pairs}
+    counts: Counts = {}
+    for word in text.split():
+        cell, _, number = word.rpartition("=")
+        if cell.isprintable() and _NUMBER.fullmatch(number):  # nothing else was written by us
+            counts[cell] = int(number) if number.isdecimal() else float(number)
+    return counts
 
 
 def _add_slot(totals: Totals, board: Scoreboard, slot: int) -> None:

@@ -32,6 +32,8 @@ _limited = LimitedLog(__name__)
 
 #: A member that knows no more than the config leaves it to others so often to fill an empty store.
 _LOOKS_FOR_OTHERS = 3
+#: One whose snapshot is older than a damaged pool leaves it to others for so long to repair it.
+_PATIENCE_SECONDS = 2.0
 
 #: What the events tell of: one that was degraded for less is in its log alone.
 TOLD_SECONDS = 1.0
@@ -77,6 +79,7 @@ class Member:
         self._fleet = fleet_of(config)
         self._snapshot = _snapshot_of(config)
         self._found_empty = 0  # in a row
+        self._damaged_since: float | None = None  # monotonic seconds
         self._degraded: Degraded = (None, None)
         self._untold_seconds = 0.0  # for which it was degraded, until the events tell of it
         self._pool_version_changed = Event()
@@ -120,6 +123,8 @@ class Member:
                 SILENCE_SECONDS,
                 self._degraded,
                 answered=self.line.take_answered(),
+                members=len(self._snapshot.servers),
+                busy=any(self.line.held.values()) and self.line.degraded_since is None,
             )
             for worker in dead:
                 taken = self._waiting(self._fleet.reap, worker, by=self.id, silence_seconds=SILENCE_SECONDS)
@@ -154,7 +159,7 @@ class Member:
 
     def pool_changed(self, version: int) -> None:
         """Have the snapshot renewed."""
-        if version != self._snapshot.version:
+        if version != self._snapshot.version or not version:  # 0: there is none, or a damaged one
             self._pool_version_changed.set()
 
     def server_failed(self, server: ServerId, failures: int) -> None:
@@ -207,17 +212,13 @@ class Member:
             _log.debug("no snapshot: %s", error)  # store_back asks again, and so does the next beat
 
     def _take_snapshot(self) -> None:
-        """Read the pool, or put it back if the store holds less than this worker has seen."""
+        """Read the pool, or put it back if the store holds less than this worker has seen, or damage."""
         snapshot = self._waiting(self._pool.snapshot)
-        if snapshot.version < self._snapshot.version and self._waiting(
-            self._pool.refill, self._snapshot, by=self.id
-        ):
-            _limited.warning(
-                "the store was at version %d: put the pool back at version %d",
-                snapshot.version,
-                self._snapshot.version,
-            )
+        if (snapshot.damage or snapshot.version < self._snapshot.version) and self._put_back(snapshot):
             snapshot = self._waiting(self._pool.snapshot)
+        if snapshot.damage:
+            return
+        self._damaged_since = None
         if not snapshot.version:
             self._fill_from_config()
             return
@@ -225,6 +226,28 @@ class Member:
         self._snapshot = snapshot
         self.line.update(snapshot)
         self._keep_only({server.id for server in snapshot.servers})
+
+    def _put_back(self, found: Snapshot) -> bool:
+        """Put back what the store has lost, if this worker knows it, or after a while nobody better."""
+        now = time.monotonic()
+        if self._damaged_since is None:
+            self._damaged_since = now
+        last_resort = now - self._damaged_since > _PATIENCE_SECONDS
+        own = self._snapshot
+        if not self._waiting(self._pool.refill, own, by=self.id, gaps=last_resort):
+            return False
+        if found.damage:
+            _limited.warning(
+                "the pool in the store was damaged (%s): repaired it, from version %d",
+                found.damage,
+                own.version,
+                burst=3,
+            )
+        else:
+            _limited.warning(
+                "the store was at version %d: put the pool back at version %d", found.version, own.version
+            )
+        return True
 
     def _mark_failed(self, server: ServerId, failures: int) -> None:
         try:

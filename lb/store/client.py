@@ -89,6 +89,7 @@ def _settings(place: StoreUrl, timeout_seconds: float) -> dict[str, Any]:
         "username": place.username,
         "password": place.password,
         "decode_responses": True,
+        "encoding_errors": "backslashreplace",  # lb writes UTF-8; others may write anything
         "socket_timeout": timeout_seconds,
         "socket_connect_timeout": timeout_seconds,
         "retry": Retry(NoBackoff(), 0),

@@ -23,7 +23,7 @@ class Fleet:
         self._session = Session(connection, keys)
         self._keys = keys
 
-    def heartbeat(
+    def heartbeat(  # noqa: PLR0913 - each is a word of the message
         self,
         worker: WorkerId,
         version: int,
@@ -31,23 +31,37 @@ class Fleet:
         degraded: Degraded = (None, None),
         *,
         answered: bool = False,
+        members: int | None = None,
+        busy: bool = False,
     ) -> tuple[bool, int, list[WorkerId]]:
         """Send a worker's heartbeat: it lives, and its snapshot is of this pool `version`.
 
-        `answered` says whether servers have answered its requests since the last heartbeat. Returns whether
-        the store knows the worker (if not, it must register its connections), the pool's version, and the
-        workers not heard of for `silence_seconds`: they are dead, and anyone may `reap` them.
+        `answered` says whether servers have answered its requests since the last heartbeat, `members` how
+        many its snapshot has, and `busy` whether it has requests in flight. Returns whether the store knows
+        the worker (if not, it must register its connections), the pool's version, which is 0 for one that
+        is damaged, and the workers not heard of for `silence_seconds`: they are dead, and anyone may `reap`
+        them.
         """
-        known, newest, *dead = self._session.run(
+        known, newest, uncertain, *dead = self._session.run(
             "heartbeat",
             worker,
             version,
             silence_seconds,
             *_moments(degraded),
             int(answered),
+            "" if members is None else members,
+            int(busy),
             **self._own(worker),
         )
+        if uncertain:
+            self.recount()
         return bool(known), newest, [WorkerId(worker) for worker in dead]
+
+    def recount(self) -> int:
+        """Make the sums of connections those of all workers' own again; return how many were wrong."""
+        workers = self._session.read("zrange", self._keys.workers, 0, -1) or []
+        counts = [self._keys.worker_connections(worker) for worker in workers]
+        return self._session.run("recount", *workers, further_keys=counts) or 0
 
     def reap(self, worker: WorkerId, by: str, silence_seconds: float, kind: str = "worker-lost") -> int:
         """Take back the connections of a worker that was silent for so long; return how many it held.
@@ -67,16 +81,17 @@ class Fleet:
 
     def workers(self) -> list[WorkerStatus]:
         """Read all workers, the one with the oldest heartbeat first."""
-        with self._session.edge() as connection:
-            heartbeats = connection.zrange(self._keys.workers, 0, -1, withscores=True)
-            pipeline = connection.pipeline(transaction=False)
-            for worker, _ in heartbeats:
-                pipeline.hgetall(self._keys.worker(worker))
-                pipeline.hvals(self._keys.worker_connections(worker))
-            replies = pipeline.execute()
-        rows = zip(heartbeats, replies[::2], replies[1::2], strict=True)
+        heartbeats = self._session.read("zrange", self._keys.workers, 0, -1, withscores=True) or []
+        hashes = self._session.hashes(
+            [
+                key
+                for worker, _ in heartbeats
+                for key in (self._keys.worker(worker), self._keys.worker_connections(worker))
+            ]
+        )
+        rows = zip(heartbeats, hashes[::2], hashes[1::2], strict=True)
         return [
-            views.worker_of(worker, heartbeat, about, held)
+            views.worker_of(worker, heartbeat, about, list(held.values()))
             for (worker, heartbeat), about, held in rows
             if about  # else it was reaped between the two reads
         ]

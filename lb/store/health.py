@@ -29,9 +29,8 @@ class HealthActs:
 
     def check_settings(self) -> Mapping[ServerId, str]:
         """Read the fingerprint of the settings that each server's last check was made with."""
-        with self._session.edge() as connection:
-            found: dict[ServerId, str] = connection.hgetall(self._keys.check_settings)
-        return found
+        [found] = self._session.hashes([self._keys.check_settings])
+        return {ServerId(server): settings for server, settings in found.items()}
 
     def set_health(  # noqa: PLR0913 - who says so, and by what right
         self,

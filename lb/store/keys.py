@@ -126,6 +126,11 @@ class Keys:
         """Sorted set: eligible server ids by connections / weight; only under least-connections."""
         return self._name("load")
 
+    @property
+    def shape(self) -> str:
+        """Hash: what the last change left behind, and when it was looked at: tells that a part was lost."""
+        return self._name("shape")
+
     # --- traffic: written by the workers' lease lines
 
     @property
@@ -233,3 +238,48 @@ class Keys:
     def removal_refused(self) -> str:
         """Set: ids of overdue servers that are not removed, as too much of the pool would be gone."""
         return self._name("checks:removal_refused")
+
+
+#: What `TYPE` says of each key that a script names. Whatever else is found there counts as missing.
+TYPES: dict[str, str] = {
+    "schema": "string",
+    "version": "string",
+    "strategy": "string",
+    "servers": "zset",
+    "urls": "hash",
+    "weights": "hash",
+    "admin": "hash",
+    "health": "hash",
+    "reasons": "hash",
+    "since": "hash",
+    "sources": "hash",
+    "config_strategy": "string",
+    "config_weights": "hash",
+    "removed": "zset",
+    "removed_server": "hash",
+    "removed_unanswered": "zset",
+    "events": "stream",
+    "cycle": "list",
+    "load": "zset",
+    "shape": "hash",
+    "cursor": "string",
+    "connections": "hash",
+    "failures": "hash",
+    "answered": "string",
+    "workers": "zset",
+    "worker": "hash",
+    "worker_connections": "hash",
+    "metrics": "zset",
+    "metrics_run": "hash",
+    "metrics_base": "hash",
+    "metrics_folded": "zset",
+    "checker": "string",
+    "checker_term": "string",
+    "webhook_cursor": "string",
+    "check_results": "hash",
+    "check_times": "hash",
+    "check_durations": "hash",
+    "check_settings": "hash",
+    "unanswered": "hash",
+    "removal_refused": "set",
+}

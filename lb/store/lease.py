@@ -48,4 +48,4 @@ class LeaseEvents(Protocol):
         """Tell that picks are shared again."""
 
     def store_empty(self) -> None:
-        """Tell that the store answers but holds no pool."""
+        """Tell that the store answers but holds no pool, or a damaged one."""

@@ -259,7 +259,7 @@ class LeaseLine:
 
     def _registered(self, version: int) -> None:
         if version == 0:
-            self.reconnect("the store holds no pool")
+            self.reconnect("the store holds no pool, or a damaged one")
             self._degrade()
             self._events.store_empty()
             return

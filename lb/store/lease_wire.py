@@ -152,7 +152,7 @@ class LeaseWire:
         self._socket = sock
         self._on_reply = on_reply
         self._on_lost = on_lost
-        self._replies = hiredis.Reader(encoding="utf-8")
+        self._replies = hiredis.Reader(encoding="utf-8", errors="backslashreplace")
         self._unsent = b""
         self._closed = False
         self._writer = loop.io(sock.fileno(), _WRITE)

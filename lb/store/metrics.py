@@ -22,6 +22,7 @@ from lb.metrics.scoreboard import Scoreboard
 from lb.metrics.totals import Counts, Totals, add, counts_of, gauges_of, text_of, totals_of
 from lb.store.keys import Keys
 from lb.store.session import Session
+from lb.store.values import column, printable, whole
 
 #: A run that has published nothing for so long is taken to have ended.
 ENDED_SECONDS = 600.0
@@ -102,7 +103,7 @@ class Metrics:
             now, found, (base, *hashes) = self._session.run("totals", further_keys=asked)
             heard = dict(zip(found[::2], map(float, found[1::2]), strict=True))
             if set(heard) == set(names):
-                columns = [dict(zip(flat[::2], flat[1::2], strict=True)) for flat in (base, *hashes)]
+                columns = [column(flat) for flat in (base, *hashes)]
                 rows = zip(names, columns[1:], strict=True)
                 runs = {run: _run_of(columns, heard[run], float(now)) for run, columns in rows}
                 return Figures(runs, _totals_in(columns[0]), columns[0].get("since", ""))
@@ -145,8 +146,7 @@ class Metrics:
 
     def folded(self, run: str) -> Totals | None:
         """Read how much of a folded run is in the base; None if it had said that it ends, or long ago."""
-        with self._session.edge() as connection:
-            columns = connection.hgetall(self._keys.metrics_run(run))
+        [columns] = self._session.hashes([self._keys.metrics_run(run)])
         return _totals_in(columns) if columns else None
 
 
@@ -230,8 +230,8 @@ def _continued(board: Scoreboard) -> tuple[str, Totals]:
 def _run_of(columns: Mapping[str, str], heard: float, now: float) -> Run:
     fresh = now - heard <= FRESH_SECONDS
     gauges = counts_of(columns.get("now", "")) if fresh else None
-    number = int(columns.get("number", 0))
-    return Run(columns.get("host", ""), heard, number, _totals_in(columns), gauges)
+    number = whole(columns.get("number"))
+    return Run(printable(columns.get("host", "")), heard, number, _totals_in(columns), gauges)
 
 
 def _texts(totals: Totals) -> dict[str, str]:
@@ -239,4 +239,4 @@ def _texts(totals: Totals) -> dict[str, str]:
 
 
 def _totals_in(columns: Mapping[str, str]) -> Totals:
-    return {row: counts_of(text) for row, text in columns.items() if row not in _ABOUT}
+    return {printable(row): counts_of(text) for row, text in columns.items() if row not in _ABOUT}

@@ -10,6 +10,7 @@ from lb.model import Event
 from lb.store import views
 from lb.store.keys import Keys
 from lb.store.session import Session
+from lb.store.values import column
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,7 @@ class Outbox:
         `cursor` is the position that the caller knows; it is used if the store has lost its own.
         """
         now, found, *entries = self._session.run("unsent", term, cursor)
-        events = (
-            views.event_of((entry, dict(zip(flat[::2], flat[1::2], strict=True)))) for entry, flat in entries
-        )
+        events = (views.event_of((entry, column(flat))) for entry, flat in entries)
         return Unsent(float(now), found, tuple(events))
 
     def sent(self, event: str, term: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from lb.model import (
     Snapshot,
     Source,
 )
-from lb.store import views
+from lb.store import values, views
 from lb.store.health import HealthActs
 from lb.store.keys import SCHEMA, Keys
 from lb.store.refusals import checked_strategy, checked_weight, not_in_pool, not_removed
@@ -50,9 +51,8 @@ class BackendPool(HealthActs):
 
     def ping(self) -> None:
         """Check that the store answers, and holds a pool of our schema or none yet; StoreError if not."""
-        with self._session.edge() as connection:
-            found = connection.get(self._keys.schema)
-        if found not in (None, SCHEMA):
+        found = self._session.read("get", self._keys.schema) or SCHEMA
+        if found.isdecimal() and found != SCHEMA:  # anything else is damage, which the workers repair
             raise StoreError(
                 f"the store at {self._session.address} holds a pool of schema {found}, this version of lb "
                 f"works with schema {SCHEMA}: use the lb that wrote it, or another database"
@@ -74,8 +74,7 @@ class BackendPool(HealthActs):
 
     def version(self) -> int:
         """Read the pool's version, 0 if the store holds no pool."""
-        with self._session.edge() as connection:
-            return int(connection.get(self._keys.version) or 0)
+        return values.whole(self._session.read("get", self._keys.version))
 
     def list(self) -> Sequence[ServerStatus]:
         """Read the members in pool order, with their live figures."""
@@ -88,17 +87,13 @@ class BackendPool(HealthActs):
 
     def removed(self) -> Sequence[RemovedServer]:
         """Read the servers that can be restored, the most recently removed first."""
-        with self._session.edge() as connection:
-            removals = connection.zrevrange(self._keys.removed, 0, -1, withscores=True)
-            pipeline = connection.pipeline(transaction=False)
-            for server, _ in removals:
-                pipeline.hgetall(self._keys.removed_server(server))
-            records = pipeline.execute()
-        return [
+        removals = self._session.read("zrevrange", self._keys.removed, 0, -1, withscores=True) or []
+        records = self._session.hashes([self._keys.removed_server(server) for server, _ in removals])
+        read = (
             views.removed_of(server, at, record)
             for (server, at), record in zip(removals, records, strict=True)
-            if record  # else it was restored between the two reads
-        ]
+        )
+        return [record for record in read if record]  # others were restored between the two reads
 
     def events(self, count: int = 100, after: str = "-") -> Sequence[Event]:
         """Read up to `count` events in the order in which they happened.
@@ -106,11 +101,10 @@ class BackendPool(HealthActs):
         Without `after` they are the newest. With the id of an event they are those that directly follow it,
         so the id of the last one leads to the next page.
         """
-        with self._session.edge() as connection:
-            if after == "-":
-                entries = connection.xrevrange(self._keys.events, count=count)[::-1]
-            else:
-                entries = connection.xrange(self._keys.events, min=f"({after}", count=count)
+        if after == "-":
+            entries = (self._session.read("xrevrange", self._keys.events, count=count) or [])[::-1]
+        else:
+            entries = self._session.read("xrange", self._keys.events, min=f"({after}", count=count) or []
         return [views.event_of(entry) for entry in entries]
 
     def follow_events(self, after: str = "$") -> Iterator[Event]:
@@ -120,8 +114,10 @@ class BackendPool(HealthActs):
             newest = self.events(count=1)
             position = newest[0].id if newest else "0-0"
         while True:
-            with self._session.edge() as connection:
-                streams = connection.xread({self._keys.events: position}, block=self._block_milliseconds())
+            block = self._block_milliseconds()
+            streams = self._session.read("xread", {self._keys.events: position}, block=block)
+            if streams is None:  # no stream at all: the next event makes it one
+                time.sleep(block / 1000)
             for _, entries in streams or ():
                 for entry in entries:
                     position = entry[0]
@@ -135,9 +131,8 @@ class BackendPool(HealthActs):
 
     def leader(self) -> str | None:
         """Read the id of the leading health-checker; None if none leads."""
-        with self._session.edge() as connection:
-            leader: str | None = connection.get(self._keys.checker)
-        return leader
+        leader = self._session.read("get", self._keys.checker)
+        return values.printable(leader) if leader else None
 
     # --- operators' acts; UnknownServerError, with a hint, for a server that is not in the pool
 
@@ -182,13 +177,18 @@ class BackendPool(HealthActs):
         """
         servers = [field for spec in specs for field in (spec.id, spec.url, checked_weight(spec.weight))]
         records = [self._keys.removed_server(spec.id) for spec in specs]
-        left = self._session.run("reconcile", by, checked_strategy(strategy), *servers, further_keys=records)
+        words = (by, checked_strategy(strategy), *servers)
+        left = self._session.act("reconcile", *words, further_keys=records)
         return [ServerId(server) for server in left]
 
     # ---
 
-    def refill(self, snapshot: Snapshot, by: str) -> bool:
-        """Restore the pool from a snapshot; False if the store is not behind the snapshot's version."""
+    def refill(self, snapshot: Snapshot, by: str, *, gaps: bool = False) -> bool:
+        """Restore a pool that is behind the snapshot's version, or of that version but damaged; else False.
+
+        What is derived from the rest of a pool is made again in any case. With `gaps`, a damaged pool of a
+        later version keeps what is whole in it, and the snapshot fills the gaps: if nobody knows better.
+        """
         if not snapshot.strategy:
             return False
         servers = [
@@ -196,13 +196,13 @@ class BackendPool(HealthActs):
             for s in snapshot.servers
             for field in (s.id, s.url, s.weight, s.admin, s.health, s.source, s.reason, s.since)
         ]
-        words = (by, snapshot.version, snapshot.strategy, *servers)
+        words = (by, snapshot.version, snapshot.strategy, int(gaps), *servers)
         records = [self._keys.removed_server(server.id) for server in snapshot.servers]
         return self._session.run("refill", *words, further_keys=records) is not None
 
     def _read(self) -> views.Pool:
-        version, strategy, ids, *columns = self._session.run("read")
-        return version, strategy, ids, columns
+        version, strategy, damage, ids, *columns = self._session.run("read")
+        return version, strategy, damage, ids, columns
 
     def _act(self, act: str, *arguments: str | float, **own_keys: str) -> Any:
         return self._session.act(act, *arguments, self._seen, **own_keys)
@@ -216,8 +216,7 @@ class BackendPool(HealthActs):
         return views.server_of(row)
 
     def _unknown(self, server: ServerId) -> UnknownServerError:
-        with self._session.edge() as connection:
-            present = connection.zrange(self._keys.servers, 0, -1)
+        present = self._session.read("zrange", self._keys.servers, 0, -1) or []
         return not_in_pool(server, present)
 
     def _block_milliseconds(self) -> int:

@@ -2,8 +2,12 @@
 
 The first comment of a script says what it does. `-- KEYS:` lists the keys that it uses, by their names in
 `keys.Keys`: exactly these are passed, and the script finds them in local variables of the same names.
-`--@include NAME` is replaced by `NAME.lua`, whose keys are added; `--@include strategies` also adds the
-registered strategies. The local variable `SCHEMA` holds our schema number.
+`--@include NAME` is replaced by `NAME.lua`, once, and its keys are added; `--@include strategies` also adds
+the registered strategies. The local variable `SCHEMA` holds our schema number, `FURTHER` the place in `KEYS`
+of the first key that is passed after the named ones.
+
+Before anything else a script deletes those of its keys that are of another type than ours, as a command on
+such a key would end it halfway. Only `lease` leaves that to `register`, which follows each of its errors.
 """
 
 from __future__ import annotations
@@ -14,11 +18,13 @@ from functools import cache
 from hashlib import sha1
 from importlib.resources import files
 
-from lb.store.keys import SCHEMA, Keys
+from lb.store.keys import SCHEMA, TYPES, Keys
 from lb.strategies import STRATEGIES, Strategy
 
 _KEYS_LINE = re.compile(r"^-- KEYS:(.*)$", re.MULTILINE)
 _INCLUDE_LINE = re.compile(r"^--@include (\w+)$", re.MULTILINE)
+
+_UNGUARDED = "lease"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +44,23 @@ class Script:
 @cache
 def load(name: str) -> Script:
     """Read `lua/<name>.lua` with everything that it includes."""
-    body = _expand(_read(name))
+    body = _expand(_read("types") + _read(name) if name != _UNGUARDED else _read(name), set())
     names = dict.fromkeys(key for line in _KEYS_LINE.findall(body) for key in line.split())
     values = ", ".join(f"KEYS[{index}]" for index in range(1, len(names) + 1))
-    text = f"local {', '.join(names)} = {values}\nlocal SCHEMA = '{SCHEMA}'\n{body}"
+    kinds = ", ".join(f"'{TYPES[key]}'" for key in names)
+    head = f"local {', '.join(names)} = {values}\nlocal SCHEMA, FURTHER = '{SCHEMA}', {len(names) + 1}\n"
+    text = head + body.replace("@TYPES", kinds)
     return Script(name, text, sha1(text.encode(), usedforsecurity=False).hexdigest(), tuple(names))
 
 
-def _expand(text: str) -> str:
-    return _INCLUDE_LINE.sub(lambda match: _expand(_included(match[1])), text)
+def _expand(text: str, included: set[str]) -> str:
+    def insert(match: re.Match[str]) -> str:
+        if match[1] in included:
+            return ""
+        included.add(match[1])
+        return _expand(_included(match[1]), included)
+
+    return _INCLUDE_LINE.sub(insert, text)
 
 
 def _included(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,6 +23,7 @@ from redis.exceptions import (
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
+    ResponseError,
     TimeoutError,  # noqa: A004
     TryAgainError,
 )
@@ -67,7 +68,7 @@ _REASON = re.compile(
 
 
 class EmptyStoreError(StoreUnavailableError):
-    """The store holds no pool: it is new, or has lost one that the workers will put back."""
+    """The store holds no pool, or a damaged one: it is new, or has lost what the workers will put back."""
 
 
 def address_of(client: redis.Redis) -> str:
@@ -83,7 +84,7 @@ def address_of(client: redis.Redis) -> str:
 def store_error(error: RedisError, client: redis.Redis) -> StoreError:
     """Translate an exception of redis into one of ours, a single line that names the store."""
     if str(error).startswith("EMPTY "):
-        return EmptyStoreError(f"the store at {address_of(client)} holds no pool")
+        return EmptyStoreError(f"{_reason(error).removeprefix('EMPTY ')} (at {address_of(client)})")
     kind, meaning = next(row[1:] for row in _TRANSLATION if isinstance(error, row[0]))
     return kind(f"the store at {address_of(client)} {meaning}: {_reason(error)}")
 
@@ -123,6 +124,28 @@ class Session:
                 raise _outdated(str(error)) from error
             raise store_error(error, self.connection) from error
 
+    def read(self, command: str, *arguments: Any, **options: Any) -> Any:
+        """Call a command that reads one key; None if the key is of another type than ours.
+
+        The next script that names such a key deletes it; see `scripts`.
+        """
+        with self.edge() as connection:
+            try:
+                return getattr(connection, command)(*arguments, **options)
+            except ResponseError as error:
+                if not str(error).startswith("WRONGTYPE"):
+                    raise
+                return None
+
+    def hashes(self, keys: Sequence[str]) -> list[dict[str, str]]:
+        """Read several hashes in one round trip; one of another type is empty."""
+        with self.edge() as connection:
+            pipeline = connection.pipeline(transaction=False)
+            for key in keys:
+                pipeline.hgetall(key)
+            replies = pipeline.execute(raise_on_error=False)
+        return [{} if isinstance(reply, ResponseError) else reply for reply in replies]
+
     def run(
         self, act: str, *arguments: str | float, further_keys: Iterable[str] = (), **own_keys: str
     ) -> Any:
@@ -138,13 +161,21 @@ class Session:
             except NoScriptError:
                 return connection.eval(script.text, len(names), *names, *arguments)
 
-    def act(self, act: str, *arguments: str | float, **own_keys: str) -> Any:
-        """Run an operator's act; if the store holds no pool, once that is back, or else on a new one."""
+    def act(
+        self, act: str, *arguments: str | float, further_keys: Sequence[str] = (), **own_keys: str
+    ) -> Any:
+        """Run an act; if the store holds no pool, once that is back, or else on a new one.
+
+        Nobody has put a damaged one back by then either, so it goes on with what is left of it.
+        """
         for _ in range(int(RETURN_SECONDS / _LOOK_SECONDS)):
             try:
-                return self.run(act, *arguments, **own_keys)
+                return self.run(act, *arguments, further_keys=further_keys, **own_keys)
             except EmptyStoreError:
                 time.sleep(_LOOK_SECONDS)
         with self.edge() as connection:
             connection.set(self.keys.schema, SCHEMA, nx=True)
-        return self.run(act, *arguments, **own_keys)
+            if not connection.exists(self.keys.servers, self.keys.urls):
+                connection.set(self.keys.version, 0, nx=True)
+        self.run("refill", act, 0, "", 1)
+        return self.run(act, *arguments, further_keys=further_keys, **own_keys)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from lb.errors import StoreError
 from lb.model import (
+    MAX_WEIGHT,
     Admin,
     Check,
     Event,
@@ -20,10 +22,12 @@ from lb.model import (
     WorkerId,
     WorkerStatus,
 )
+from lb.store.values import column, moment, printable, whole, word
 from lb.strategies import DEFAULT
 
-#: What `read.lua` returns: version, strategy, server ids, and one flat `field, value, …` list for each hash.
-Pool: TypeAlias = tuple[int, str, list[str], list[list[str]]]
+#: What `read.lua` returns: version, strategy, what is damaged, server ids, and one flat `field, value, …`
+#: list for each hash.
+Pool: TypeAlias = tuple[int, str, str, list[str], list[list[str]]]
 _Column: TypeAlias = dict[str, str]
 
 #: So many of these hashes say what a member is; the others hold its live figures.
@@ -31,41 +35,64 @@ _MEMBER_COLUMNS = 7
 
 _PASSED, _FAILED = "passed", "failed"
 
+_ID = re.compile(r"unix:/\S+|\S+:(\d{1,5})", re.ASCII)
+
 
 def server_of(row: Sequence[str]) -> Server:
     """Read a server as `server.lua` describes it; StoreError if somebody else has written its values."""
+    server = _server(row)
+    if server is None:
+        raise StoreError(f"the store holds a value of the server {printable(row[0])} that lb has not written")
+    return server
+
+
+def _server(row: Sequence[str]) -> Server | None:
+    """Read a server; None if one of its values is missing, or is none that lb writes."""
     server, url, weight, admin, health, source, reason, since = row
-    try:
-        return Server(
-            id=ServerId(server),
-            url=url,
-            weight=int(weight),
-            admin=Admin(admin),
-            health=Health(health),
-            source=Source(source),
-            reason=reason,
-            since=float(since),
-        )
-    except ValueError as error:
-        raise StoreError(
-            f"the store holds a value of the server {server} that lb has not written ({error}): "
-            "remove this server and add it again"
-        ) from None
+    at = moment(since)
+    if (
+        at is None
+        or not is_id(server)
+        or not url
+        or not url.isprintable()
+        or not 1 <= whole(weight) <= MAX_WEIGHT
+        or admin not in set(Admin)
+        or health not in set(Health)
+        or source not in set(Source)
+    ):
+        return None
+    return Server(
+        id=ServerId(server),
+        url=url,
+        weight=whole(weight),
+        admin=Admin(admin),
+        health=Health(health),
+        source=Source(source),
+        reason=printable(reason),
+        since=at,
+    )
+
+
+def is_id(text: str) -> bool:
+    """Whether a text can be the id of a server."""
+    match = _ID.fullmatch(text)
+    return match is not None and text.isprintable() and (match[1] is None or 1 <= int(match[1]) <= 65535)
 
 
 def snapshot_of(pool: Pool) -> Snapshot:
-    """Read the members from the whole pool."""
-    version, strategy, ids, columns = pool
-    members = [_column(flat) for flat in columns[:_MEMBER_COLUMNS]]
-    chosen = strategy or (DEFAULT.name if version else "")
-    return Snapshot(version, chosen, tuple(_member(server, members) for server in ids))
+    """Read the members from the whole pool, those whose values are whole."""
+    version, strategy, damage, ids, columns = pool
+    members = [column(flat) for flat in columns[:_MEMBER_COLUMNS]]
+    chosen = printable(strategy) or (DEFAULT.name if version else "")
+    found = (_member(server, members) for server in ids)
+    return Snapshot(version, chosen, tuple(filter(None, found)), printable(damage))
 
 
 def statuses_of(pool: Pool) -> list[ServerStatus]:
     """Read the members and their live figures from the whole pool."""
-    _, _, ids, flat_columns = pool
-    columns = [_column(flat) for flat in flat_columns]
-    return [_status(server, columns) for server in ids]
+    _, _, _, ids, flat_columns = pool
+    columns = [column(flat) for flat in flat_columns]
+    return [_status(server, columns) for id_ in ids if (server := _member(id_, columns))]
 
 
 def outcome(check: Check) -> str:
@@ -73,14 +100,18 @@ def outcome(check: Check) -> str:
     return f"{_PASSED if check.passed else _FAILED} {check.detail}"
 
 
-def removed_of(server: str, at: float, record: Mapping[str, str]) -> RemovedServer:
-    """Read a `removed_server` hash."""
+def removed_of(server: str, at: float, record: Mapping[str, str]) -> RemovedServer | None:
+    """Read a `removed_server` hash; None if it is not there, or is of no server."""
+    url = record.get("url", "")
+    if not url or not url.isprintable() or not is_id(server) or moment(at) is None:
+        return None
+    weight = whole(record.get("weight"), 1)
     return RemovedServer(
         id=ServerId(server),
-        url=record["url"],
-        weight=int(record["weight"]),
-        source=Source(record["source"]),
-        reason=record["reason"],
+        url=url,
+        weight=weight if 1 <= weight <= MAX_WEIGHT else 1,
+        source=word(Source, record.get("source", ""), Source.ADMIN),
+        reason=printable(record.get("reason", "")),
         at=at,
     )
 
@@ -91,44 +122,41 @@ def event_of(entry: tuple[str, Mapping[str, str]]) -> Event:
     milliseconds, _, _ = stream_id.partition("-")
     return Event(
         id=stream_id,
-        at=int(milliseconds) / 1000,
-        kind=fields["kind"],
-        server=fields["server"],
-        by=fields["by"],
-        detail=fields["detail"],
+        at=_time_of(milliseconds),
+        kind=printable(fields.get("kind", "")),
+        server=printable(fields.get("server", "")),
+        by=printable(fields.get("by", "")),
+        detail=printable(fields.get("detail", "")),
     )
 
 
 def worker_of(worker: str, heartbeat: float, about: Mapping[str, str], held: Sequence[str]) -> WorkerStatus:
     """Read a worker from its hash and its connection counts."""
     return WorkerStatus(
-        id=WorkerId(worker),
-        host=about["host"],
-        pid=int(about["pid"]),
-        started=float(about["started"]),
-        heartbeat=heartbeat,
-        version=int(about.get("version", 0)),
-        connections=sum(map(int, held)),
-        degraded_since=_moment(about.get("degraded_since")),
-        degraded_until=_moment(about.get("degraded_until")),
+        id=WorkerId(printable(worker)),
+        host=printable(about.get("host", "")),
+        pid=whole(about.get("pid")),
+        started=moment(about.get("started")) or 0.0,
+        heartbeat=moment(heartbeat) or 0.0,
+        version=whole(about.get("version")),
+        connections=sum(map(whole, held)),
+        degraded_since=moment(about.get("degraded_since")),
+        degraded_until=moment(about.get("degraded_until")),
     )
 
 
-def _moment(text: str | None) -> float | None:
-    return float(text) if text else None
+def _time_of(milliseconds: str) -> float:
+    # An id may have twenty digits, which no date has.
+    return whole(milliseconds) / 1000
 
 
-def _column(flat: list[str]) -> _Column:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+def _member(server: str, columns: list[_Column]) -> Server | None:
+    return _server([server, *(values.get(server, "") for values in columns[:_MEMBER_COLUMNS])])
 
 
-def _member(server: str, columns: list[_Column]) -> Server:
-    return server_of([server, *(column.get(server, "") for column in columns[:_MEMBER_COLUMNS])])
-
-
-def _status(server: str, columns: list[_Column]) -> ServerStatus:
+def _status(server: Server, columns: list[_Column]) -> ServerStatus:
     connections, failures, result, checked_at, milliseconds, unanswered_since = (
-        column.get(server) for column in columns[_MEMBER_COLUMNS:]
+        values.get(server.id) for values in columns[_MEMBER_COLUMNS:]
     )
     check = None
     if result is not None:
@@ -136,14 +164,14 @@ def _status(server: str, columns: list[_Column]) -> ServerStatus:
         check = Check(
             passed=verdict == _PASSED,
             answered=unanswered_since is None,
-            detail=detail,
-            duration_seconds=float(milliseconds or 0) / 1000,
+            detail=printable(detail),
+            duration_seconds=(moment(milliseconds) or 0.0) / 1000,
         )
     return ServerStatus(
-        server=_member(server, columns),
-        connections=int(connections or 0),
-        failures=int(failures or 0),
+        server=server,
+        connections=whole(connections),
+        failures=whole(failures),
         last_check=check,
-        last_check_at=_moment(checked_at),
-        unanswered_since=_moment(unanswered_since),
+        last_check_at=moment(checked_at),
+        unanswered_since=moment(unanswered_since),
     )

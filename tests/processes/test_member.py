@@ -17,7 +17,7 @@ from lb.config import Config
 from lb.errors import StoreError
 from lb.health.dead_workers import SILENCE_SECONDS
 from lb.metrics.totals import gauges_of, totals_of
-from lb.model import Health, ServerId, Source, WorkerId
+from lb.model import Admin, Health, ServerId, Source, WorkerId
 from lb.processes import member
 from lb.processes.member import Member
 from lb.store.client import open_pool
@@ -244,6 +244,77 @@ def test_an_emptied_store_is_refilled(
     worker.beat()  # notices that it is unknown, registers, and finds no pool
     until(lambda: [status.server.id for status in pool.list()] == [A, B])
     until(lambda: "refilled" in kinds(pool))
+
+
+POOL_KEYS = [
+    "schema",
+    "version",
+    "strategy",
+    "servers",
+    "urls",
+    "weights",
+    "admin",
+    "health",
+    "sources",
+    "since",
+]
+DERIVED = ["cycle", "shape"]
+TRAFFIC = ["cursor", "connections", "failures", "events", "workers"]
+
+
+@pytest.mark.parametrize("odd", [False, True], ids=["lost", "odd"])
+@pytest.mark.parametrize("name", [*POOL_KEYS, *DERIVED, *TRAFFIC, "all but version", "worker"])
+def test_a_damaged_pool_is_picked_from_and_repaired(
+    worker: Member, pool: BackendPool, fleet: Fleet, connection: redis.Redis, keys: Keys, name: str, odd: bool
+) -> None:
+    pool.set_admin(B, Admin.DRAIN, "test")
+    pool.add(spec(C, 3), Source.ADMIN, "test")
+    held = worker.line.lease()
+    worker.beat()
+    until(lambda: worker._snapshot.version == pool.version())
+    before = pool.snapshot()
+
+    for key in [*connection.scan_iter(f"{keys.prefix}:*")] if " " in name else [key_of(keys, name, worker)]:
+        if key != keys.version or name == "version":
+            connection.delete(key)
+            if odd:
+                connection.execute_command("SADD" if key != keys.schema else "APPEND", key, "odd")
+    picked = [worker.line.lease() for _ in range(8)]
+    assert {lease and lease.server for lease in picked} == {A, C}
+
+    until(lambda: worker.beat() or (worker.line.degraded_since is None and whole(pool, fleet, worker)))
+    assert pool.snapshot().servers == before.servers
+    assert {lease and lease.server for lease in [worker.line.lease() for _ in range(4)]} == {A, C}
+    for lease in [*picked, held]:
+        assert lease
+        worker.line.release(lease)
+
+
+def key_of(keys: Keys, name: str, worker: Member) -> str:
+    return keys.worker_connections(worker.id) if name == "worker" else str(getattr(keys, name))
+
+
+def whole(pool: BackendPool, fleet: Fleet, worker: Member) -> bool:
+    counts = {status.server.id: status.connections for status in pool.list()}
+    in_flight = {server: count for server, count in worker.line.held.items() if count}
+    return not pool.snapshot().damage and {one: n for one, n in counts.items() if n} == in_flight
+
+
+def test_what_only_others_know_of_a_damaged_pool_is_left_to_them_for_a_while(
+    worker: Member, pool: BackendPool, connection: redis.Redis, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This worker has not read the newest version; nobody else lives, so in the end it fills the gaps."""
+    pool.set_weight(A, 7, "test")
+    connection.delete(keys.admin, keys.sources)
+    worker._renew_snapshot()
+    assert pool.snapshot().damage
+    monkeypatch.setattr(member, "_PATIENCE_SECONDS", 0.0)
+    worker._renew_snapshot()
+    assert [(one.id, one.weight, one.admin) for one in pool.snapshot().servers] == [
+        (A, 7, Admin.READY),
+        (B, 1, Admin.READY),
+    ]
+    assert "repaired" in kinds(pool)
 
 
 def test_who_keeps_connections_is_told_of_the_members(pool: BackendPool, keys: Keys, store_url: str) -> None:

@@ -156,10 +156,14 @@ def test_the_documented_rights_are_enough_for_every_act(own_store: Valkey) -> No
     assert fleet.leave(WorkerId("w")) >= 0
 
 
-def test_keys_of_another_kind_are_an_error(pool: BackendPool, connection: redis.Redis, keys: Keys) -> None:
+def test_keys_of_another_type_count_as_missing(
+    pool: BackendPool, connection: redis.Redis, keys: Keys
+) -> None:
     connection.set(keys.servers, "not a sorted set")
-    with pytest.raises(StoreError, match="WRONGTYPE"):
-        pool.list()
+    assert pool.list() == []
+    assert [(event.kind, event.detail) for event in pool.events()] == [
+        ("repaired", f"{keys.servers} was a string, not a zset")
+    ]
 
 
 def test_the_same_pool_goes_on_after_the_store_restarted(own_store: Valkey) -> None:

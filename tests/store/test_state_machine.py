@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from lb.errors import ConflictError, UnknownServerError
+from lb.errors import ConflictError, StoreError, UnknownServerError
 from lb.model import Admin, Health, ServerId, Snapshot, Source, WorkerId
 from lb.store.client import connect
 from lb.store.fleet import Fleet
@@ -31,6 +31,8 @@ from lb.strategies.base import weighted_cycle
 from tests.store.acts import Worker, spec
 
 _NUMBERS = itertools.count()
+
+TRAFFIC = {"{default}:cursor", "{default}:failures"}
 
 servers = st.sampled_from([ServerId(f"{name}:1") for name in "abcde"])
 workers = st.sampled_from([WorkerId(f"w{number}") for number in range(3)])
@@ -256,6 +258,44 @@ class StoreMachine(RuleBasedStateMachine):
         self.model = Model(members=members, strategy=then.strategy, version=then.version)
         self.workers.clear()
         assert self.pool.snapshot() == snapshot
+
+    @rule(data=st.data())
+    def lose_and_repair(self, data: st.DataObject) -> None:
+        """Any keys are lost, or become keys of another type; workers repair it by their snapshot."""
+        snapshot, prefix = self.pool.snapshot(), f"{self.keys.prefix}:"
+        names = sorted(key.removeprefix(prefix) for key in self.connection.keys(f"{prefix}*"))
+        lost = data.draw(
+            st.dictionaries(st.sampled_from(names), st.sampled_from(["", "set", "sadd"]), min_size=1)
+        )
+        for name, command in sorted(lost.items()):
+            self.connection.delete(prefix + name)
+            if command and not name.endswith(":schema"):
+                self.connection.execute_command(command, prefix + name, "odd")
+        if self.model.held:
+            self._lease_from_what_is_left(sorted(self.model.held)[0])
+
+        self.pool.refill(snapshot, "test", gaps=True)
+        for worker, held in self.model.held.items():
+            known, _, _ = self.fleet.heartbeat(worker, snapshot.version, 60, busy=bool(held.total()))
+            if not known or lost.keys() & TRAFFIC:  # of which the worker's next batch learns
+                self.workers[worker].register(dict(held))
+        self.fleet.recount()
+        kept = {one.id for one in self.pool.removed()}
+        self.model.removed = {one: weight for one, weight in self.model.removed.items() if one in kept}
+        repaired = self.pool.snapshot()
+        assert not repaired.damage
+        assert repaired.servers == snapshot.servers
+        self.model.version = repaired.version
+
+    def _lease_from_what_is_left(self, worker: WorkerId) -> None:
+        """Either a server that may be picked, or the worker learns that it has to pick for itself."""
+        try:
+            [server] = self.workers[worker].lease(1)
+        except StoreError:
+            return
+        assert server in self.model.cycle or not self.model.cycle
+        if server:
+            self.model.held[worker][server] += 1
 
     # --- what always holds
 

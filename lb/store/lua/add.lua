@@ -3,7 +3,7 @@
 --@include refresh
 --@include clock
 --@include event
---@include schema
+--@include usable
 --@include outdated
 --@include join
 --@include server
@@ -11,7 +11,7 @@
 -- ARGV: server id, URL, weight, source, by whom, versions seen or empty
 -- Return: the server, nil if it is in the pool already; error EMPTY, SCHEMA, VERSION
 local id, by = ARGV[1], ARGV[5]
-local refusal = absent() or outdated(ARGV[6])
+local refusal = unusable() or outdated(ARGV[6])
 if refusal then return refusal end
 if redis.call('ZSCORE', servers, id) then return nil end
 

@@ -19,6 +19,10 @@ local function count(id, change)
     if change == 0 then return end
   end
   local sum = redis.call('HINCRBY', connections, id, change)
+  if sum < 0 then -- it was lost: recount.lua puts it right
+    redis.call('HSET', connections, id, 0)
+    sum = 0
+  end
   if removed_in_flight and sum == 0 and not redis.call('ZSCORE', servers, id) then
     redis.call('HDEL', connections, id)
     redis.call('HDEL', worker_connections, id)

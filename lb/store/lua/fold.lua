@@ -13,7 +13,7 @@ local function sum(base, more)
   local names, counts = {}, {}
   for name, count in (base .. ' ' .. more):gmatch('(%S+)=(%S+)') do
     if not counts[name] then names[#names + 1] = name end
-    counts[name] = (counts[name] or 0) + tonumber(count)
+    counts[name] = (counts[name] or 0) + (tonumber(count) or 0)
   end
   for i, name in ipairs(names) do names[i] = name .. '=' .. string.format('%.17g', counts[name]) end
   return table.concat(names, ' ')

@@ -2,15 +2,18 @@
 -- its data, so that fence.lua recognises what a former leader still sends. After a time without a leader the clocks of
 -- unanswered checks start anew: nobody checked, so nobody knows that a server was silent all the while.
 --@include clock
+--@include values
 -- KEYS: checker checker_term unanswered
 -- ARGV: health-checker id, milliseconds until the lead ends unless it is renewed
 -- Return: the term, or nil if another leads
-local leader = redis.call('GET', checker)
+local LONGEST_MS = 60000 -- no lead lasts longer, so this one is of somebody else, and might never end
+local leader, left = redis.call('GET', checker), redis.call('PTTL', checker)
+if left < 0 or left > LONGEST_MS then leader = nil end
 if leader and leader ~= ARGV[1] then return nil end
 if not leader then
   redis.call('DEL', unanswered)
-  local term = math.max((redis.call('GET', checker_term) or 0) + 1, now * 1000)
+  local term = math.max((whole(redis.call('GET', checker_term)) or 0) + 1, now * 1000)
   redis.call('SET', checker_term, string.format('%.0f', term))
 end
 redis.call('SET', checker, ARGV[1], 'PX', ARGV[2])
-return tonumber(redis.call('GET', checker_term))
+return whole(redis.call('GET', checker_term))

@@ -3,6 +3,7 @@
 --@include strategies
 --@include count
 --@include schema
+--@include shape
 -- KEYS: worker failures
 -- ARGV: seed, generation (which of the worker's registrations this batch follows),
 --       number of servers at which one request ended, with success, then their ids,
@@ -11,12 +12,13 @@
 --       number of picks with exclusions, then for each: number of excluded, their server ids
 -- Return: {pool version, {server id, consecutive failures, …} of those that failed, picked id or '' …};
 --         error UNREGISTERED if the store does not hold the worker's counts, OUTDATED if the worker has registered
---         again since it sent this, EMPTY if there is no pool, SCHEMA if it is that of another version of lb
+--         again since it sent this, EMPTY if there is no pool, or nothing to pick in a damaged one, SCHEMA if it is
+--         that of another version of lb
 local known = redis.call('HGET', worker, 'generation')
 if not known then return redis.error_reply('UNREGISTERED the counts of this worker are not held here') end
 if known ~= ARGV[2] then return redis.error_reply('OUTDATED this worker has registered anew since') end
-if found ~= SCHEMA then return refuse(found) end
-if not rule then return redis.error_reply('EMPTY the store holds no pool') end
+if other_schema(found) then return refuse(found) end
+if found ~= SCHEMA or not rule or not tonumber(at) then return redis.error_reply('EMPTY the store holds no pool') end
 seed = tonumber(ARGV[1])
 
 local position = 2
@@ -45,10 +47,14 @@ end
 settle()
 
 local reply = { tonumber(at), failed }
+local barren = false -- a request found no server
 local picked, uncounted = {}, {} -- picks added up by server, where the next pick does not depend on the count
 local function grant(id)
   reply[#reply + 1] = id
-  if id == '' then return end
+  if id == '' then
+    barren = true
+    return
+  end
   if rule.counted then
     count(id, 1)
   else
@@ -65,12 +71,13 @@ while wanted > 0 do
   wanted = wanted - #ids
   settle()
 end
-for _ = 1, wanted do reply[#reply + 1] = '' end
+for _ = 1, wanted do grant('') end
 for _ = 1, argument() do
   local excluded = {}
   for _ = 1, argument() do excluded[argument()] = true end
   grant(rule.pick(excluded) or '')
   settle()
 end
+if barren and not intact() then return redis.error_reply('EMPTY the pool in the store is damaged') end
 for _, id in ipairs(picked) do count(id, uncounted[id]) end
 return reply

@@ -5,8 +5,11 @@
 --@include clock
 --@include event
 --@include flip
+--@include usable
 -- ARGV: server id, consecutive failures, by whom
--- Return: 1, or nil if it is down already, not in the pool, or half of the pool is marked down so
+-- Return: 1, or nil if it is down already, not in the pool, or half of the pool is marked down so; error EMPTY, SCHEMA
+local refusal = unusable()
+if refusal then return refusal end
 local id = ARGV[1]
 if redis.call('HGET', health, id) ~= 'up' then return nil end
 

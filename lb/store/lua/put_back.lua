@@ -16,10 +16,11 @@ if redis.call('HGET', metrics_base, 'since') ~= ARGV[1] then
   put(metrics_base, ARGV[2])
   redis.call('HSET', metrics_base, 'since', ARGV[1])
 end
-for i = 4, #KEYS do
-  local run, heard, number, fields = unpack(ARGV, 4 * i - 13, 4 * i - 10)
+for i = FURTHER, #KEYS do
+  local first = 3 + 4 * (i - FURTHER)
+  local run, heard, number, fields = unpack(ARGV, first, first + 3)
   local held = redis.call('HGET', KEYS[i], 'number')
-  if not redis.call('ZSCORE', metrics_folded, run) and (not held or tonumber(held) < tonumber(number)) then
+  if not redis.call('ZSCORE', metrics_folded, run) and (not held or (tonumber(held) or 0) < tonumber(number)) then
     put(KEYS[i], fields)
     if not held then redis.call('ZADD', metrics, heard, run) end
   end

@@ -9,13 +9,14 @@
 -- Return: requests taken back, or -1 if the worker is unknown or was heard of in time
 local silence = tonumber(ARGV[3])
 local heartbeat = redis.call('ZSCORE', workers, ARGV[1])
-if not heartbeat or (silence > 0 and now - heartbeat <= silence) then return -1 end
+if not heartbeat or (silence > 0 and now - heartbeat <= silence and heartbeat - now <= 60) then return -1 end
 
 local taken = 0
 local held = redis.call('HGETALL', worker_connections)
 for i = 1, #held, 2 do
-  count(held[i], -held[i + 1])
-  taken = taken + held[i + 1]
+  local number = tonumber(held[i + 1]) or 0
+  count(held[i], -number)
+  taken = taken + number
 end
 settle()
 redis.call('DEL', worker, worker_connections)

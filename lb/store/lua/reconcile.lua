@@ -5,24 +5,24 @@
 --@include refresh
 --@include clock
 --@include event
---@include schema
+--@include usable
 --@include join
 --@include forget
 -- KEYS: config_strategy config_weights
 -- ARGV: by whom, strategy, then for each server of the config: id, URL, weight
--- Return: the ids of the servers that left; error SCHEMA
+-- Return: the ids of the servers that left; error EMPTY if the pool is damaged, SCHEMA
 local by, configured = ARGV[1], ARGV[2]
 local FIRST, STEP = 3, 3
-local records_before = #KEYS - (#ARGV - FIRST + 1) / STEP
-redis.call('SETNX', schema, SCHEMA)
-local found = redis.call('GET', schema)
-if found ~= SCHEMA then return refuse(found) end
+local refusal = unusable(true)
+if refusal then return refusal end
+redis.call('SET', schema, SCHEMA)
 local changed = not redis.call('GET', version)
 
 local function edited(remembered, wanted) return remembered and remembered ~= wanted end
 
 local function reconcile_strategy()
   local current, remembered = redis.call('GET', strategy), redis.call('GET', config_strategy)
+  if current == '' then current = nil end
   redis.call('SET', config_strategy, configured)
   if current == configured or (current and not edited(remembered, configured)) then return end
   redis.call('SET', strategy, configured)
@@ -37,7 +37,7 @@ local function reconcile_server(id, url, weight)
     changed = true
   end
   local current = redis.call('HGET', weights, id)
-  if current ~= weight and edited(redis.call('HGET', config_weights, id), weight) then
+  if current ~= weight and edited(whole(redis.call('HGET', config_weights, id)) and redis.call('HGET', config_weights, id), weight) then
     redis.call('HSET', weights, id, weight)
     event('weight', id, by, weight .. ', was ' .. current)
     changed = true
@@ -51,7 +51,7 @@ for i = FIRST, #ARGV, STEP do
   named[id] = weight
   if not redis.call('ZSCORE', servers, id) then
     join(id, url, weight, 'config')
-    redis.call('DEL', KEYS[records_before + (i - FIRST) / STEP + 1])
+    redis.call('DEL', KEYS[FURTHER + (i - FIRST) / STEP])
     event('added', id, by, url)
     changed = true
   elseif redis.call('HGET', sources, id) == 'config' then

@@ -2,6 +2,7 @@
 -- That clock starts anew with the settings: what did not answer by the settings of before may answer by those of now.
 --@include clock
 --@include fence
+--@include values
 -- KEYS: servers check_results check_times check_durations check_settings unanswered removal_refused
 -- ARGV: server id, outcome, milliseconds that it took, 1 if the server answered, term of the lead,
 --       fingerprint of the settings that it was made with
@@ -22,5 +23,6 @@ if ARGV[4] == '1' then
   redis.call('HDEL', unanswered, id)
   redis.call('SREM', removal_refused, id)
 else
-  redis.call('HSETNX', unanswered, id, now)
+  local since_when = moment(redis.call('HGET', unanswered, id))
+  if not since_when or since_when > tonumber(now) then redis.call('HSET', unanswered, id, now) end
 end

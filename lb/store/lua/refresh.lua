@@ -1,5 +1,7 @@
 -- Gives a pool that has changed a new version, and prepares what picks need.
--- KEYS: version strategy servers weights admin health cycle load
+--@include eligible
+--@include shape
+-- KEYS: version strategy servers weights cycle load
 local function gcd(a, b)
   while b > 0 do a, b = b, a % b end
   return a
@@ -28,12 +30,8 @@ local function weighted_cycle(ids)
 end
 
 local function refresh()
-  local eligible = {}
-  for _, id in ipairs(redis.call('ZRANGE', servers, 0, -1)) do
-    if redis.call('HGET', admin, id) == 'ready' and redis.call('HGET', health, id) == 'up' then
-      eligible[#eligible + 1] = id
-    end
-  end
+  local eligible = eligible_servers()
+  redis.call('SETNX', strategy, '') -- nobody has chosen one; without a value it would seem to be lost
   redis.call('DEL', cycle)
   local turns = weighted_cycle(eligible)
   for first = 1, #turns, 1000 do -- one by one took as long as all the rest
@@ -44,5 +42,6 @@ local function refresh()
     local rule = strategy_of(name)
     if rule.prepare then rule.prepare(name == current and eligible or {}) end
   end
-  return redis.call('INCR', version)
+  redis.call('INCR', version)
+  note_shape()
 end

@@ -6,19 +6,29 @@
 --@include clock
 --@include event
 --@include schema
--- KEYS: workers worker cycle
+--@include damage
+-- KEYS: workers worker cycle cursor failures
 -- ARGV: worker id, host, pid, unix seconds of its start, generation (which of its registrations this is),
 --       then server id and requests in flight for each server
--- Return: pool version (0 if there is no pool); error OUTDATED if a later one has already arrived, SCHEMA
+-- Return: pool version (0 if there is no pool, or a damaged one); error OUTDATED if a later one has already arrived, SCHEMA
 local FIRST = 6
-if found and found ~= SCHEMA then return refuse(found) end
+if other_schema(found) then return refuse(found) end
 local id, generation = ARGV[1], redis.call('HGET', worker, 'generation')
-if generation and tonumber(generation) > tonumber(ARGV[5]) then
+if (whole(generation) or 0) > tonumber(ARGV[5]) then
   return redis.error_reply('OUTDATED this worker has registered anew since')
 end
 local new = not redis.call('ZSCORE', workers, id)
 redis.call('ZADD', workers, now, id)
 redis.call('HSET', worker, 'host', ARGV[2], 'pid', ARGV[3], 'started', ARGV[4], 'generation', ARGV[5])
+
+-- What is no count would end each batch with an error. The sums are made again from the workers' own; see recount.lua.
+for _, counts in ipairs({ connections, worker_connections, failures }) do
+  for server, number in pairs(column(counts)) do
+    if not whole(number) then redis.call('HDEL', counts, server) end
+  end
+end
+if not whole(redis.call('GET', cursor) or '0') then redis.call('DEL', cursor) end
+redis.call('HDEL', shape, 'recounted')
 
 local held = {}
 for i = FIRST, #ARGV, 2 do held[ARGV[i]] = tonumber(ARGV[i + 1]) end
@@ -54,4 +64,4 @@ if new then
   durable()
   event('worker-joined', '', id, '')
 end
-return tonumber(at or 0)
+return damage() and 0 or tonumber(at or 0)

@@ -5,11 +5,11 @@
 --@include event
 --@include record
 --@include forget
---@include schema
+--@include usable
 --@include outdated
 -- ARGV: server id, by whom, versions seen or empty
 -- Return: 1, or nil if it is not in the pool; error EMPTY, SCHEMA, VERSION
-local refusal = absent() or outdated(ARGV[3])
+local refusal = unusable() or outdated(ARGV[3])
 if refusal then return refusal end
 local id, by = ARGV[1], ARGV[2]
 if not redis.call('ZSCORE', servers, id) then return nil end

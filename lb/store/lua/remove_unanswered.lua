@@ -7,13 +7,14 @@
 --@include record
 --@include forget
 --@include fence
+--@include usable
 -- KEYS: removed_unanswered
 -- ARGV: server id, seconds without an answer, by whom, reason, term of the lead
--- Return: 1, or nil if it stays; error DEPOSED
-local refusal = deposed(ARGV[5])
+-- Return: 1, or nil if it stays; error DEPOSED, EMPTY, SCHEMA
+local refusal = deposed(ARGV[5]) or unusable()
 if refusal then return refusal end
 local id, by, reason = ARGV[1], ARGV[3], ARGV[4]
-local since_when = redis.call('HGET', unanswered, id)
+local since_when = moment(redis.call('HGET', unanswered, id))
 if not since_when or now - since_when < tonumber(ARGV[2]) then return nil end
 if redis.call('HGET', health, id) ~= 'down' or redis.call('HGET', admin, id) ~= 'ready' then return nil end
 

@@ -5,12 +5,12 @@
 --@include event
 --@include join
 --@include server
---@include schema
+--@include usable
 --@include outdated
 -- KEYS: removed_server
 -- ARGV: server id, by whom, versions seen or empty
 -- Return: the server, or nil if there is no record of its removal; error EMPTY, SCHEMA, VERSION
-local refusal = absent() or outdated(ARGV[3])
+local refusal = unusable() or outdated(ARGV[3])
 if refusal then return refusal end
 local id, by = ARGV[1], ARGV[2]
 local kept = redis.call('HMGET', removed_server, 'url', 'weight', 'source')

@@ -5,12 +5,12 @@
 --@include clock
 --@include event
 --@include server
---@include schema
+--@include usable
 --@include outdated
 -- KEYS: unanswered removal_refused
 -- ARGV: server id, ready, drain or maint, by whom, versions seen or empty
 -- Return: the server, or nil if it is not in the pool; error EMPTY, SCHEMA, VERSION
-local refusal = absent() or outdated(ARGV[4])
+local refusal = unusable() or outdated(ARGV[4])
 if refusal then return refusal end
 local id, wanted, by = ARGV[1], ARGV[2], ARGV[3]
 local before = redis.call('HGET', admin, id)

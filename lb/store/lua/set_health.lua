@@ -6,11 +6,12 @@
 --@include event
 --@include flip
 --@include fence
+--@include usable
 -- KEYS: answered reasons
 -- ARGV: server id, up or down, reason, by whom, term of the lead, 1 if it is down for silence
 -- Return: 1, or nil if it was so already (then a reason that checks gave is renewed) or the server is not in the pool, or
---         traffic contradicts; error DEPOSED
-local refusal = deposed(ARGV[5])
+--         traffic contradicts; error DEPOSED, EMPTY, SCHEMA
+local refusal = deposed(ARGV[5]) or unusable()
 if refusal then return refusal end
 local id, observed = ARGV[1], ARGV[2]
 local before = redis.call('HGET', health, id)

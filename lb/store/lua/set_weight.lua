@@ -3,11 +3,11 @@
 --@include refresh
 --@include event
 --@include server
---@include schema
+--@include usable
 --@include outdated
 -- ARGV: server id, weight, by whom, versions seen or empty
 -- Return: the server, or nil if it is not in the pool; error EMPTY, SCHEMA, VERSION
-local refusal = absent() or outdated(ARGV[4])
+local refusal = unusable() or outdated(ARGV[4])
 if refusal then return refusal end
 local id, weight, by = ARGV[1], ARGV[2], ARGV[3]
 local before = redis.call('HGET', weights, id)

@@ -5,5 +5,5 @@
 -- Return: {now, the runs there are: {run, unix seconds of its last publication, …},
 --          {field, value, …} of the base, then of each run whose key was given}
 local columns = { redis.call('HGETALL', metrics_base) }
-for i = 3, #KEYS do columns[#columns + 1] = redis.call('HGETALL', KEYS[i]) end
+for i = FURTHER, #KEYS do columns[#columns + 1] = redis.call('HGETALL', KEYS[i]) end
 return { now, redis.call('ZRANGE', metrics, 0, -1, 'WITHSCORES'), columns }

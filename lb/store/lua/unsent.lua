@@ -8,7 +8,8 @@
 local refusal = deposed(ARGV[1])
 if refusal then return refusal end
 local cursor = redis.call('GET', webhook_cursor)
-if not cursor then
+local milliseconds = cursor and #cursor <= 34 and tonumber(cursor:match('^(%d+)%-%d+$'))
+if not milliseconds or milliseconds > (now + 60) * 1000 then -- none, or one that lb has not written
   local newest = redis.call('XREVRANGE', events, '+', '-', 'COUNT', 1)[1]
   cursor = ARGV[2] ~= '' and ARGV[2] or newest and newest[1] or '0-0'
   redis.call('SET', webhook_cursor, cursor)

@@ -1,0 +1,57 @@
+"""Reads single values that the store returns, where anybody else may have written anything. PURE.
+
+What lb never writes is read as missing; `lua/values.lua` has the same rules for scripts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from math import isfinite
+from typing import Any, TypeVar
+
+_LARGEST = 2**53  # what Lua's numbers hold exactly
+_LONGEST_DIGITS = 16
+
+_Word = TypeVar("_Word", bound=StrEnum)
+
+
+def whole(text: object, default: int = 0) -> int:
+    """Read a whole number from 0."""
+    if not isinstance(text, str) or not text.isascii() or not text.isdecimal() or len(text) > _LONGEST_DIGITS:
+        return default
+    number = int(text)
+    return number if number <= _LARGEST else default
+
+
+def moment(text: object) -> float | None:
+    """Read a time, or another number from 0."""
+    try:
+        number = float(text)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return number if isfinite(number) and 0 <= number < _LARGEST else None
+
+
+def word(kind: type[_Word], text: str, default: _Word) -> _Word:
+    """Read one of a few words."""
+    return kind(text) if text in set(kind) else default
+
+
+def printable(text: str) -> str:
+    r"""Return a text without what would drive a terminal or break a line: it is written as an escape.
+
+    >>> printable("200 OK\x1b[2J")
+    '200 OK\\x1b[2J'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "replace").decode() for char in text
+    )
+
+
+def column(flat: Iterable[Any]) -> dict[str, str]:
+    """Return the `field, value, …` of a script's reply as a dict."""
+    words = iter(flat)
+    return dict(zip(words, words, strict=False))
