@@ -9,6 +9,7 @@ from typing import IO, Any
 import click
 
 from lb.errors import LBError, UsageError
+from lb.store.values import printable_lines
 
 REFUSED = 1
 
@@ -31,12 +32,12 @@ class WrongUsage(Refusal):
 
 def complain(message: str, file: IO[Any] | None = None) -> None:
     """Print an error without ending the command."""
-    click.echo(f"lb-admin: error: {message}", file=file, err=file is None)
+    click.echo(f"lb-admin: error: {printable_lines(message)}", file=file, err=file is None)
 
 
 def warn(message: str) -> None:
     """Print what an operator should know of an act that is done."""
-    click.echo(f"lb-admin: warning: {message}", err=True)
+    click.echo(f"lb-admin: warning: {printable_lines(message)}", err=True)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from lb.errors import LBError, StoreError, StoreUnreachableError
 from lb.store.client import open_fleet, open_metrics, open_pool
 from lb.store.fleet import Fleet
 from lb.store.pool import BackendPool
+from lb.store.values import printable
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -78,7 +79,7 @@ class Operator:
     def say(self, text: str) -> None:
         """Print a line for people; nothing under --json."""
         if not self.as_json:
-            click.echo(output.clean(text))
+            click.echo(printable(text))
 
     def warn_if_none_eligible(self) -> None:
         """Say so if no server of the pool may get requests; that is no refusal."""

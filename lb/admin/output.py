@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lb.api.serialise import Json
+from lb.store.values import printable
 
 NOTHING = "-"
 
@@ -30,14 +31,9 @@ _LEAST_NAME = 18
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
-def clean(text: str) -> str:
-    """Make foreign text harmless: a server chooses what its checks report, and could drive the terminal."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-
-
 def cell(value: object, style: str = "") -> Text:
     """Make one cell of a table; markup in it is not read."""
-    return Text(clean(str(value)) or NOTHING, style)
+    return Text(printable(str(value)) or NOTHING, style)
 
 
 class Rows:

@@ -17,6 +17,7 @@ from typing import TypeAlias
 from lb import limited_log
 from lb.limited_log import LimitedLog
 from lb.proxy.line_file import STANDARD, STDERR, LineFile
+from lb.store.values import printable_lines
 
 #: What one configuration calls each format.
 TEXT, JSON = "text", "json"
@@ -84,12 +85,16 @@ def say(line: str, level: int = logging.INFO) -> None:
 
 
 class _Lines(logging.Formatter):
-    """Records in the format that is in use."""
+    """Records in the format that is in use; what others have said in them drives no terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
         if _format == JSON:
             return _as_json(record)
         return super().format(record)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
+        """Return the line, before any exception."""
+        return printable_lines(super().formatMessage(record))
 
 
 def _as_json(record: logging.LogRecord) -> str:

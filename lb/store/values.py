@@ -39,16 +39,15 @@ def word(kind: type[_Word], text: str, default: _Word) -> _Word:
 
 
 def printable(text: str) -> str:
-    r"""Return a text without what would drive a terminal or break a line: it is written as an escape.
-
-    >>> printable("200 OK\x1b[2J")
-    '200 OK\\x1b[2J'
-    """
+    """Return a text without what would drive a terminal or break a line: U+FFFD stands in its place."""
     if text.isprintable():
         return text
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape", "replace").decode() for char in text
-    )
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def printable_lines(text: str) -> str:
+    """Do the same for a text of several lines."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def column(flat: Iterable[Any]) -> dict[str, str]:

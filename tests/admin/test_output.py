@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from lb.admin.output import Rows, ago, cell, clean, print_table
+from lb.admin.output import Rows, ago, cell, print_table
 
 
 @pytest.mark.parametrize(
@@ -27,9 +27,9 @@ def test_ago_of_never():
     assert ago(None, 1_000_000.0) == "-"
 
 
-def test_clean_leaves_words_and_takes_control_characters():
-    assert clean("grün ✓") == "grün ✓"
-    assert clean("\x1b[31m\n") == "\ufffd[31m\ufffd"
+def test_cells_keep_words_and_lose_control_characters():
+    assert cell("grün ✓").plain == "grün ✓"
+    assert cell("\x1b[31m\n").plain == "\ufffd[31m\ufffd"
 
 
 def test_terminal_gets_colours_and_uncut_ids_however_narrow(monkeypatch, capsys):
