@@ -47,7 +47,7 @@ def load(name: str) -> Script:
     body = _expand(_read("types") + _read(name) if name != _UNGUARDED else _read(name), set())
     names = dict.fromkeys(key for line in _KEYS_LINE.findall(body) for key in line.split())
     values = ", ".join(f"KEYS[{index}]" for index in range(1, len(names) + 1))
-    kinds = ", ".join(f"'{TYPES[key]}'" for key in names)
+    kinds = ", ".join(f"'{TYPES.get(key, 'hash')}'" for key in names)
     head = f"local {', '.join(names)} = {values}\nlocal SCHEMA, FURTHER = '{SCHEMA}', {len(names) + 1}\n"
     text = head + body.replace("@TYPES", kinds)
     return Script(name, text, sha1(text.encode(), usedforsecurity=False).hexdigest(), tuple(names))

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from lb.model import ServerId, WorkerId
-from lb.store.keys import DEFAULT_PREFIX, Keys
+from lb.store.keys import DEFAULT_PREFIX, TYPES, Keys
 from lb.store.scripts import load
 
 LUA = {path.name.removesuffix(".lua"): path.read_text() for path in (files("lb.store") / "lua").iterdir()}
@@ -70,4 +70,6 @@ def test_every_key_says_its_type() -> None:
         if name.startswith("_") or not (isinstance(member, property) or callable(member)):
             continue
         text = (member.fget if isinstance(member, property) else member).__doc__
-        assert re.match(r"(String|Hash|List|Set|Sorted set|Stream)\b.*: ", text), name
+        said = re.match(r"(String|Hash|List|Set|Sorted set|Stream)\b.*: ", text)
+        assert said, name
+        assert TYPES.get(name, "hash") == {"Sorted set": "zset"}.get(said[1], said[1].lower())
