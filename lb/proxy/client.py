@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from lb.proxy.additions import Additions
 from lb.proxy.headers import Fields
-from lb.proxy.http1 import Request
+from lb.proxy.http1 import HeadParser, Request
+from lb.proxy.pipeline import announces_end
 from lb.proxy.reader import RECEIVE_BYTES
 from lb.proxy.stream import Stream
 
@@ -21,6 +22,8 @@ class Client:
 
     __slots__ = (
         "_additions",
+        "_announced",
+        "_heads",
         "_lines",
         "_lines_minor",
         "_lines_of",
@@ -35,11 +38,15 @@ class Client:
         "trusted",
     )
 
-    def __init__(self, stream: Stream, address: str, additions: Additions, *, trusted: bool) -> None:
+    def __init__(
+        self, stream: Stream, address: str, additions: Additions, heads: HeadParser, *, trusted: bool
+    ) -> None:
         self.stream = stream
         self.address = address.encode()
         self.trusted = trusted
         self._additions = additions
+        self._heads = heads
+        self._announced = False  # it has ended its side behind a request that it called its last
         self._lines_of: Fields | None = None
         self._lines_minor = 1
         self._lines = b""
@@ -77,19 +84,24 @@ class Client:
         else:
             if said:
                 stream.buffer += said
-            elif said is not None and (stream.broken or not self._announced_its_end):
+            elif said is not None and (stream.broken or not self._announced_its_end()):
                 self._left()
             elif said is not None:
                 stream.stop_watching()
 
-    @property
     def _announced_its_end(self) -> bool:
-        """Whether the request at hand is the client's last by its own words.
+        """Whether the request at hand, or one that was sent ahead, is the client's last by its own words.
 
-        A client that said so and then ends its side still waits for the answer (`nc -N`); any other that ends
-        its side is gone. TCP shows both alike (RFC 9112 §9.6), and servers must not work for those who left.
+        A client that said so and then ends its side still waits for its answers (`nc -N`); any other that
+        ends its side is gone. TCP shows both alike (RFC 9112 §9.6), and servers must not work for those who
+        left.
         """
-        return self.request is not None and not self.request.keep_alive
+        if self.request is None:
+            return False
+        self._announced = (
+            self._announced or not self.request.keep_alive or announces_end(self.stream.buffer, self._heads)
+        )
+        return self._announced
 
     def _left(self) -> None:
         self.stream.stop_watching()

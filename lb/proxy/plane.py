@@ -43,7 +43,7 @@ class DataPlane:
         self._deadlines = Deadlines()
         self._servers = Servers(self._connections)
         self._headers = headers = header_settings(config)
-        heads = HeadParser(config.limits.header_count, headers)
+        heads = self._heads = HeadParser(config.limits.header_count, headers)
         self._additions = Additions(headers)
         self._access_log = access_log = _access_log(config)
         self._relay = Relay(
@@ -125,7 +125,7 @@ class DataPlane:
 
     def _serve(self, stream: Stream, address: str) -> None:
         trusted = trusts(self._config.trusted_proxies, address)
-        self._clients.serve(Client(stream, address, self._additions, trusted=trusted))
+        self._clients.serve(Client(stream, address, self._additions, self._heads, trusted=trusted))
 
     def _connections(self, server: ServerId) -> ServerConnections:
         return ServerConnections(

@@ -20,7 +20,7 @@ from lb.proxy.access_log import BATCH_BYTES, AccessLog
 from lb.proxy.additions import Additions
 from lb.proxy.client import Client
 from lb.proxy.headers import HeaderSettings
-from lb.proxy.http1 import unreadable
+from lb.proxy.http1 import HeadParser, unreadable
 from lb.proxy.line_file import HELD_BYTES
 from lb.proxy.stream import Stream
 from tests.proxy.rig import until
@@ -54,7 +54,7 @@ class Targets(Lines):
 
 def note(log: AccessLog, name: str, times: int = 1) -> None:
     stream = SimpleNamespace(sent=0, on_parked_readable=None)
-    client = Client(cast("Stream", stream), "", Additions(HeaderSettings()), trusted=False)
+    client = Client(cast("Stream", stream), "", Additions(HeaderSettings()), HeadParser(100), trusted=False)
     for _ in range(times):
         log.note(client, unreadable(name.encode()))
 

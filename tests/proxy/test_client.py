@@ -11,6 +11,7 @@ import pytest
 
 from tests.proxy.rig import (
     GET,
+    OK,
     SHORT,
     SHORT_SECONDS,
     Balancer,
@@ -212,8 +213,43 @@ def test_a_client_that_announced_its_end_may_end_its_side(balancer: Make, reques
         assert made.failures(server.id) == 0
 
 
+AHEAD = {
+    "one": GET,
+    "many": GET * 3000,  # more than is read ahead
+    "of 1.0": b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" * 2,
+    "with a body": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc" * 2,
+    "in chunks": (CHUNKED + b"3\r\nabc\r\n0\r\n\r\n") * 2,
+}
+
+
+@pytest.mark.parametrize("request_bytes", [*LAST, LAST[2].replace(b": 3", b": 300000") + b"x" * 299997])
+@pytest.mark.parametrize("ahead", AHEAD)
+def test_it_may_also_announce_its_end_in_a_request_that_it_sent_ahead(
+    balancer: Make, ahead: str, request_bytes: bytes
+) -> None:
+    """It gets all of its answers, though its side has ended while the first is awaited."""
+
+    def waits(peer: Peer) -> None:
+        first = peer.message()
+        gevent.sleep(0.1)
+        while first or peer.message():
+            first = b""
+            peer.send(OK)
+
+    with playing(waits, answering()) as server:
+        made = balancer(server)
+        with made.client() as client:
+            sending = gevent.spawn(client.send, AHEAD[ahead] + request_bytes)
+            sending.rawlink(lambda _: client.socket.shutdown(socket.SHUT_WR))
+            requests = (AHEAD[ahead] + request_bytes).count(b" HTTP/1.")
+            assert client.rest().count(b"\r\n\r\nok") == requests
+        assert made.failures(server.id) == 0
+
+
 @pytest.mark.parametrize("end", [Peer.close, lambda peer: peer.socket.shutdown(socket.SHUT_WR)])
-@pytest.mark.parametrize("following", [b"", GET, GET * 1000])
+@pytest.mark.parametrize(
+    "following", [b"", GET, GET * 1000, LAST[0][:-2], b"GET /# HTTP/1.1\r\n\r\n" + LAST[0]]
+)
 def test_any_other_client_that_ends_its_side_is_gone(
     balancer: Make, following: bytes, end: Callable[[Peer], None]
 ) -> None:
