@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NewType
@@ -66,6 +67,16 @@ class Server:
         return self.admin is Admin.READY and self.health is Health.UP
 
 
+def may_be_picked(servers: Iterable[Server], *, fail_open: bool) -> list[Server]:
+    """Return the eligible servers; if there are none and the pool may fail open, all that are ready.
+
+    The twin of `eligible.lua`.
+    """
+    ready = [server for server in servers if server.admin is Admin.READY]
+    eligible = [server for server in ready if server.eligible]
+    return eligible or (ready if fail_open else [])
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """The outcome of one health check. Any HTTP response is an answer, but only an expected one passes."""
@@ -111,6 +122,16 @@ class Snapshot:
     strategy: str
     servers: tuple[Server, ...]  # in pool order
     damage: str = ""  # the first thing that was found missing or odd; empty if the pool was whole
+    fail_open: bool = True  # whether all ready servers may be picked while none of them is up
+
+    def is_down(self, server: ServerId) -> bool:
+        """Whether a server is among them and down."""
+        return any(one.id == server and one.health is Health.DOWN for one in self.servers)
+
+    @property
+    def fails_open(self) -> bool:
+        """Whether servers are picked although they are down."""
+        return any(not server.eligible for server in may_be_picked(self.servers, fail_open=self.fail_open))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +163,27 @@ EVENT_KINDS = (
     "up",
     "down",
     "removal-refused",
+    "fail-open",
+    "fail-open-ended",
     "worker-joined",
     "worker-left",
     "worker-lost",
     "store-back",
     "refilled",
     "repaired",
+)
+
+#: Those that a webhook is told of, unless its settings name others.
+TOLD_EVENTS = (
+    "up",
+    "down",
+    "removed",
+    "restored",
+    "removal-refused",
+    "fail-open",
+    "fail-open-ended",
+    "worker-lost",
+    "store-back",
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from lb.admin import output, views
+from lb.admin.failures import warn
 from lb.admin.operators import Operator, operator_command
 from lb.api import serialise
 
@@ -17,7 +18,8 @@ def command(operator: Operator, *, removed: bool) -> None:
 
     STATE is what is observed (up or down), after what you asked for if that is drain or maint; only a
     server that is simply `up` gets requests. CONNECTIONS are requests in flight, and FAILURES consecutive
-    failures on real traffic, of all workers on all hosts together.
+    failures on real traffic, of all workers on all hosts together. If no server is up, requests go to all
+    that you have not drained, unless `healthCheck.failOpen` is false; a warning says so.
 
     \b
     Examples:
@@ -31,10 +33,12 @@ def command(operator: Operator, *, removed: bool) -> None:
         if not operator.as_json:
             output.print_table(views.removed_servers(gone, operator.pool.now()))
         return
-    servers = operator.pool.list()
+    snapshot, servers = operator.pool.look()
     operator.show_json(serialise.server_status(status) for status in servers)
     if not operator.as_json:
         output.print_table(views.servers(servers, operator.pool.now()))
+        if snapshot.fails_open:
+            warn(f"no server is up, {views.FAIL_OPEN}")
         if not servers:
             click.echo("the pool is empty; `lb-admin add URL` adds a server", err=True)
             operator.warn_if_unused()

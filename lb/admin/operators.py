@@ -83,7 +83,10 @@ class Operator:
 
     def warn_if_none_eligible(self) -> None:
         """Say so if no server of the pool may get requests; that is no refusal."""
-        if not any(server.eligible for server in self.pool.snapshot().servers):
+        pool = self.pool.snapshot()
+        if pool.fails_open:
+            warn("no server that is left is up: requests go to all that are ready")
+        elif not any(server.eligible for server in pool.servers):
             warn("no eligible server is left: requests get 503")
 
     def warn_if_unused(self) -> None:

@@ -23,6 +23,9 @@ _HOSTS = ("HOST", "WORKERS", "CONNECTIONS", "OLDEST HEARTBEAT", "BEHIND", "DEGRA
 _NUMBERS = frozenset({"WEIGHT", "CONNECTIONS", "FAILURES", "WORKERS", "BEHIND", *_RATES})
 _PROSE = frozenset({"WHY", "LAST CHECK"})
 
+#: What is said while the pool fails open.
+FAIL_OPEN = "failing open: requests go to all that are ready"
+
 #: What narrow terminals do without, the least important first.
 _EXPENDABLE = ("SOURCE", "LAST CHECK", "SINCE", "FAILURES", "WEIGHT")
 _SACRIFICED = ("ERRORS", "P50", "P99")
@@ -52,13 +55,14 @@ def facts(overview: Overview, store_url: str, rates: Rates | None = None) -> Tab
     """Lay out the few figures that tell how the balancer is."""
     total = len(overview.servers)
     how_many = "red" if not overview.eligible else "green" if overview.eligible == total else "yellow"
+    opened = f", {FAIL_OPEN}" if overview.fails_open else ""
     checker = overview.health_checker
     return facts_of(
         {
             "store": cell(f"reachable, {masked(store_url)}", "green"),
             "strategy": cell(overview.strategy),
             "pool version": cell(overview.version),
-            "servers": cell(f"{overview.eligible} of {total} eligible", how_many),
+            "servers": cell(f"{overview.eligible} of {total} eligible{opened}", how_many),
             **_down(overview),
             **({} if rates is None else {"requests/s": _total(rates.total)}),
             "connections": cell(overview.connections),

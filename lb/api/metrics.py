@@ -184,6 +184,9 @@ def _servers(overview: Overview) -> Iterator[Metric]:
     states = Counter(dict.fromkeys(_STATES, 0))
     states.update(map(_state, members.values()))
     yield _gauges("lb_servers", "How many are in each state.", "state", states)
+    yield _gauge(
+        "lb_fail_open", "1 while no server is up and requests go to all that are ready.", overview.fails_open
+    )
     yield _gauge("lb_pool_version", "One more after each change of the pool.", overview.version)
     yield _gauges("lb_strategy_info", "The strategy in use.", "strategy", {overview.strategy: 1})
     leads = overview.health_checker is not None

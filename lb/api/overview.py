@@ -18,6 +18,7 @@ class Overview:
     servers: tuple[ServerStatus, ...]
     workers: tuple[WorkerStatus, ...]
     health_checker: str | None  # id of the leading one; None while none leads
+    fails_open: bool  # whether servers are picked although they are down, as no ready one is up
     at: float  # unix seconds by the store's clock, as all times in it are
 
     @property
@@ -40,5 +41,6 @@ def look(pool: BackendPool, fleet: Fleet) -> Overview:
         servers=tuple(statuses),
         workers=tuple(fleet.workers()),
         health_checker=pool.leader(),
+        fails_open=snapshot.fails_open,
         at=pool.now(),
     )

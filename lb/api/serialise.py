@@ -65,6 +65,7 @@ def overview(value: Overview) -> Json:
         "strategy": value.strategy,
         "version": value.version,
         "servers": {"total": len(value.servers), "eligible": value.eligible},
+        "failOpen": value.fails_open,
         "connections": value.connections,
         "healthChecker": value.health_checker,
         "workers": [worker(item) for item in value.workers],

@@ -50,7 +50,9 @@ _SERVER = {
     "weight": _WEIGHT,
     "admin": _of("string", "What the operator wants of it.", enum=[*Admin]),
     "health": _of("string", "What is observed of it.", enum=[*Health]),
-    "eligible": _of("boolean", "Whether it may be picked: ready and up."),
+    "eligible": _of(
+        "boolean", "Whether it is ready and up. While `failOpen`, all that are ready are picked."
+    ),
     "reason": _of("string", "Why it is down; empty while up."),
     "since": _of("number", "Unix seconds of the last change of `admin` or `health`."),
     "source": _SOURCE,
@@ -101,6 +103,7 @@ SHAPES: Mapping[str, Schema] = {
         strategy=_of("string", "Empty while the store holds no pool."),
         version=_of("integer", "The pool's version, which grows with each change.", minimum=0),
         servers=_object(total=_COUNT, eligible=_COUNT),
+        failOpen=_of("boolean", "Whether requests go to all that are ready, as none of them is up."),
         connections=_IN_FLIGHT,
         healthChecker=_or_null(_of("string", "Who leads; null while nobody checks.")),
         workers=many("Worker"),

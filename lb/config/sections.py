@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_camel
 from lb.config import fields
 from lb.config.addresses import ListenAddress
 from lb.config.values import StatusRange, shown
-from lb.model import EVENT_KINDS, MAX_WEIGHT
+from lb.model import EVENT_KINDS, MAX_WEIGHT, TOLD_EVENTS
 
 #: Statuses that pass a health check: where nobody said what to ask a server, and where a path was named.
 ALIVE, WORKS = (StatusRange(200, 499),), ("200-399",)
@@ -74,6 +74,12 @@ class HealthCheck(Section):
         description="Statuses that pass a check: 200, `200-299` or `2xx`. With a `path` that is set they are "
         "200 to 399; without one every answer below 500 says that the server works, as its `/` may redirect, "
         "ask for a login, or not exist.",
+    )
+
+    fail_open: fields.Switch = Field(
+        default=True,
+        description="Whether requests go to all servers that no operator has drained while none of them is "
+        "up: checks may be wrong, and answers of a failing server are no worse than 503.",
     )
 
     @model_validator(mode="before")
@@ -260,7 +266,7 @@ class Webhook(Section):
         "not signed.",
     )
     events: tuple[fields.EventKind, ...] = Field(
-        default=("up", "down", "removed", "restored", "removal-refused", "worker-lost", "store-back"),
+        default=TOLD_EVENTS,
         description="Kinds of events to tell; all that there are: " + ", ".join(EVENT_KINDS) + ".",
     )
     timeout_seconds: fields.Duration = Field(

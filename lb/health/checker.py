@@ -13,7 +13,7 @@ from lb.errors import StoreError
 from lb.health.checks import CheckType
 from lb.health.rise_fall import observe
 from lb.limited_log import LimitedLog
-from lb.model import Admin, Check, Health, Server, ServerId
+from lb.model import Admin, Check, Health, Server, ServerId, Snapshot
 from lb.store.pool import BackendPool
 
 _log = logging.getLogger(__name__)
@@ -83,6 +83,7 @@ class Checker:
         self._step_seconds = min(self._interval * STEP, LONGEST_STEP_SECONDS)
         self._look_due = 0.0
         self._leads_until = 0.0
+        self._fails_open = False  # as it was last logged
         self._term: int | None = None  # of the lead, None while another leads
         self._servers: dict[ServerId, Server] = {}
         self._watches: dict[ServerId, _Watch] = {}
@@ -127,6 +128,7 @@ class Checker:
         snapshot = self._pool.snapshot()
         if snapshot.damage and self._servers:
             return  # it checks those that it knows until a worker has repaired the pool
+        self._log_fail_open(snapshot)
         servers = snapshot.servers
         self._servers = {server.id: server for server in servers if server.admin is not Admin.MAINT}
         outdated = self._outdated()
@@ -148,6 +150,19 @@ class Checker:
             watch.since = server.since
             return watch
         return _Watch(server.health, server.since, due=self._clock(), outdated=outdated)
+
+    def _log_fail_open(self, snapshot: Snapshot) -> None:
+        if snapshot.fails_open is self._fails_open:
+            return
+        self._fails_open = snapshot.fails_open
+        if self._fails_open:
+            _limited.warning(
+                "no server is up: requests go to all that are ready (healthCheck.failOpen)",
+                of="open",
+                burst=3,
+            )
+        else:
+            _limited.info("the pool no longer fails open", of="closed", burst=3)
 
     def _lead(self) -> int | None:
         lease = min(max(LEASE_INTERVALS * self._interval, SHORTEST_LEASE_SECONDS), LONGEST_LEASE_SECONDS)

@@ -165,7 +165,9 @@ class Member:
     def server_failed(self, server: ServerId, failures: int) -> None:
         """Have a server marked down when it failed often enough."""
         limit = self._config.passive_health.failures
-        if limit and failures >= limit and server not in self._marking:
+        if not limit or failures < limit or server in self._marking:
+            return
+        if not self._snapshot.is_down(server):  # else it fails on, while the pool fails open
             self._marking.add(server)
             gevent.spawn(self._mark_failed, server, failures)
 
@@ -274,4 +276,4 @@ def _snapshot_of(config: Config) -> Snapshot:
         Server(spec.id, spec.url, spec.weight, Admin.READY, Health.UP, Source.CONFIG, "", 0.0)
         for spec in config.servers
     )
-    return Snapshot(0, config.strategy, tuple(servers))
+    return Snapshot(0, config.strategy, tuple(servers), fail_open=config.health_check.fail_open)

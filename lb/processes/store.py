@@ -126,5 +126,7 @@ def reconcile(config: Config, patience_seconds: float = PATIENCE_SECONDS) -> Non
 
 
 def fill(pool: BackendPool, config: Config) -> Sequence[ServerId]:
-    """Make the pool's configured servers and strategy those of the config; return the servers that left."""
-    return pool.reconcile(config.servers, config.strategy, f"config@{socket.gethostname()}")
+    """Make the pool's configured servers and settings those of the config; return the servers that left."""
+    by = f"config@{socket.gethostname()}"
+    fail_open = config.health_check.fail_open
+    return pool.reconcile(config.servers, config.strategy, by, fail_open=fail_open)

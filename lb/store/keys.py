@@ -86,6 +86,11 @@ class Keys:
         return self._name("sources")
 
     @property
+    def fail_open(self) -> str:
+        """String: on or off, whether all ready servers are picked while none is up; as the config says."""
+        return self._name("fail_open")
+
+    @property
     def config_strategy(self) -> str:
         """String: the strategy that the config named when it was last reconciled."""
         return self._name("config:strategy")
@@ -125,6 +130,11 @@ class Keys:
     def load(self) -> str:
         """Sorted set: eligible server ids by connections / weight; only under least-connections."""
         return self._name("load")
+
+    @property
+    def fail_open_since(self) -> str:
+        """String: unix seconds since when the pool fails open; absent while it does not."""
+        return self._name("fail_open:since")
 
     @property
     def shape(self) -> str:
@@ -243,7 +253,7 @@ class Keys:
 #: The type of each key that a script names, as the command TYPE says it; those that are not here are hashes.
 TYPES: dict[str, str] = {
     **dict.fromkeys(("schema", "version", "strategy", "config_strategy", "cursor", "answered"), "string"),
-    **dict.fromkeys(("checker", "checker_term", "webhook_cursor"), "string"),
+    **dict.fromkeys(("checker", "checker_term", "webhook_cursor", "fail_open", "fail_open_since"), "string"),
     **dict.fromkeys(("servers", "removed", "removed_unanswered", "load", "workers"), "zset"),
     **dict.fromkeys(("metrics", "metrics_folded"), "zset"),
     "cycle": "list",

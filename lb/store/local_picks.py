@@ -32,7 +32,7 @@ class LocalPicks:
 
     def update(self, snapshot: Snapshot, held: dict[ServerId, int]) -> None:
         """Use this snapshot from now on. `held` is the caller's count of requests in flight, not a copy."""
-        pool = LocalPool.of(snapshot.servers)
+        pool = LocalPool.of(snapshot.servers, fail_open=snapshot.fail_open)
         pool.connections = held
         pool.cursor, pool.seed = self._pool.cursor, self._pool.seed
         self._pool = pool

@@ -168,7 +168,9 @@ class BackendPool(HealthActs):
         """Choose the strategy; UsageError if there is none of that name."""
         self._act("set_strategy", checked_strategy(name), by)
 
-    def reconcile(self, specs: Sequence[ServerSpec], strategy: str, by: str) -> Sequence[ServerId]:
+    def reconcile(
+        self, specs: Sequence[ServerSpec], strategy: str, by: str, *, fail_open: bool = True
+    ) -> Sequence[ServerId]:
         """Make the servers that came from the config those that it names now; return those that left.
 
         A weight or the strategy is set only if the config has changed it since it was last reconciled. So
@@ -177,7 +179,7 @@ class BackendPool(HealthActs):
         """
         servers = [field for spec in specs for field in (spec.id, spec.url, checked_weight(spec.weight))]
         records = [self._keys.removed_server(spec.id) for spec in specs]
-        words = (by, checked_strategy(strategy), *servers)
+        words = (by, checked_strategy(strategy), views.switch(fail_open), *servers)
         left = self._session.act("reconcile", *words, further_keys=records)
         return [ServerId(server) for server in left]
 
@@ -196,13 +198,20 @@ class BackendPool(HealthActs):
             for s in snapshot.servers
             for field in (s.id, s.url, s.weight, s.admin, s.health, s.source, s.reason, s.since)
         ]
-        words = (by, snapshot.version, snapshot.strategy, int(gaps), *servers)
+        words = (
+            by,
+            snapshot.version,
+            snapshot.strategy,
+            int(gaps),
+            views.switch(snapshot.fail_open),
+            *servers,
+        )
         records = [self._keys.removed_server(server.id) for server in snapshot.servers]
         return self._session.run("refill", *words, further_keys=records) is not None
 
     def _read(self) -> views.Pool:
-        version, strategy, damage, ids, *columns = self._session.run("read")
-        return version, strategy, damage, ids, columns
+        version, strategy, fail_open, damage, ids, *columns = self._session.run("read")
+        return version, strategy, fail_open, damage, ids, columns
 
     def _act(self, act: str, *arguments: str | float, **own_keys: str) -> Any:
         return self._session.act(act, *arguments, self._seen, **own_keys)

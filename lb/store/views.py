@@ -25,15 +25,16 @@ from lb.model import (
 from lb.store.values import column, moment, printable, whole, word
 from lb.strategies import DEFAULT
 
-#: What `read.lua` returns: version, strategy, what is damaged, server ids, and one flat `field, value, …`
-#: list for each hash.
-Pool: TypeAlias = tuple[int, str, str, list[str], list[list[str]]]
+#: What `read.lua` returns: version, strategy, whether it fails open, what is damaged, server ids, and one
+#: flat `field, value, …` list for each hash.
+Pool: TypeAlias = tuple[int, str, str, str, list[str], list[list[str]]]
 _Column: TypeAlias = dict[str, str]
 
 #: So many of these hashes say what a member is; the others hold its live figures.
 _MEMBER_COLUMNS = 7
 
 _PASSED, _FAILED = "passed", "failed"
+_ON, _OFF = "on", "off"
 
 _ID = re.compile(r"unix:/\S+|\S+:(\d{1,5})", re.ASCII)
 
@@ -81,18 +82,24 @@ def is_id(text: str) -> bool:
 
 def snapshot_of(pool: Pool) -> Snapshot:
     """Read the members from the whole pool, those whose values are whole."""
-    version, strategy, damage, ids, columns = pool
+    version, strategy, fail_open, damage, ids, columns = pool
     members = [column(flat) for flat in columns[:_MEMBER_COLUMNS]]
     chosen = printable(strategy) or (DEFAULT.name if version else "")
     found = (_member(server, members) for server in ids)
-    return Snapshot(version, chosen, tuple(filter(None, found)), printable(damage))
+    members_found = tuple(filter(None, found))
+    return Snapshot(version, chosen, members_found, printable(damage), fail_open != _OFF)
 
 
 def statuses_of(pool: Pool) -> list[ServerStatus]:
     """Read the members and their live figures from the whole pool."""
-    _, _, _, ids, flat_columns = pool
+    *_, ids, flat_columns = pool
     columns = [column(flat) for flat in flat_columns]
     return [_status(server, columns) for id_ in ids if (server := _member(id_, columns))]
+
+
+def switch(on: bool) -> str:  # noqa: FBT001
+    """Write a switch as the store keeps it."""
+    return _ON if on else _OFF
 
 
 def outcome(check: Check) -> str:

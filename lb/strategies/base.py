@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
-from lb.model import Server, ServerId
+from lb.model import Server, ServerId, may_be_picked
 
 # MINSTD (Park and Miller, 1988). Its products fit into Lua's doubles, so both twins draw the same numbers.
 _MULTIPLIER = 48271
@@ -24,9 +24,9 @@ class LocalPool:
     seed: int = 1
 
     @classmethod
-    def of(cls, servers: Iterable[Server]) -> LocalPool:
-        """Make the pool of those `servers` that are eligible, in their order."""
-        weights = {server.id: server.weight for server in servers if server.eligible}
+    def of(cls, servers: Iterable[Server], *, fail_open: bool = True) -> LocalPool:
+        """Make the pool of those `servers` that may be picked, in their order."""
+        weights = {server.id: server.weight for server in may_be_picked(servers, fail_open=fail_open)}
         return cls(cycle=weighted_cycle(weights), weights=weights)
 
     def draw(self) -> int:

@@ -34,13 +34,14 @@ def test_event_of_the_whole_pool_has_no_server(run, pool):
 
 def test_on_a_narrow_terminal_who_and_why_stand_below(monkeypatch, run, add, pool):
     add("http://localhost:5001")
+    add("http://localhost:5002")
     pool.set_health("localhost:5001", Health.DOWN, "connection refused", "health-checker")
     monkeypatch.setenv("FORCE_COLOR", "1")
 
     *_, what, why = run("events", COLUMNS="60").lines
     assert what[19:] == "  down  localhost:5001"
     assert why == "    health-checker  connection refused"
-    assert len(run("events", COLUMNS="200").lines) == 2
+    assert len(run("events", COLUMNS="200").lines) == 3
 
 
 def test_json_is_an_array(run, add):

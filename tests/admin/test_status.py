@@ -46,6 +46,18 @@ def test_why_a_server_is_down(run, pool, add):
     assert facts(run("status").out)["down"].endswith("(expected 200-499); 1 more: see lb-admin list")
 
 
+def test_a_pool_that_fails_open_says_so(run, pool, add):
+    add("http://localhost:5001")
+    pool.set_health("localhost:5001", Health.DOWN, "check: status 401", "test")
+
+    shown = facts(run("status").out)["servers"]
+    assert shown == "0 of 1 eligible, failing open: requests go to all that are ready"
+    listed = run("list")
+    assert listed.status == 0
+    assert "warning: no server is up, failing open: requests go to all that are ready" in listed.err
+    assert run("status", "--json").json["failOpen"] is True
+
+
 def test_workers_by_host(run, add, connection, keys):
     add()
     join(connection, keys, "east-1-a", "east", localhost_5001=2)
@@ -82,6 +94,7 @@ def test_json(run, pool, add, connection, keys):
     assert {
         "strategy": "random",
         "version": pool.version(),
+        "failOpen": False,
         "servers": {"total": 1, "eligible": 1},
         "connections": 2,
         "healthChecker": None,

@@ -36,11 +36,24 @@ def test_server_in_maintenance(run, pool, add):
 def test_the_last_eligible_server_goes_with_a_warning(run, pool, add, words):
     for port in (5001, 5002, 5003):
         add(f"http://localhost:{port}")
-    pool.set_health("localhost:5003", Health.DOWN, "connection refused", "test")
+    pool.set_admin("localhost:5003", Admin.DRAIN, "test")
     first, last = run(*words, "localhost:5001"), run(*words, "localhost:5002")
 
     assert (first.status, first.err) == (0, "")
     assert (last.status, last.err) == (0, "lb-admin: warning: no eligible server is left: requests get 503\n")
+
+
+@pytest.mark.parametrize("words", [["drain"], ["maint"], ["remove"]])
+def test_if_those_that_are_left_are_down_a_warning_says_that_they_get_the_requests(run, pool, add, words):
+    for port in (5001, 5002):
+        add(f"http://localhost:{port}")
+    pool.set_health("localhost:5002", Health.DOWN, "connection refused", "test")
+    done = run(*words, "localhost:5001")
+
+    assert (done.status, done.err) == (
+        0,
+        "lb-admin: warning: no server that is left is up: requests go to all that are ready\n",
+    )
 
 
 def test_the_last_server_is_removed_with_a_warning(run, add):

@@ -7,7 +7,7 @@ import pytest
 from lb.api.access import Access
 from lb.api.app import create_app
 from lb.api.counted import Counted
-from lb.model import WorkerId
+from lb.model import Health, WorkerId
 from lb.store.client import open_fleet, open_metrics, open_pool
 from lb.store.session import Session
 
@@ -39,10 +39,19 @@ def test_status(client, pool, add, worker):
         "strategy": pool.snapshot().strategy,
         "version": pool.version(),
         "servers": {"total": 1, "eligible": 1},
+        "failOpen": False,
         "connections": 2,
         "healthChecker": "checker-1",
         "store": {"reachable": True},
     }
+
+
+def test_status_says_that_the_pool_fails_open(client, pool, add):
+    add()
+    pool.set_health("localhost:5001", Health.DOWN, "check: status 401", "test")
+    status = client.get("/status").json
+
+    assert (status["servers"], status["failOpen"]) == ({"total": 1, "eligible": 0}, True)
 
 
 def test_workers(client, add, worker):

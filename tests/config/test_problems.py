@@ -34,7 +34,7 @@ def problems_in(values: object) -> list[str]:
         ({"timeouts": {"conect": "3s"}}, 'timeouts.conect: unknown key; did you mean "connect"?'),
         (
             {"healthCheck": {"zzz": 1}},
-            "healthCheck.zzz: unknown key; known here: method, path, timeout, rise, fall, expect",
+            "healthCheck.zzz: unknown key; known here: method, path, timeout, rise, fall, expect, failOpen",
         ),
         (
             {"servers": ["http://a", {"url": "http://b", "wieght": 2}]},

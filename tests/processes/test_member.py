@@ -113,6 +113,37 @@ def test_a_server_is_marked_down_at_the_limit_and_not_before(worker: Member, poo
     until(lambda: health_of(pool, A) is Health.DOWN)
 
 
+def test_a_server_that_is_down_is_not_marked_down_at_each_failure(
+    pool: BackendPool, keys: Keys, store_url: str, fleet: Fleet
+) -> None:
+    """While the pool fails open it gets requests, and each that fails would cost another call."""
+    called = []
+
+    def waiting(call: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
+        called.append(call.__name__)
+        return call(*arguments, **named)
+
+    def follows() -> bool:
+        worker.beat()
+        return fleet.workers()[0].version == pool.version()
+
+    config = settings(keys, store_url)
+    pool.reconcile(config.servers, config.strategy, "test")
+    worker = Member(config, nobody, waiting=waiting)
+    worker.join()
+    for server in (A, B):
+        pool.set_health(server, Health.DOWN, "check: refused", "test")
+    until(follows)
+    worker.server_failed(A, 9)
+    gevent.sleep(0)
+    assert "mark_failed" not in called
+    pool.set_health(A, Health.UP, "", "test")
+    until(follows)
+    worker.server_failed(A, 9)
+    until(lambda: health_of(pool, A) is Health.DOWN)
+    worker.leave()
+
+
 def test_a_worker_tells_that_it_was_degraded(worker: Member, fleet: Fleet) -> None:
     until(fleet.workers)
     worker.beat()

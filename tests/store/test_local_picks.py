@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+
 import pytest
 
 from lb.model import Admin, Health, Server, ServerId, Snapshot, Source
@@ -44,6 +47,20 @@ def test_a_newer_snapshot_changes_neither_whose_turn_it_is_nor_what_is_held() ->
     fixture.picks.update(fixture.snapshot, fixture.held)
     assert fixture.picks.pick(()) == B
     assert fixture.held == {A: 1}
+
+
+@pytest.mark.parametrize("fail_open", [True, False])
+def test_while_none_is_up_all_that_are_ready_are_picked(fail_open: bool) -> None:
+    """As the store has them picked, weights and turns included."""
+    fixture = Fixture(A, B, C, D)
+    states = {A: Admin.READY, B: Admin.DRAIN, C: Admin.READY, D: Admin.MAINT}
+    members = tuple(
+        replace(server, admin=states[server.id], health=Health.DOWN, weight=1 + (server.id == C))
+        for server in fixture.snapshot.servers
+    )
+    fixture.picks.update(replace(fixture.snapshot, servers=members, fail_open=fail_open), fixture.held)
+    picks = Counter(fixture.picks.pick(()) for _ in range(9))
+    assert picks == ({A: 3, C: 6} if fail_open else {None: 9})
 
 
 def test_a_strategy_that_only_a_newer_version_knows_is_picked_in_turn() -> None:

@@ -65,7 +65,9 @@ class Model:
 
     @property
     def cycle(self) -> list[ServerId]:
-        return weighted_cycle({one: member.weight for one, member in self.members.items() if member.eligible})
+        ready = {one: member for one, member in self.members.items() if member.admin is Admin.READY}
+        up = {one: member for one, member in ready.items() if member.eligible}
+        return weighted_cycle({one: member.weight for one, member in (up or ready).items()})
 
     def connections(self) -> dict[ServerId, int]:
         return dict(+sum(self.held.values(), Counter()))
@@ -320,6 +322,16 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def the_cycle_is_made_of_the_eligible(self) -> None:
         assert self.connection.lrange(self.keys.cycle, 0, -1) == self.model.cycle
+
+    @invariant()
+    def it_is_known_whether_the_pool_fails_open(self) -> None:
+        """Each beginning is followed by an end, unless the store was emptied in between."""
+        open_now = any(not self.model.members[server].eligible for server in self.model.cycle)
+        assert self.pool.snapshot().fails_open is open_now
+        assert bool(self.connection.exists(self.keys.fail_open_since)) is open_now
+        told = [event.kind for event in self.pool.events(1000) if event.kind.startswith("fail-open")]
+        assert told == [("fail-open", "fail-open-ended")[turn % 2] for turn in range(len(told))]
+        assert len(told) % 2 == open_now
 
     @invariant()
     def the_load_is_what_least_connections_needs(self) -> None:

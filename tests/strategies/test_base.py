@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from math import gcd
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -65,6 +66,18 @@ def test_a_local_pool_holds_the_eligible_servers_in_their_order() -> None:
     )
     assert list(pool.weights.items()) == [("c:1", 1), ("a:1", 2)]
     assert Counter(pool.cycle) == {"c:1": 1, "a:1": 2}
+
+
+@pytest.mark.parametrize("fail_open", [True, False])
+def test_if_none_is_up_it_holds_all_that_are_ready_unless_it_may_not(fail_open: bool) -> None:
+    servers = [
+        server("c:1", health=Health.DOWN),
+        server("b:1", admin=Admin.DRAIN),
+        server("m:1", admin=Admin.MAINT, health=Health.DOWN),
+        server("a:1", health=Health.DOWN, weight=2),
+    ]
+    weights = LocalPool.of(servers, fail_open=fail_open).weights
+    assert [*weights.items()] == ([("c:1", 1), ("a:1", 2)] if fail_open else [])
 
 
 def test_drawing_never_gets_stuck() -> None:

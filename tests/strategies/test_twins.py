@@ -40,6 +40,7 @@ class Case:
     specs: list[ServerSpec]
     drained: set[ServerId]
     down: set[ServerId]
+    fail_open: bool
     held: dict[ServerId, int]  # by another worker, all along
     cursor: int
     batches: list[Batch]
@@ -49,6 +50,7 @@ class Case:
 def cases(draw: st.DrawFn) -> Case:
     ids = draw(st.lists(st.sampled_from(IDS), unique=True, max_size=6))
     some = st.sets(st.sampled_from(ids), max_size=2) if ids else st.just(set())
+    any_of_them = st.sets(st.sampled_from(ids)) if ids else st.just(set())
     counts = st.dictionaries(st.sampled_from(ids), st.integers(0, 4)) if ids else st.just({})
     batch = st.builds(
         Batch,
@@ -60,7 +62,8 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(
         specs=[spec(server, draw(st.integers(1, 5))) for server in ids],
         drained=draw(some),
-        down=draw(some),
+        down=draw(some | any_of_them | st.just({*ids})),
+        fail_open=draw(st.booleans()),
         held=draw(counts),
         cursor=draw(st.integers(0, 7) | st.integers(0, 1000)),
         batches=draw(st.lists(batch, max_size=4)),
@@ -90,7 +93,7 @@ def oracle(name: str, pool: LocalPool, batch: Batch, own: Counter[ServerId]) -> 
 def test_lua_and_python_pick_the_same(connection: redis.Redis, name: str, case: Case) -> None:
     keys = Keys(prefix=f"t{secrets.token_hex(4)}")
     pool = BackendPool(connection, keys)
-    pool.reconcile(case.specs, name, "test")
+    pool.reconcile(case.specs, name, "test", fail_open=case.fail_open)
     Worker(connection, keys, "other").register(case.held)
     for server in case.drained:
         pool.set_admin(server, Admin.DRAIN, "test")
@@ -98,7 +101,7 @@ def test_lua_and_python_pick_the_same(connection: redis.Redis, name: str, case: 
         pool.set_health(server, Health.DOWN, "test", "test")
     connection.set(keys.cursor, case.cursor)
 
-    local = LocalPool.of(pool.snapshot().servers)
+    local = LocalPool.of(pool.snapshot().servers, fail_open=case.fail_open)
     assert connection.lrange(keys.cycle, 0, -1) == local.cycle
     local.connections = Counter(case.held)
     local.cursor = case.cursor

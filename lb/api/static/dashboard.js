@@ -171,6 +171,7 @@ function trouble(text) {
 
 function showTotals({ status, servers }) {
   const { total, eligible } = status.servers;
+  $("fail-open").hidden = !status.failOpen;
   put($("eligible"), eligible);
   put($("of-servers"), `of ${total}`);
   $("eligible").dataset.bad = eligible === 0;

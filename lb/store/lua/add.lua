@@ -18,5 +18,5 @@ if redis.call('ZSCORE', servers, id) then return nil end
 join(id, ARGV[2], ARGV[3], ARGV[4])
 redis.call('DEL', removed_server)
 event('added', id, by, ARGV[2])
-refresh()
+refresh(by)
 return server(id)

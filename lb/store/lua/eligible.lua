@@ -1,5 +1,7 @@
--- Says which servers may be picked: those that are ready and up, in pool order.
--- KEYS: servers admin health
+-- Says which servers may be picked, in pool order: those that are ready and up. If none of those that are ready is up,
+-- the pool fails open, unless its config says otherwise, and all that are ready may be picked: the checks may be wrong,
+-- and a server that fails is no worse than none. Returns these servers, and whether the pool fails open.
+-- KEYS: servers admin health fail_open
 local function column(key)
   local flat, values = redis.call('HGETALL', key), {}
   for i = 1, #flat, 2 do values[flat[i]] = flat[i + 1] end
@@ -7,9 +9,13 @@ local function column(key)
 end
 
 local function eligible_servers()
-  local wanted, observed, eligible = column(admin), column(health), {}
+  local wanted, observed, ready, eligible = column(admin), column(health), {}, {}
   for _, id in ipairs(redis.call('ZRANGE', servers, 0, -1)) do
-    if wanted[id] == 'ready' and observed[id] == 'up' then eligible[#eligible + 1] = id end
+    if wanted[id] == 'ready' then
+      ready[#ready + 1] = id
+      if observed[id] == 'up' then eligible[#eligible + 1] = id end
+    end
   end
-  return eligible
+  if #eligible > 0 or #ready == 0 or redis.call('GET', fail_open) == 'off' then return eligible, false end
+  return ready, true
 end

@@ -10,5 +10,5 @@ local function flip(id, observed, reason, by)
     redis.call('HSET', reasons, id, reason)
   end
   event(observed, id, by, reason)
-  refresh()
+  refresh(by)
 end

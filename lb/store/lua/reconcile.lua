@@ -8,11 +8,11 @@
 --@include usable
 --@include join
 --@include forget
--- KEYS: config_strategy config_weights
--- ARGV: by whom, strategy, then for each server of the config: id, URL, weight
+-- KEYS: config_strategy config_weights fail_open
+-- ARGV: by whom, strategy, on or off (whether the pool fails open), then for each server of the config: id, URL, weight
 -- Return: the ids of the servers that left; error EMPTY if the pool is damaged, SCHEMA
-local by, configured = ARGV[1], ARGV[2]
-local FIRST, STEP = 3, 3
+local by, configured, opens = ARGV[1], ARGV[2], ARGV[3]
+local FIRST, STEP = 4, 3
 local refusal = unusable(true)
 if refusal then return refusal end
 redis.call('SET', schema, SCHEMA)
@@ -21,6 +21,8 @@ local changed = not redis.call('GET', version)
 local function edited(remembered, wanted) return remembered and remembered ~= wanted end
 
 local function reconcile_strategy()
+if (redis.call('GET', fail_open) or 'on') ~= opens then changed = true end
+redis.call('SET', fail_open, opens)
   local current, remembered = redis.call('GET', strategy), redis.call('GET', config_strategy)
   if current == '' then current = nil end
   redis.call('SET', config_strategy, configured)
@@ -69,5 +71,5 @@ for _, id in ipairs(redis.call('ZRANGE', servers, 0, -1)) do
 end
 redis.call('DEL', config_weights)
 for id, weight in pairs(named) do redis.call('HSET', config_weights, id, weight) end
-if changed then refresh() end
+if changed then refresh(by) end
 return left

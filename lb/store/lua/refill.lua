@@ -11,14 +11,15 @@
 --@include damage
 --@include join
 --@include forget
--- KEYS: reasons
+-- KEYS: reasons fail_open
 -- ARGV: by whom, version, strategy, 1 to fill the gaps of a later version, though others may know better,
+--       on or off (whether the pool fails open),
 --       then for each server: id, URL, weight, admin, health, source, reason, since
 -- Return: 1, or nil if the store is not behind and not damaged, or not so that this snapshot helps; error SCHEMA
 local found = redis.call('GET', schema)
 if other_schema(found) then return refuse(found) end
 local by, given, patch = ARGV[1], tonumber(ARGV[2]), ARGV[4] == '1'
-local FIRST, STEP = 5, 8
+local FIRST, STEP = 6, 8
 local snapshot_size = (#ARGV - FIRST + 1) / STEP
 local behind, lost, derived = whole(redis.call('GET', version)) or 0, damage()
 local equal = given > 0 and behind == given
@@ -84,6 +85,7 @@ for i = FURTHER, #KEYS do
   if redis.call('ZSCORE', servers, ARGV[FIRST + STEP * (i - FURTHER)]) then redis.call('DEL', KEYS[i]) end
 end
 redis.call('SET', strategy, named)
+if replaces or redis.call('EXISTS', fail_open) == 0 then redis.call('SET', fail_open, ARGV[5]) end
 redis.call('SET', version, replaces and given - 1 or math.max(behind, given))
 if lost or equal then
   event('repaired', '', by, (lost or 'servers') .. '; ' .. #ids .. ' servers of version ' .. math.max(behind, given))
@@ -91,5 +93,5 @@ else
   event('refilled', '', by,
     #ids .. ' servers of version ' .. given .. ', the store was at version ' .. behind)
 end
-refresh()
+refresh(by)
 return 1

@@ -1,7 +1,10 @@
--- Gives a pool that has changed a new version, and prepares what picks need.
+-- Gives a pool that has changed a new version, and prepares what picks need. Records when it begins to fail open, and
+-- when that ends.
+--@include clock
+--@include event
 --@include eligible
 --@include shape
--- KEYS: version strategy servers weights cycle load
+-- KEYS: version strategy servers weights cycle load fail_open_since
 local function gcd(a, b)
   while b > 0 do a, b = b, a % b end
   return a
@@ -29,8 +32,20 @@ local function weighted_cycle(ids)
   return turns
 end
 
-local function refresh()
-  local eligible = eligible_servers()
+local function note_fail_open(opens, eligible, by)
+  local opened = redis.call('GET', fail_open_since)
+  if opens and not opened then
+    redis.call('SET', fail_open_since, now)
+    event('fail-open', '', by, 'no server is up, requests go to all that are ready: ' .. #eligible)
+  elseif opened and not opens then
+    redis.call('DEL', fail_open_since)
+    event('fail-open-ended', '', by, 'requests go to all that are up: ' .. #eligible)
+  end
+end
+
+-- `by` is whoever has changed the pool.
+local function refresh(by)
+  local eligible, opens = eligible_servers()
   redis.call('SETNX', strategy, '') -- nobody has chosen one; without a value it would seem to be lost
   redis.call('DEL', cycle)
   local turns = weighted_cycle(eligible)
@@ -44,4 +59,5 @@ local function refresh()
   end
   redis.call('INCR', version)
   note_shape()
+  note_fail_open(opens, eligible, by)
 end

@@ -17,5 +17,5 @@ if not redis.call('ZSCORE', servers, id) then return nil end
 record(id, '')
 forget(id)
 event('removed', id, by, '')
-refresh()
+refresh(by)
 return 1

@@ -33,5 +33,5 @@ record(id, reason)
 forget(id)
 redis.call('ZADD', removed_unanswered, now, id)
 event('removed', id, by, reason)
-refresh()
+refresh(by)
 return 1

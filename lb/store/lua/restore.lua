@@ -19,5 +19,5 @@ if not kept[1] or redis.call('ZSCORE', servers, id) then return nil end
 join(id, kept[1], kept[2], kept[3])
 redis.call('DEL', removed_server)
 event('restored', id, by, kept[1])
-refresh()
+refresh(by)
 return server(id)

@@ -22,6 +22,6 @@ if before ~= wanted then
   redis.call('HDEL', unanswered, id)
   redis.call('SREM', removal_refused, id)
   event(wanted, id, by, 'was ' .. before)
-  refresh()
+  refresh(by)
 end
 return server(id)

@@ -13,5 +13,5 @@ local before = redis.call('GET', strategy)
 if before ~= name then
   redis.call('SET', strategy, name)
   event('strategy', '', by, name .. (before and before ~= '' and ', was ' .. before or ''))
-  refresh()
+  refresh(by)
 end

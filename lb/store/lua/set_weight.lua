@@ -16,6 +16,6 @@ if not before then return nil end
 if before ~= weight then
   redis.call('HSET', weights, id, weight)
   event('weight', id, by, weight .. ', was ' .. before)
-  refresh()
+  refresh(by)
 end
 return server(id)
