@@ -143,7 +143,12 @@ class Attempts:
         stream.reused = True
         try:
             stream.patience_seconds = self._settings.response_head_seconds
-            stream.send_all(self._request_bytes(client, request, server))
+            try:
+                stream.send_all(self._request_bytes(client, request, server))
+            except (BrokenPipeError, ConnectionResetError) as error:
+                if reused:  # what there may be of an answer is of earlier than this request
+                    raise
+                stream.broken = isinstance(error, ConnectionResetError)  # its answer may wait to be read
             stream.arm(self._settings.response_head_seconds)
             if request.upload is None:
                 client.stream.parked = True

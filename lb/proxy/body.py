@@ -67,7 +67,10 @@ class UntilCloseBody:
         if stream.buffer:
             piece, stream.buffer = stream.buffer, b""
             return piece
-        return stream.receive(PIECE_BYTES)
+        piece = stream.receive(PIECE_BYTES)
+        if not piece and stream.broken:
+            raise IncompleteBodyError  # its reset was told to the writer: this is no regular end
+        return piece
 
 
 class ChunkedBody:

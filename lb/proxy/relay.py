@@ -20,6 +20,7 @@ from lb.proxy.exchange import Meters
 from lb.proxy.http1 import Request
 from lb.proxy.responses import date_line
 from lb.proxy.tunnel import tunnel
+from lb.proxy.upload import REST_BYTES, Upload
 
 
 class Relay:
@@ -55,7 +56,7 @@ class Relay:
             request.keep_alive
             and not (client.closing or self.stopping)
             and (bounded or rechunk)
-            and (upload is None or upload.sent)
+            and (upload is None or upload.sent or _may_go_on(upload, answer))
         )
         head = _head(request, answer, rechunk, keep_alive, request.id_line if self._id_in_response else b"")
         stream = client.stream
@@ -75,8 +76,8 @@ class Relay:
                 self._broke_off(client, request, answer, error)
             client.stream.abort()  # a regular end could pass for the end of the body
             raise
-        self._part(request, answer, body)
-        return keep_alive
+        self._part(client, request, answer, body, keep_alive)
+        return keep_alive and (upload is None or upload.sent)
 
     def _send(self, client: Client, answer: Answer, head: bytes, body: Body, rechunk: bool) -> None:  # noqa: FBT001
         """Send a body as it comes. It is counted just before its last bytes: who has it all was counted."""
@@ -148,17 +149,31 @@ class Relay:
             request.traced().tunnelled_bytes = answer.stream.sent - before
 
     @staticmethod
-    def _part(request: Request, answer: Answer, body: Body | bytes) -> None:
+    def _part(client: Client, request: Request, answer: Answer, body: Body | bytes, keep_alive: bool) -> None:  # noqa: FBT001
         """Keep the server's connection if it is at a clean end, else close it."""
-        clean = (
-            answer.head.keep_alive
-            and not isinstance(body, UntilCloseBody)
-            and (request.upload is None or request.upload.sent)
-        )
+        upload = request.upload
+        clean = answer.head.keep_alive and not isinstance(body, UntilCloseBody)
+        if clean and upload is not None and not upload.sent:
+            if not keep_alive:
+                client.stream.shutdown_write()
+            upload.finish()
+            clean = upload.sent
         if clean:
             answer.server.keep(answer.stream)
         else:
             answer.stream.close()
+
+
+def _may_go_on(upload: Upload, answer: Answer) -> bool:
+    """Whether a client's connection may be kept although its body has not come yet.
+
+    Who is not told of an end has to send all of it. That is asked of nobody whose rest is large, or may be so
+    and was refused, or who waits for 100 (Continue) and so may send none.
+    """
+    if not (answer.head.keep_alive and upload.in_progress):
+        return False
+    rest = upload.rest_bytes
+    return answer.head.status < 400 if rest is None else rest <= REST_BYTES
 
 
 def _body(request: Request, answer: Answer) -> Body | bytes:

@@ -6,12 +6,20 @@ greenlet of its own, so that an early answer, a 100 (Continue) or an echoing ser
 
 from __future__ import annotations
 
+import math
+from typing import Final
+
 import gevent
 
 from lb.errors import ClientError, ClientGoneError, ServerTimeoutError
 from lb.proxy.body import Body, ChunkedBody, IncompleteBodyError, LengthBody, chunk, last_chunk
 from lb.proxy.headers import Fields
 from lb.proxy.stream import Stream, StreamTimeoutError
+
+#: Once its answer is complete, so much of a body is still passed on, …
+REST_BYTES: Final = 1 << 20
+#: … for so long: then both connections can be kept.
+_REST_SECONDS: Final = 5.0
 
 
 class Upload:
@@ -33,6 +41,7 @@ class Upload:
             ChunkedBody(client) if fields.chunked else LengthBody(client, fields.content_length or 0)
         )
         self._chunked = fields.chunked
+        self._length = fields.content_length
         self._keep_bytes = keep_bytes
         self._max_bytes = max_bytes
         self._idle_seconds = idle_seconds
@@ -43,6 +52,7 @@ class Upload:
         self._ahead = b""  # read before there was a server
         self._pump: gevent.Greenlet[..., None] | None = None
         self.received = 0  # bytes of it
+        self._enough = math.inf  # so many received are the most that is passed on
         self.error: Exception | None = None  # why the client's side ended the body early
         self.complete = False  # read to its end
         self.sent = False  # the whole body is on its way to the server of this attempt
@@ -52,6 +62,11 @@ class Upload:
     def kept(self) -> bool:
         """Whether everything read so far can be sent again."""
         return self._kept is not None
+
+    @property
+    def rest_bytes(self) -> int | None:
+        """How much of it the client has still to send, if that is known."""
+        return None if self._length is None else self._length - self.received
 
     @property
     def in_progress(self) -> bool:
@@ -79,32 +94,44 @@ class Upload:
             self._pump.kill()
             self._pump = None
 
+    def finish(self) -> None:
+        """Pass the rest on to a server that has answered already, if it is small and comes soon."""
+        self._enough = self.received + REST_BYTES
+        if self._pump is not None and self.in_progress and (self.rest_bytes or 0) <= REST_BYTES:
+            self._pump.join(_REST_SECONDS)
+
     def _run(self, server: Stream) -> None:
         try:
-            server.patience_seconds = self._idle_seconds
-            if self._kept:
-                server.send_all(self._frame(bytes(self._kept)))
-            self._await_client(server)
-            while piece := self._next_piece(server):
-                server.send_all(self._frame(piece))
-            if not self.answered:
-                server.arm(self._answer_seconds)
-            if self._chunked:
-                server.send_all(last_chunk(self._body.trailers))
-            self.sent = True
-            self._client.parked = True  # from here on only its leaving is of interest
-            self._client.watch()
+            self._send(server)
         except IncompleteBodyError:
             self._fail(server, ClientGoneError("the client left in the middle of its body"))
         except ClientError as error:
             self._fail(server, error)
         except StreamTimeoutError:
             if not self.answered:
-                self._fail(
-                    server, ServerTimeoutError(f"nothing of the body taken in {self._idle_seconds:g} s")
-                )
-        except OSError:
-            pass  # the server took no more of it: its answer, or its end, is for the reader to see
+                problem = f"nothing of the body taken in {self._idle_seconds:g} s"
+                self._fail(server, ServerTimeoutError(problem))
+        except OSError as error:
+            # It took no more of it: its answer, or its end, is for the reader to see, who is not told of a
+            # reset again.
+            server.broken = isinstance(error, ConnectionResetError)
+
+    def _send(self, server: Stream) -> None:
+        server.patience_seconds = self._idle_seconds
+        if self._kept:
+            server.send_all(self._frame(bytes(self._kept)))
+        self._await_client(server)
+        while piece := self._next_piece(server):
+            server.send_all(self._frame(piece))
+            if self.received > self._enough:
+                return
+        if not self.answered:
+            server.arm(self._answer_seconds)
+        if self._chunked:
+            server.send_all(last_chunk(self._body.trailers))
+        self.sent = True
+        self._client.parked = True  # from here on only its leaving is of interest
+        self._client.watch()
 
     def go_on(self, server: Stream) -> None:
         """Await the client from now on: the server has asked for the body, or it comes unasked."""

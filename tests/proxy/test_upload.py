@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
+from pathlib import Path
 
 import gevent
+import gevent.socket
 import pytest
 
+from lb.model import ServerId
+from lb.proxy import upload
 from lb.proxy.body import chunk, last_chunk
-from tests.proxy.rig import OK, SHORT, Balancer, Peer, answering, playing, until
+from tests.proxy.rig import GET, OK, SHORT, Balancer, Peer, Script, answering, playing, until
 
 Make = Callable[..., Balancer]
 
@@ -26,6 +31,10 @@ CHUNKED = b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 def chunks(peer: Peer) -> bytes:
     """Read a chunked request; return its data and its trailers."""
     assert b"\r\nTransfer-Encoding: chunked\r\n" in peer.head()
+    return chunked_body(peer)
+
+
+def chunked_body(peer: Peer) -> bytes:
     data = b""
     while size := int(peer.line(), 16):
         data += peer.exactly(size)
@@ -179,6 +188,128 @@ def test_an_early_answer_arrives_though_the_body_is_not_read(balancer: Make) -> 
         assert response.endswith(b"big")
         assert server.connections == 1
         assert made.failures(server.id) == 0
+
+
+def answers_early(received: list[bytes], length: int, response: bytes = OK) -> Script:
+    """A script that answers each request as soon as it has the head, and then takes all of the body."""
+
+    def script(peer: Peer) -> None:
+        while request := peer.head():
+            peer.send(response)
+            received.append(chunked_body(peer) if b"chunked" in request else peer.exactly(length))
+
+    return script
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("size", [4, 300_000])
+def test_a_server_that_answered_gets_the_rest_and_both_connections_are_kept(
+    balancer: Make, chunked: bool, size: int
+) -> None:
+    received: list[bytes] = []
+    rest = b"x" * size
+    cut = 6 if chunked else 1
+    framed = chunk(b"a") + chunk(rest) + last_chunk(b"") if chunked else b"a" + rest
+    with playing(answers_early(received, 1 + size)) as server:
+        made = balancer(server)
+        with made.client() as client:
+            for turn in range(3):
+                client.send((CHUNKED if chunked else head(b"POST", 1 + size)) + framed[:cut])
+                assert client.message().endswith(b"ok")
+                client.send(framed[cut:])
+                until(lambda turn=turn: len(received) > turn)  # type: ignore[misc]
+        assert received == [b"a" + rest] * 3
+        assert server.connections == 1
+        assert made.failures(server.id) == 0
+
+
+@pytest.mark.parametrize(
+    ("request_head", "response", "rest"),
+    [
+        (head(b"POST", upload.REST_BYTES + 100), OK, b""),
+        (CHUNKED + chunk(b"x"), OK.replace(b"200 OK", b"401 No"), b""),
+        (CHUNKED + chunk(b"x"), OK, chunk(bytes(upload.REST_BYTES + 1)) * 2),
+        (head(b"POST", 10), OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), b""),
+        (head(b"POST", 10), OK, b""),  # and then no more comes
+        (head(b"POST", 10).replace(b": a", b": a\r\nExpect: 100-continue"), OK, b""),
+    ],
+    ids=["large", "unknown", "grows", "server closes", "late", "waits"],
+)
+def test_more_than_a_small_rest_is_not_passed_on(
+    balancer: Make, monkeypatch: pytest.MonkeyPatch, request_head: bytes, response: bytes, rest: bytes
+) -> None:
+    """Nor one that does not come soon: then the client gets its answer, and both connections end."""
+    monkeypatch.setattr(upload, "_REST_SECONDS", 0.2)
+    with playing(answers_early([], upload.REST_BYTES * 3, response)) as server:
+        made = balancer(server)
+        with made.client() as client:
+            client.send(request_head)
+            assert client.message().endswith(b"ok")
+            client.send(rest)
+            assert client.rest() == b""
+        until(lambda: not made.connections())
+        assert made.failures(server.id) == 0
+
+
+def test_a_client_that_leaves_in_the_rest_of_its_body_never_completes_it(balancer: Make) -> None:
+    received: list[bytes] = []
+    with playing(answers_early(received, 10)) as server:
+        made = balancer(server)
+        with made.client() as client:
+            client.send(head(b"POST", 10) + b"abc")
+            assert client.message().endswith(b"ok")
+        until(lambda: received == [b"abc"])
+
+
+def test_a_server_that_takes_only_part_of_a_request_may_have_answered_it(
+    balancer: Make, tmp_path: Path
+) -> None:
+    """It closes, and what comes on is refused, while the answer waits to be read."""
+    place = str(tmp_path / "s")
+    listener = gevent.socket.socket(socket.AF_UNIX)
+    listener.bind(place)
+    listener.listen()
+
+    def refuse() -> None:
+        while True:
+            peer = Peer(listener.accept()[0])
+            peer.socket.recv(1000)
+            peer.send(b"HTTP/1.1 413 No\r\nContent-Length: 3\r\n\r\nbig")
+            gevent.sleep(0.02)  # until it is waited for to take more
+            peer.close()
+
+    refusing = gevent.spawn(refuse)
+    with closing(listener):
+        made = balancer(ServerId(f"unix:{place}"), limits={"headerBytes": 400_000})
+        for _ in range(3):
+            assert made.ask(GET.replace(b"a\r\n", b"a\r\nX: %b\r\n" % (b"x" * 390_000))).endswith(b"big")
+    refusing.kill()
+
+
+def test_a_reset_within_an_early_answer_is_a_cut(balancer: Make) -> None:
+    """Also if it is the greenlet that sends the body that is told of it, and the other just of an end."""
+
+    def breaks_off(peer: Peer) -> None:
+        peer.head()
+        peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        sending = gevent.spawn(peer.send, bytes(32 << 20))
+        sending.join(0.3)  # by then nobody takes any more
+        sending.kill()
+        peer.reset()
+
+    with playing(breaks_off) as server:
+        made = balancer(server)
+        with made.client() as client:
+            client.send(head(b"POST", 500_000_000))
+            sending = gevent.spawn(client.send, LARGE * 40)
+            until(lambda: server.connections and server.peers[0].socket.closed)
+            gevent.sleep(0.05)
+            taken = b""
+            with suppress(ConnectionResetError):
+                while piece := client.socket.recv(65536):
+                    taken = piece
+            assert not taken.endswith(b"0\r\n\r\n")
+            sending.kill()
 
 
 def streams_early(peer: Peer) -> None:
