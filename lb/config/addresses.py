@@ -1,12 +1,14 @@
 """Where things are: the URL of a server, the address to listen on, the proxies to trust.
 
-Only this module normalises names: hosts are in lower case, IPv6 addresses in brackets and in their short
-form, the port is always written, and a unix socket is "unix:/path". The parsers raise ValueError, except for
-the two that serve operators' commands, which raise UsageError.
+Only this module normalises names: hosts are in lower case and without a final dot, IPv6 addresses in brackets
+and in their short form, those that stand for an IPv4 address are that, the port is always written, and a unix
+socket is "unix:/path" without detours. The parsers raise ValueError, except for the two that serve operators'
+commands, which raise UsageError.
 """
 
 from __future__ import annotations
 
+import posixpath
 import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -25,7 +27,9 @@ _UNIX_PATH = re.compile(r"(?://)?(/(?!/)[A-Za-z0-9._~@%+=,:/-]{1,106})")
 
 _HOST_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]{1,9}))?")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
+_HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
+# Resolvers take all that ends so for an IPv4 address, also 0x7f000001, 127.1 and 2130706433.
+_NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
 
 parse_weight = whole_number(1, MAX_WEIGHT)
 
@@ -46,7 +50,7 @@ def normalise_server_id(text: str) -> ServerId:
 
     Raises UsageError if it is neither.
     """
-    url = text if "://" in text or text.startswith(UNIX) else f"http://{text}"
+    url = text if "://" in text or _is_unix(text) else f"http://{text}"
     try:
         return _url_id(url)
     except ValueError as error:
@@ -68,8 +72,12 @@ def normalise_url(text: str) -> str:
     return server if server.startswith(UNIX) else f"http://{server}"
 
 
+def _is_unix(text: str) -> bool:
+    return text[: len(UNIX)].lower() == UNIX
+
+
 def _url_id(text: str) -> ServerId:
-    if text.startswith(UNIX):
+    if _is_unix(text):
         return ServerId(UNIX + _unix_path(text))
     if "@" in text:
         raise ValueError(f"a server's URL has no user name or password; expected one such as {_EXAMPLE}")
@@ -92,13 +100,14 @@ def _url_id(text: str) -> ServerId:
 
 
 def _unix_path(text: str) -> str:
-    match = _UNIX_PATH.fullmatch(text.removeprefix(UNIX))
-    if not match:
+    match = _UNIX_PATH.fullmatch(text[len(UNIX) :])
+    path = posixpath.normpath(match[1]) if match else "/"
+    if path == "/":
         raise ValueError(
             "expected the absolute path of a unix socket, up to 107 letters, digits and ._~@%+=,:/- such as "
             f'"unix:/run/app.sock"; got {shown(text)}'
         )
-    return match[1]
+    return path
 
 
 def _with_scheme(text: str) -> str:
@@ -127,10 +136,10 @@ def _host(host: str, text: object) -> str:
     if host.startswith("["):
         address = _ip(host[1:-1])
         if isinstance(address, IPv6Address) and address.scope_id is None:
-            return f"[{address}]"
+            return str(address.ipv4_mapped or f"[{address}]")
     else:
-        name = host.lower()
-        looks_like_ip = name.rstrip(".").rpartition(".")[2].isdigit()
+        name = host.lower().removesuffix(".")
+        looks_like_ip = _NUMERIC_LABEL.fullmatch(name.rpartition(".")[2])
         if _ip(name) if looks_like_ip else _HOST_NAME.fullmatch(name):
             return name
     raise ValueError(f"{shown(host)} is neither a host name nor an IP address; got {shown(text)}")
@@ -155,7 +164,7 @@ class ListenAddress:
     def parse(cls, value: object) -> ListenAddress:
         """Parse ":8080", "0.0.0.0:8080", "[::1]:8080", "8080", 8080 or "unix:/path"."""
         text = str(value)
-        if text.startswith(UNIX):
+        if _is_unix(text):
             return cls("", 0, _unix_path(text))
         if re.fullmatch(r"[0-9]+", text):
             text = f":{text}"

@@ -31,7 +31,13 @@ _LABELS = st.from_regex(r"\A[a-z][a-z0-9-]{0,20}[a-z0-9]\Z")
         ("http://localhost:5001/", "localhost:5001"),
         ("HTTP://LocalHost:5001", "localhost:5001"),
         ("http://example.com", "example.com:80"),
-        ("http://example.com.:81", "example.com.:81"),
+        ("http://example.com.:81", "example.com:81"),
+        ("http://LOCALHOST.", "localhost:80"),
+        ("http://10.0.0.1.:81", "10.0.0.1:81"),
+        ("http://[::ffff:10.0.0.1]:81", "10.0.0.1:81"),
+        ("http://[::FFFF:a00:1]:81", "10.0.0.1:81"),
+        ("http://[0:0:0:0:0:ffff:10.0.0.1]:81", "10.0.0.1:81"),
+        ("http://0xcafe.example", "0xcafe.example:80"),
         ("http://my_service-1:81", "my_service-1:81"),
         ("http://10.0.0.1:81", "10.0.0.1:81"),
         ("http://[::1]:5001", "[::1]:5001"),
@@ -73,6 +79,20 @@ def test_server_url_is_normalised(text: str, server_id: str):
         ("http://[]:80", "neither"),
         ("http://1.2.3.999", "neither"),
         ("http://1.2.3", "neither"),
+        ("http://0x7f000001", "neither"),
+        ("http://0X7F000001.:80", "neither"),
+        ("http://127.0.0.0x1", "neither"),
+        ("http://0x7f.0.0.1", "neither"),
+        ("http://0x", "neither"),
+        ("http://017700000001", "neither"),
+        ("http://2130706433", "neither"),
+        ("http://010.0.0.1", "neither"),
+        ("http://.", "neither"),
+        ("http://a..", "neither"),
+        ("http://1.2.3.4..", "neither"),
+        ("http://local%68ost", "neither"),
+        ("http://[fe80::1%eth0]", "neither"),
+        ("http://[::ffff:10.0.0.1%1]", "neither"),
         ("http://a b", "neither"),
         ("http://a\r\nb", "neither"),
         ("http://-a", "neither"),
@@ -220,7 +240,19 @@ def test_bad_network(written: object, says: str):
         parse_network(written)
 
 
-@pytest.mark.parametrize("text", ["unix:/run/app.sock", "unix:///run/app.sock"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "unix:/run/app.sock",
+        "unix:///run/app.sock",
+        "UNIX:/run/app.sock",
+        "unix:/run/./app.sock",
+        "unix:/run//app.sock",
+        "unix:/run/app.sock/",
+        "unix:/./run/lb/../app.sock",
+        "unix:/../run/app.sock",
+    ],
+)
 def test_a_server_on_a_unix_socket(text: str):
     assert parse_server_url(text, 2) == ServerSpec("unix:/run/app.sock", "unix:/run/app.sock", 2)
     assert normalise_server_id(text) == "unix:/run/app.sock"
@@ -228,7 +260,17 @@ def test_a_server_on_a_unix_socket(text: str):
 
 @pytest.mark.parametrize(
     "text",
-    ["unix:", "unix:app.sock", "unix://app.sock", "unix:/a b", "unix:/a\r\nX: 1", "unix:/" + "x" * 107],
+    [
+        "unix:",
+        "unix:/",
+        "unix:/.",
+        "unix:/run/..",
+        "unix:app.sock",
+        "unix://app.sock",
+        "unix:/a b",
+        "unix:/a\r\nX: 1",
+        "unix:/" + "x" * 107,
+    ],
 )
 def test_what_is_no_path_of_a_unix_socket(text: str):
     with pytest.raises(UsageError, match="absolute path of a unix socket"):

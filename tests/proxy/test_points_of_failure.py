@@ -132,11 +132,16 @@ def trouble(made: Balancer, bad: ScriptedServer, request: bytes) -> tuple[int, i
 FAST = {"responseHead": SHORT, "idle": SHORT}
 
 
+def limits(end: str) -> dict[str, str]:
+    """Short times only for who stalls: a machine that is busy must not seem to."""
+    return FAST if end == "stalls" else {}
+
+
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("said", BEFORE_THE_HEAD)
 def test_no_answer_yet(balancer: Make, said: str, end: str) -> None:
     with playing(saying(BEFORE_THE_HEAD[said], ENDS[end])) as bad, playing(answering()) as good:
-        made = balancer(bad, good, timeouts=FAST)
+        made = balancer(bad, good, timeouts=limits(end))
         silent = end == "stalls"
         assert trouble(made, bad, GET) == (504 if silent else 200, 1)
         assert good.connections == (0 if silent else 1)
@@ -146,7 +151,7 @@ def test_no_answer_yet(balancer: Make, said: str, end: str) -> None:
 @pytest.mark.parametrize("said", BEFORE_THE_HEAD)
 def test_no_answer_yet_to_what_must_not_be_done_twice(balancer: Make, said: str, end: str) -> None:
     with playing(saying(BEFORE_THE_HEAD[said], ENDS[end])) as bad, playing(answering()) as good:
-        made = balancer(bad, good, timeouts=FAST)
+        made = balancer(bad, good, timeouts=limits(end))
         assert trouble(made, bad, POST) == (504 if end == "stalls" else 502, 1)
         assert not good.connections
 
@@ -154,24 +159,24 @@ def test_no_answer_yet_to_what_must_not_be_done_twice(balancer: Make, said: str,
 @pytest.mark.parametrize("lie", LIES_IN_THE_HEAD)
 def test_an_answer_that_is_none(balancer: Make, lie: str) -> None:
     with playing(answering(LIES_IN_THE_HEAD[lie])) as bad, playing(answering()) as good:
-        made = balancer(bad, good, timeouts=FAST)
+        made = balancer(bad, good)
         assert trouble(made, bad, GET) == (200, 1)
         assert bad.connections == good.connections == 1
-        assert outcome(balancer(bad, timeouts=FAST), POST) == 502
+        assert outcome(balancer(bad), POST) == 502
 
 
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("said", IN_THE_BODY)
 def test_an_answer_that_breaks_off_is_cut(balancer: Make, said: str, end: str) -> None:
     with playing(saying(IN_THE_BODY[said], ENDS[end])) as bad, playing(answering()) as good:
-        assert trouble(balancer(bad, good, timeouts=FAST), bad, GET) == (0, 1)
+        assert trouble(balancer(bad, good, timeouts=limits(end)), bad, GET) == (0, 1)
         assert not good.connections
 
 
 @pytest.mark.parametrize("lie", LIES_IN_THE_BODY)
 def test_a_body_that_is_none_is_cut(balancer: Make, lie: str) -> None:
     with playing(answering(LIES_IN_THE_BODY[lie])) as bad, playing(answering()) as good:
-        assert trouble(balancer(bad, good, timeouts=FAST), bad, GET) == (0, 1)
+        assert trouble(balancer(bad, good), bad, GET) == (0, 1)
         assert not good.connections
 
 

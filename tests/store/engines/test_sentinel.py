@@ -22,7 +22,7 @@ def nodes(tmp_path: Path) -> Iterator[tuple[Node, Node]]:
         tmp_path,
         "sentinel",
         f"sentinel monitor main 127.0.0.1 {server.port} 1",
-        "sentinel down-after-milliseconds main 200",
+        "sentinel down-after-milliseconds main 1000",
         f"user lb on >secret {SENTINEL_ACL_RULE}",
         sentinel=True,
     )
