@@ -124,12 +124,16 @@ def check(file: Path) -> None:
     is a warning. Default: config.json.
     """
     from lb.config import may_exist, setting_warnings
+    from lb.proxy import descriptors
 
     warn_of_environment()
     if file == _USUAL_FILE and not may_exist(file):
         raise LBError(f"{file}: no such file here: name one; what holds without any, `lb config` shows")
-    for warning in setting_warnings(load_from(file, {})):
+    config = load_from(file, {})
+    for warning in setting_warnings(config):
         click.echo(f"lb: warning: {file}: {warning}", err=True)
+    if too_few := descriptors.shortage(config.limits.clients):
+        click.echo(f"lb: warning: {too_few}", err=True)
     click.echo(f"{file}: valid")
 
 

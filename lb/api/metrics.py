@@ -31,6 +31,12 @@ _OF_SERVERS = (
     ("lb_clients_gone", "gone", "Clients that left before they had their answer."),
     ("lb_server_ejections", "ejections", "Times that a server was marked down because requests failed."),
 )
+#: Counters of a host's row, likewise.
+_OF_CLIENTS = (
+    ("lb_accepted_connections", "accepted", "Connections of clients accepted."),
+    ("lb_idle_clients_closed", "closed_idle", "Idle clients closed so that others could come in."),
+    ("lb_clients_refused", "refused", "Connections refused as their address had enough."),
+)
 #: Shown from the beginning: an increase from nothing is not seen.
 _USUAL_CLASSES = ("2xx", "3xx", "4xx", "5xx")
 
@@ -136,12 +142,14 @@ def _codes(counts: Counts) -> Counts:
 def _clients(figures: Figures, totals: Totals) -> Iterator[Metric]:
     open_now = _by_host(figures, "clients")
     yield _gauges("lb_client_connections", "Connections of clients that are open now.", "host", open_now)
-    family = CounterMetricFamily(
-        "lb_accepted_connections", "Connections of clients accepted.", labels=("host",)
-    )
-    for host in sorted({run.host for run in figures.runs.values()}):
-        family.add_metric((host,), totals.get(HOST_MARK + host, {}).get("accepted", 0))
-    yield family
+    most = _by_host(figures, "max_clients")
+    yield _gauges("lb_client_connections_limit", "How many of those there may be.", "host", most)
+    hosts = sorted({run.host for run in figures.runs.values()})
+    for name, cell, meaning in _OF_CLIENTS:
+        family = CounterMetricFamily(name, meaning, labels=("host",))
+        for host in hosts:
+            family.add_metric((host,), totals.get(HOST_MARK + host, {}).get(cell, 0))
+        yield family
 
 
 def _workers(figures: Figures, overview: Overview | None) -> Iterator[Metric]:

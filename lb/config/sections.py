@@ -190,7 +190,14 @@ class Limits(Section):
         "worker's requests in flight, so that load does not become connecting.",
     )
     clients: fields.Count = Field(
-        default=10000, description="Client connections that one worker holds at once."
+        default=10000,
+        description="Client connections that one worker holds at once; fewer if its open files do not allow "
+        "two for each. When all are taken, idle ones are closed for new clients, the oldest first.",
+    )
+    clients_per_address: fields.CountOrZero = Field(
+        default=0,
+        description="Connections that one worker holds for the same address, an IPv6 /64 taken as one; more "
+        "are answered 429. `trustedProxies` and unix sockets are exempt. 0: no limit.",
     )
 
 

@@ -19,7 +19,7 @@ TEXT_BYTES = 512
 GRANTED = TEXT_BYTES // CELL_BYTES  # a cell of the front
 
 HEAD_CELLS = 8
-PID, CLIENTS, ACCEPTED, DEGRADED, NAMED_ROWS, ACCEPTING = range(6)
+PID, CLIENTS, ACCEPTED, DEGRADED, NAMED_ROWS, ACCEPTING, MAX_CLIENTS = range(7)
 
 # --- a region: names of rows, then the rows
 
@@ -40,7 +40,7 @@ WORKER_ROW, OWN_ROW, OTHER_ROW, FIRST_SERVER_ROW = range(4)
 SECONDS, RETRIES, CUT, GONE, EJECTIONS = range(5)
 
 # In the worker's row:
-DEGRADED_SECONDS, TRIP_SECONDS, PICKS = range(3)
+DEGRADED_SECONDS, TRIP_SECONDS, PICKS, CLOSED_IDLE, REFUSED = range(5)
 TRIPS, BATCHES = BUCKETS, 2 * BUCKETS
 
 #: Upper bounds of buckets, which belong to them; one more bucket takes what is above. Seconds …

@@ -82,6 +82,16 @@ class Meters:
         self._head[layout.CLIENTS] = count
 
     @property
+    def max_clients(self) -> int:
+        """How many there may be."""
+        count: int = self._head[layout.MAX_CLIENTS]
+        return count
+
+    @max_clients.setter
+    def max_clients(self, count: int) -> None:
+        self._head[layout.MAX_CLIENTS] = count
+
+    @property
     def accepting(self) -> bool:
         """Whether this worker takes new clients."""
         return bool(self._head[layout.ACCEPTING])
@@ -93,6 +103,14 @@ class Meters:
     def accepted(self) -> None:
         """Count a client's connection accepted."""
         self._head[layout.ACCEPTED] += 1
+
+    def closed_idle(self) -> None:
+        """Count an idle client that was closed so that another could come in."""
+        self._counts[layout.CLOSED_IDLE] += 1
+
+    def refused(self) -> None:
+        """Count a connection that was refused as its address had enough."""
+        self._counts[layout.REFUSED] += 1
 
     def clients_of_others(self) -> list[int]:
         """Return the `clients` of each other worker of this host that takes new ones."""

@@ -62,7 +62,7 @@ class Scoreboard:
     def vacate(self, slot: int) -> None:
         """Take a worker that has ended off its slot; what it counted stays."""
         head = self.head(slot)
-        for cell in (layout.PID, layout.CLIENTS, layout.DEGRADED, layout.ACCEPTING):
+        for cell in (layout.PID, layout.CLIENTS, layout.DEGRADED, layout.ACCEPTING, layout.MAX_CLIENTS):
             head[cell] = 0
 
     def head(self, slot: int) -> memoryview:

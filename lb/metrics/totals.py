@@ -41,7 +41,7 @@ _SERVER_CELLS = _named(
     }
 )
 _WORKER_CELLS = _named(
-    {layout.PICKS: "picks"}
+    {layout.PICKS: "picks", layout.CLOSED_IDLE: "closed_idle", layout.REFUSED: "refused"}
     | {layout.TRIPS + bucket: f"trips/{bound}" for bucket, bound in enumerate(bounds_of(layout.TRIP_BOUNDS))}
     | {
         layout.BATCHES + bucket: f"batches/{bound}"
@@ -59,12 +59,13 @@ def totals_of(board: Scoreboard) -> Totals:
 
 
 def gauges_of(board: Scoreboard) -> Counts:
-    """Return what is true of a host's workers now: `workers`, `degraded`, and their `clients`."""
+    """Return what is true of a host's workers now: `workers`, `degraded`, `clients`, `max_clients`."""
     heads = [board.head(slot) for slot in board.live]
     return {
         "workers": len(heads),
         "degraded": sum(head[layout.DEGRADED] for head in heads),
         "clients": sum(head[layout.CLIENTS] for head in heads),
+        "max_clients": sum(head[layout.MAX_CLIENTS] for head in heads),
     }
 
 

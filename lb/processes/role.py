@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-import resource
 import signal
 import socket
 import sys
@@ -18,12 +17,12 @@ from lb.metrics.scoreboard import Scoreboard
 from lb.processes import handover, log, sockets
 from lb.processes.control import Control
 from lb.processes.signals import CHANGES
+from lb.proxy import descriptors
 from lb.store import embedded
 
 _log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
-_MANY_FILES = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +66,10 @@ def begin(name: str, inherited: Inherited, load: Callable[[], Config]) -> Config
     elif signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C before the role serves: no traceback for that
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # a worker, which may have a log to reopen, takes it later
-    _allow_many_files()
     log.configure(f"{name} {os.getpid()}")
     config = load() if inherited.config_fd is None else from_json(handover.read(inherited.config_fd))
     log.use(config.log_format)
+    descriptors.raise_limit(config.limits.clients)
     if inherited.config_fd is None and not inherited.supervised:
         for warning in (*environment_warnings(os.environ), *setting_warnings(config)):
             _log.warning("%s", warning)
@@ -82,14 +81,6 @@ def introduce(inherited: Inherited, work: str, config: Config) -> None:
     if not inherited.supervised:
         place = parse_store_url(config.redis) if config.redis else embedded.socket_url(config.data_dir)
         _log.info("%s, the store is %s", work, place)
-
-
-def _allow_many_files() -> None:
-    """Use what the system allows of open files: each client takes one or two, and 1024 is a usual limit."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MANY_FILES if hard == resource.RLIM_INFINITY else min(hard, _MANY_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _end_with_supervisor(control: Control) -> None:

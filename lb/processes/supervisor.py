@@ -24,6 +24,7 @@ from lb.processes.notify import Notifier
 from lb.processes.renewal import Renewals
 from lb.processes.signals import ALL, STOPS, Incoming, incoming
 from lb.processes.store_watch import watch_of
+from lb.proxy import descriptors
 from lb.proxy.line_file import try_to_open
 
 _log = logging.getLogger(__name__)
@@ -59,6 +60,8 @@ def _usable(load: Callable[[], Config]) -> Config:
         _log.warning("%s", warning)
     if config.access_log.path is not None:
         try_to_open(config.access_log.path, "accessLog.path")
+    if too_few := descriptors.shortage(config.limits.clients):
+        _log.warning("%s", too_few)
     return config
 
 

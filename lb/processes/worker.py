@@ -17,6 +17,7 @@ from lb.metrics.scoreboard import Scoreboard
 from lb.model import ServerId
 from lb.processes.control import BEAT_SECONDS, Control
 from lb.processes.member import Member
+from lb.proxy import descriptors
 from lb.proxy.plane import DataPlane
 
 _log = logging.getLogger(__name__)
@@ -41,7 +42,10 @@ def run(
         gevent.signal_handler(number, worker.stop.set)
     gevent.signal_handler(signal.SIGUSR2, worker.retire)
     gevent.signal_handler(signal.SIGUSR1, worker.reopen_log)
-    worker.start(may_degrade=control.fileno() is not None)
+    supervised = control.fileno() is not None
+    if not supervised and (too_few := descriptors.shortage(config.limits.clients)):
+        _log.warning("%s", too_few)  # the supervisor says it for all workers
+    worker.start(may_degrade=supervised)
     control.ready()
     gevent.spawn(control.beat_until_lost, gevent.sleep).link(lambda _: worker.stop.set())
     worker.stop.wait()

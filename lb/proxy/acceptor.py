@@ -14,6 +14,7 @@ from greenlet import getcurrent, greenlet
 
 from lb.limited_log import LimitedLog
 from lb.proxy.exchange import Meters
+from lb.proxy.per_address import PerAddress
 from lb.proxy.stream import Stream
 from lb.proxy.turns import STAND_BACK_SECONDS, Turns
 
@@ -25,21 +26,32 @@ _READ = 1  # libev's EV_READ, as gevent's loop.io takes it
 _IDLE_GREENLETS = 64
 #: Out of descriptors or memory: wait instead of spinning on a socket that stays readable.
 _PAUSE_SECONDS = 0.1
+#: Full, and nobody is idle: look again after this time.
+_LOOK_SECONDS = 0.25
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Acceptor:
     """Takes connections from one listening socket and serves each in a greenlet of its own while it lasts."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (the parts of a data plane)
         self,
         listener: socket.socket,
         make_stream: Callable[[RawSocket], Stream],
         serve: Callable[[Stream, str], None],
         meters: Meters,
         *,
+        make_room: Callable[[], Stream | None],
+        press: Callable[[bool], object],
+        clients: set[Stream],
         max_clients: int,
+        per_address: PerAddress | None = None,
+        turn_away: Callable[[Stream], object] = bool,
     ) -> None:
+        """Accept up to `max_clients`, and `per_address`; connections beyond that go to `turn_away`.
+
+        `make_room` closes a client that is idle and returns it; `press` is told whether others wait.
+        """
         self._hub = get_hub()
         listener.setblocking(False)
         self._listener: Any = RawSocket(listener.family, listener.type, listener.proto, listener.detach())
@@ -49,19 +61,28 @@ class Acceptor:
         self._max_clients = max_clients
         self._meters = meters
         self._turns = Turns(meters)
-        self.clients: set[Stream] = set()
+        self._make_room = make_room
+        self._press = press
+        self._per_address = per_address
+        self._turn_away = turn_away
+        self.clients = clients
         self._full = False
+        meters.max_clients = max_clients
         self._idle: list[greenlet] = []
         loop = self._hub.loop
         self._watcher = loop.io(self._listener.fileno(), _READ)
         # Started by `again`, which needs `repeat`: one that has fired would fire at once if started anew.
         self._pause = loop.timer(_PAUSE_SECONDS, repeat=_PAUSE_SECONDS)
+        self._look = loop.timer(_LOOK_SECONDS, repeat=_LOOK_SECONDS)  # for clients that have become idle
         self._stand_back = loop.timer(STAND_BACK_SECONDS, repeat=STAND_BACK_SECONDS)
 
     def start(self) -> None:
         """Begin to accept."""
         self._meters.accepting = True
+        self._full = False
+        self._press(False)
         self._pause.stop()
+        self._look.stop()
         self._watcher.start(self._accept)
 
     def let_in(self) -> None:
@@ -77,7 +98,7 @@ class Acceptor:
         """Accept no more; those who are in stay. The socket itself stays open for who shares it."""
         self._meters.accepting = False
         self._full = False  # who leaves from now on makes room for nobody
-        for watcher in (self._watcher, self._pause, self._stand_back):
+        for watcher in (self._watcher, self._pause, self._look, self._stand_back):
             watcher.close()
         self._listener.close()
         self._idle.clear()  # they end
@@ -92,11 +113,10 @@ class Acceptor:
         if not room:
             self._watcher.stop()
             self._stand_back.again(self._take_left_over, update=True)
+        elif len(self.clients) >= self._max_clients and not self._made_room():
+            self._wait_for_room()
+            return
         for _ in range(room):
-            if len(self.clients) >= self._max_clients:
-                self._full = True
-                self._rest()
-                return
             try:
                 descriptor, address = self._listener._accept()
             except BlockingIOError:
@@ -110,6 +130,31 @@ class Acceptor:
                     return
                 continue  # the client left before it was accepted
             self._admit(descriptor, address)
+            if len(self.clients) >= self._max_clients:
+                return  # if others wait, this is called again
+
+    def _made_room(self) -> bool:
+        """Let a client that waits take the place of one that is idle."""
+        closed = self._make_room()
+        if closed is None:
+            return False
+        _limited.warning(
+            "limits.clients: %d clients are connected, idle ones are closed to let others in",
+            self._max_clients,
+        )
+        self._meters.closed_idle()
+        self.clients.discard(closed)
+        return True
+
+    def _wait_for_room(self) -> None:
+        """Take no client until one leaves, as those that are served do after one more response."""
+        _limited.warning(
+            "limits.clients: %d clients are connected, and none is idle: others wait", self._max_clients
+        )
+        self._full = True
+        self._press(True)
+        self._rest()
+        self._look.again(self.start, update=True)
 
     def _take_left_over(self) -> None:
         self._stand_back.stop()
@@ -128,9 +173,26 @@ class Acceptor:
         self.clients.add(stream)
         self._meters.accepted()
         self._meters.clients = len(self.clients)
+        if self._per_address is not None and not self._per_address.enter(host):
+            self._refuse(stream, host, self._per_address.most)
+            return
         # A bare greenlet: gevent's own adds links and bookkeeping that nobody here needs.
         runner = self._idle.pop() if self._idle else greenlet(self._run, self._hub)
         runner.switch(stream, host)
+
+    def _refuse(self, stream: Stream, host: str, most: int) -> None:
+        _limited.warning("limits.clientsPerAddress: %s has %d connections, more are answered 429", host, most)
+        self._meters.refused()
+        greenlet(self._run_refusal, self._hub).switch(stream)
+
+    def _run_refusal(self, stream: Stream) -> None:
+        try:
+            self._turn_away(stream)
+        finally:
+            self.clients.discard(stream)
+            self._meters.clients = len(self.clients)
+            if self._full:
+                self.start()
 
     def _run(self, stream: Stream, host: str) -> None:
         while True:
@@ -139,8 +201,9 @@ class Acceptor:
             finally:
                 self.clients.discard(stream)
                 self._meters.clients = len(self.clients)
+                if self._per_address is not None:
+                    self._per_address.leave(host)
                 if self._full:
-                    self._full = False
                     self.start()
             del stream  # else it would be kept until the next client comes
             if len(self._idle) >= _IDLE_GREENLETS or not self._meters.accepting:

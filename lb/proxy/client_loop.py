@@ -24,6 +24,8 @@ _limited = LimitedLog(__name__)
 _EMPTY_LINE = b"\r\n"
 #: For so long a client may take nothing of the balancer's own answer.
 _ANSWER_SECONDS = 5.0
+#: So many that were turned away may still be sending; the oldest of more are closed at once.
+_REFUSED = 32
 _TLS_HANDSHAKE = b"\x16"  # the first byte of a TLS connection (RFC 8446 §5.1), and of no method
 
 
@@ -65,6 +67,7 @@ class ClientLoop:
         self._access_log = access_log
         self._clients: set[Client] = set()
         self._linger = LingeringClose(settings.lingering_clients).linger
+        self._linger_refused = LingeringClose(_REFUSED).linger
         #: A head that is no longer than this exceeds neither limit.
         self._short_bytes = min(settings.request_line_bytes, settings.header_bytes)
         self.stopping = False  # finish the request at hand, take no other
@@ -102,6 +105,19 @@ class ClientLoop:
         finally:
             stream.close()
             self._clients.discard(client)
+
+    def turn_away(self, stream: Stream) -> None:
+        """Answer a client whose address holds too many connections, whatever its request; closes it."""
+        try:
+            stream.arm(_ANSWER_SECONDS)
+            stream.send_all(
+                own_response(429, "too many connections from your address", retry_after_seconds=1)
+            )
+            self._linger_refused(stream)
+        except OSError:
+            pass  # the client left
+        finally:
+            stream.close()
 
     def _part(self, stream: Stream, request: Request) -> None:
         """See to it that the last answer arrives, if its client may be sending: a body, or more requests."""

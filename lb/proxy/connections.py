@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import socket
 import time
@@ -22,6 +23,10 @@ OUR_OWN = frozenset(
 )
 
 
+#: Those of them that another connection's end mends.
+NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
+
+
 class ServerConnections:
     """The connections of one worker to one server."""
 
@@ -34,7 +39,10 @@ class ServerConnections:
         connect_seconds: float,
         idle_seconds: float,
         max_idle: int,
+        before: Callable[[], object] = bool,
+        spare: Callable[[], bool] = bool,
     ) -> None:
+        """`before` is called before each new connection; `spare` closes an idle one, to any server."""
         self.server = server
         #: Marks each response with where it came from, if there is a header for that; ends the head.
         self.signature = b"\r\n%b: %b\r\n\r\n" % (header, url_of(server).encode()) if header else b"\r\n\r\n"
@@ -44,6 +52,8 @@ class ServerConnections:
         self._connect_seconds = connect_seconds
         self._idle_seconds = idle_seconds
         self._max_idle = max_idle
+        self._before = before
+        self._spare = spare
         self._idle: list[Stream] = []
         self._addresses = Addresses(server)
 
@@ -64,6 +74,18 @@ class ServerConnections:
         stream.watch()
         stream.arm(self._idle_seconds)
         self._idle.append(stream)
+
+    @property
+    def idle_since(self) -> float:
+        """When its connection that is idle for the longest became so, by a clock of its own."""
+        return self._idle[0].deadline if self._idle else math.inf
+
+    def close_oldest(self) -> bool:
+        """Close that connection; False if none is idle."""
+        if self._idle:
+            self._idle.pop(0).close()
+            return True
+        return False
 
     def connect(self, tell: Callable[[Stream], object] = bool) -> Stream:
         """Make a new connection, trying each address; if none works, ServerConnectError or ExhaustedError.
@@ -95,7 +117,7 @@ class ServerConnections:
 
     def _connect(self, address: Address, seconds: float, tell: Callable[[Stream], object]) -> Stream:
         family, place = address
-        sock = RawSocket(family, socket.SOCK_STREAM)
+        sock = self._socket(family)
         sock.setblocking(False)
         if family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -114,6 +136,16 @@ class ServerConnections:
             raise
         stream.on_parked_readable = partial(self._parked_ended, stream)
         return stream
+
+    def _socket(self, family: int) -> RawSocket:
+        """Make a socket; if there is no descriptor left, with that of an idle connection."""
+        self._before()
+        while True:
+            try:
+                return RawSocket(family, socket.SOCK_STREAM)
+            except OSError as error:
+                if error.errno not in NO_DESCRIPTOR or not self._spare():
+                    raise
 
     def _parked_ended(self, stream: Stream) -> None:
         """Drop a parked connection: the server closed it, spoke out of turn, or it was idle for too long."""

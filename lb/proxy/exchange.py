@@ -17,6 +17,7 @@ class Meters(Protocol):
     """
 
     clients: int  # connections open now
+    max_clients: int  # how many there may be
     accepting: bool  # whether new ones are taken
 
     def answered(self, server: ServerId, status: int, seconds: float) -> None:
@@ -38,6 +39,12 @@ class Meters(Protocol):
     def accepted(self) -> None:
         """Count a client's connection."""
 
+    def closed_idle(self) -> None:
+        """Count an idle client that was closed so that another could come in."""
+
+    def refused(self) -> None:
+        """Count a connection that was refused as its address had enough."""
+
     def clients_of_others(self) -> list[int]:
         """Return the `clients` of each other worker that accepts from the same socket."""
 
@@ -46,6 +53,7 @@ class Unmetered:
     """Meters of a data plane whose requests nobody counts, and which shares its socket with nobody."""
 
     clients = 0
+    max_clients = 0
     accepting = False
 
     def answered(self, server: ServerId, status: int, seconds: float) -> None:
@@ -61,6 +69,12 @@ class Unmetered:
         """Count nothing."""
 
     def accepted(self) -> None:
+        """Count nothing."""
+
+    def closed_idle(self) -> None:
+        """Count nothing."""
+
+    def refused(self) -> None:
         """Count nothing."""
 
     def clients_of_others(self) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import socket
 from collections.abc import Collection
+from functools import partial
 
 import gevent
 
@@ -18,10 +19,13 @@ from lb.proxy.client import Client
 from lb.proxy.client_loop import ClientLoop, ClientSettings
 from lb.proxy.connections import ServerConnections
 from lb.proxy.deadlines import Deadlines
+from lb.proxy.descriptors import allowed, budget
 from lb.proxy.exchange import Meters, Unmetered
 from lb.proxy.forward import Forwarder, ForwardSettings
 from lb.proxy.headers import HeaderSettings
 from lb.proxy.http1 import HeadParser
+from lb.proxy.idle_clients import IdleClients
+from lb.proxy.per_address import PerAddress
 from lb.proxy.relay import Relay
 from lb.proxy.servers import Servers
 from lb.proxy.stream import Stream
@@ -40,6 +44,8 @@ class DataPlane:
     ) -> None:
         meters = meters or Unmetered()
         self._config = config
+        self._budget = budget(config.limits.clients, allowed(config.limits.clients))
+        self._ending = False  # each client gets one more response
         self._deadlines = Deadlines()
         self._servers = Servers(self._connections)
         self._headers = headers = header_settings(config)
@@ -55,14 +61,31 @@ class DataPlane:
         attempts = Attempts(line, self._servers, heads, meters, _attempt_settings(config))
         forwarder = Forwarder(line, attempts, self._relay, meters, _forward_settings(config), access_log)
         self._clients = ClientLoop(
-            heads, self._additions, forwarder.forward, meters, _client_settings(config), access_log
+            heads,
+            self._additions,
+            forwarder.forward,
+            meters,
+            _client_settings(config, self._budget.clients),
+            access_log,
         )
-        self._acceptor = Acceptor(
+        self._acceptor = self._make_acceptor(listener, meters)
+
+    def _make_acceptor(self, listener: socket.socket, meters: Meters) -> Acceptor:
+        config = self._config
+        clients: set[Stream] = set()
+        idle = IdleClients(clients, self._deadlines, config.timeouts.keep_alive_seconds)
+        most = config.limits.clients_per_address
+        return Acceptor(
             listener,
             lambda sock: Stream(sock, self._deadlines),
             self._serve,
             meters,
-            max_clients=config.limits.clients,
+            make_room=idle.close_oldest,
+            press=self._press,
+            clients=clients,
+            max_clients=self._budget.clients,
+            per_address=PerAddress(most, partial(trusts, config.trusted_proxies)) if most else None,
+            turn_away=self._clients.turn_away,
         )
 
     def start(self) -> None:
@@ -73,7 +96,7 @@ class DataPlane:
 
     def stop(self, seconds: float) -> int:
         """Let requests in flight finish for up to `seconds`, accept no more; return how many were cut."""
-        self._relay.stopping = True
+        self._ending = self._relay.stopping = True
         gevent.get_hub().loop.run_callback(self._acceptor.let_in)
         gevent.sleep(0)  # they come in
         self._acceptor.stop()
@@ -101,7 +124,7 @@ class DataPlane:
         Returns how many are left after `seconds`.
         """
         self._acceptor.stop()
-        self._relay.stopping = True
+        self._ending = self._relay.stopping = True
         return self._wait_for_clients(seconds)
 
     def _wait_for_clients(self, seconds: float) -> int:
@@ -123,6 +146,15 @@ class DataPlane:
         """Close what is kept open to servers that left the pool."""
         self._servers.keep_only(members)
 
+    def _press(self, waiting: bool) -> None:  # noqa: FBT001 (it is all there is to tell)
+        """Have clients leave after their next response while others wait for room, or no longer."""
+        self._relay.stopping = waiting or self._ending
+
+    def _before_connecting(self) -> None:
+        """Keep what is open to servers within its share, as there will be one more."""
+        if len(self._deadlines.streams) - len(self._acceptor.clients) >= self._budget.servers:
+            self._servers.close_oldest()
+
     def _serve(self, stream: Stream, address: str) -> None:
         trusted = trusts(self._config.trusted_proxies, address)
         self._clients.serve(Client(stream, address, self._additions, self._heads, trusted=trusted))
@@ -135,6 +167,8 @@ class DataPlane:
             connect_seconds=self._config.timeouts.connect_seconds,
             idle_seconds=self._config.timeouts.idle_seconds,
             max_idle=self._config.limits.idle_connections_per_server,
+            before=self._before_connecting,
+            spare=self._servers.close_oldest,
         )
 
 
@@ -174,7 +208,7 @@ def _forward_settings(config: Config) -> ForwardSettings:
     )
 
 
-def _client_settings(config: Config) -> ClientSettings:
+def _client_settings(config: Config, clients: int) -> ClientSettings:
     return ClientSettings(
         request_line_bytes=config.limits.request_line_bytes,
         header_bytes=config.limits.header_bytes,
@@ -184,5 +218,5 @@ def _client_settings(config: Config) -> ClientSettings:
         retry_after_seconds=math.ceil(config.health_check_interval_seconds),
         request_id=config.request_id,
         request_id_in_response=config.request_id_in_response,
-        lingering_clients=max(1, config.limits.clients // 4),
+        lingering_clients=max(1, clients // 4),
     )

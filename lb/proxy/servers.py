@@ -9,6 +9,11 @@ from lb.model import ServerId
 
 
 class _Connections(Protocol):
+    @property
+    def idle_since(self) -> float: ...  # of the connection that is idle for the longest; inf if none is
+
+    def close_oldest(self) -> bool: ...
+
     def close(self) -> None: ...
 
 
@@ -28,6 +33,11 @@ class Servers(Generic[_ConnectionsT]):
         if connections is None:
             connections = self._connections[server] = self._make(server)
         return connections
+
+    def close_oldest(self) -> bool:
+        """Close the connection that is idle for the longest; False if none is."""
+        connections = min(list(self._connections.values()), key=lambda c: c.idle_since, default=None)
+        return connections is not None and connections.close_oldest()
 
     def keep_only(self, members: Collection[ServerId]) -> None:
         """Close what is kept open to servers that left the pool; requests in flight go on."""

@@ -7,9 +7,11 @@ read the head is replaced.
 
 from __future__ import annotations
 
+import math
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from http.client import HTTPMessage, HTTPResponse, RemoteDisconnected
@@ -22,7 +24,7 @@ from urllib3.exceptions import HTTPError
 from lb.errors import ExhaustedError, LBError, ServerConnectError, ServerConnectTimeoutError, ServerError
 from lb.model import ServerId
 from lb.proxy.chunks import CHUNK_LINE, CHUNK_LINE_BYTES
-from lb.proxy.connections import OUR_OWN, url_of
+from lb.proxy.connections import NO_DESCRIPTOR, OUR_OWN, url_of
 from lb.proxy.http1 import HeadParser, ResponseHead
 
 #: Interim responses (100, 103, …) to one request: a server that sends more will hardly ever answer.
@@ -154,8 +156,16 @@ class _Response(HTTPResponse):
 class Connections:
     """The connections of a process to one server, shared by all of its threads or greenlets."""
 
-    def __init__(self, server: ServerId, heads: HeadParser, settings: ConnectionSettings) -> None:
+    def __init__(
+        self,
+        server: ServerId,
+        heads: HeadParser,
+        settings: ConnectionSettings,
+        spare: Callable[[], bool] = bool,
+    ) -> None:
+        """`spare` closes a connection that is idle, to any server, and says whether there was one."""
         self.server = server
+        self._spare = spare
         #: The header that tells from which server a response came, if there is to be one.
         self.signature = ((settings.server_header, url_of(server)),) if settings.server_header else ()
         self.host = "localhost" if server.startswith("unix:") else str(server)
@@ -183,15 +193,36 @@ class Connections:
             if longest > self._settings.idle_seconds or len(self._idle) > self._max_idle:
                 self._idle.popleft().close()
 
+    @property
+    def idle_since(self) -> float:
+        """When its connection that is idle for the longest became so, in monotonic seconds."""
+        with suppress(IndexError):
+            return self._idle[0].idle_since
+        return math.inf
+
+    def close_oldest(self) -> bool:
+        """Close that connection; False if none is idle."""
+        with suppress(IndexError):
+            self._idle.popleft().close()
+            return True
+        return False
+
     def connect(self) -> ServerConnection:
-        """Make a new connection; ServerConnectError or ExhaustedError if that fails."""
-        connection = ServerConnection(self.server, self._heads, self._settings)
-        try:
-            connection.connect()
-        except (HTTPError, OSError) as error:
-            raise self._failure(error.__cause__ or error) from None
-        connection.timeout = self._settings.response_head_seconds
-        return connection
+        """Make a new connection; ServerConnectError or ExhaustedError if that fails.
+
+        If there is no descriptor left, those of idle connections are used, to whichever server.
+        """
+        while True:
+            connection = ServerConnection(self.server, self._heads, self._settings)
+            try:
+                connection.connect()
+            except (HTTPError, OSError) as error:
+                cause = error.__cause__ or error
+                if getattr(cause, "errno", None) not in NO_DESCRIPTOR or not self._spare():
+                    raise self._failure(cause) from None
+            else:
+                connection.timeout = self._settings.response_head_seconds
+                return connection
 
     def _failure(self, cause: BaseException) -> LBError:
         if isinstance(cause, TimeoutError):

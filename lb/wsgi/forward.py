@@ -87,6 +87,8 @@ def join(config: Config) -> Forwarder:
         head_bytes=config.limits.header_bytes,
         server_header=config.server_header_name,
     )
-    servers = Servers(lambda server: Connections(server, heads, settings))
+    servers: Servers[Connections] = Servers(
+        lambda server: Connections(server, heads, settings, servers.close_oldest)
+    )
     place = membership.join(config, servers.keep_only)
     return Forwarder(config, place.leases, servers, place.meters)

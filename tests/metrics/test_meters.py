@@ -44,18 +44,24 @@ def test_what_else_happens_to_a_server(meters: Meters):
 def test_clients_and_the_lease_line(meters: Meters):
     meters.accepted()
     meters.clients += 2
+    meters.max_clients = 9
+    meters.closed_idle()
+    for _ in range(2):
+        meters.refused()
     meters.batch(3, 0.0002)
     meters.batch(2000, 7.0)
     assert totals_of(meters.board)["@web1"] == {
         "accepted": 1,
         "picks": 2003,
+        "closed_idle": 1,
+        "refused": 2,
         "trips/0.00025": 1,
         "trips/+Inf": 1,
         "batches/4": 1,
         "batches/+Inf": 1,
         "trip_seconds": pytest.approx(7.0002),
     }
-    assert gauges_of(meters.board) == {"workers": 1, "degraded": 0, "clients": 2}
+    assert gauges_of(meters.board) == {"workers": 1, "degraded": 0, "clients": 2, "max_clients": 9}
 
 
 def test_the_time_without_the_store(meters: Meters, monkeypatch: pytest.MonkeyPatch):

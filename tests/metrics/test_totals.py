@@ -29,7 +29,7 @@ def test_a_host_is_the_sum_of_its_slots_living_or_dead():
         "@web1": {"accepted": 2},
         ONE: {"2xx/0.25": 2, "seconds": 0.5},
     }
-    assert totals.gauges_of(board) == {"workers": 1, "degraded": 0, "clients": 1}
+    assert totals.gauges_of(board) == {"workers": 1, "degraded": 0, "clients": 1, "max_clients": 0}
     os.close(fd)
 
 

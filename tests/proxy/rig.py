@@ -295,6 +295,12 @@ class Counted(Unmetered):
     def client_gone(self, server: ServerId) -> None:
         self.calls.append(("client_gone", server))
 
+    def closed_idle(self) -> None:
+        self.calls.append(("closed_idle",))
+
+    def refused(self) -> None:
+        self.calls.append(("refused",))
+
 
 class Balancer:
     """A data plane on a port of its own, with a lease line to the real store."""

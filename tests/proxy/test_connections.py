@@ -245,6 +245,19 @@ def test_failed_connections_leave_no_descriptor(make: Make, deadlines: Deadlines
     gevent.sleep(0)
 
 
+def test_out_of_descriptors_idle_connections_give_theirs(monkeypatch: pytest.MonkeyPatch, make: Make) -> None:
+    socket_of_the_system, idle = connections.RawSocket, ["one", "two"]
+
+    def two_too_many(*arguments: int) -> object:
+        if idle:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return socket_of_the_system(*arguments)
+
+    monkeypatch.setattr(connections, "RawSocket", two_too_many)
+    with playing(lambda peer: peer.ended()) as server:
+        make(server.id, spare=lambda: bool(idle and idle.pop())).connect().close()
+
+
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.EADDRNOTAVAIL])
 def test_running_out_of_our_own_means_is_no_failure_of_the_server(
     monkeypatch: pytest.MonkeyPatch, make: Make, code: int

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import gevent
 import pytest
 
+from lb.proxy.descriptors import Budget
 from tests.proxy.rig import GET, OK, Balancer, Peer, answering, playing, slowly, until
 
 Make = Callable[..., Balancer]
@@ -110,3 +111,15 @@ def test_a_server_that_left_the_pool_finishes_its_requests_and_is_let_go(balance
             answers.set()
             assert client.message().endswith(b"ok")
         until(lambda: ended == [True])
+
+
+def test_connections_to_servers_keep_within_their_share_of_descriptors(balancer: Make) -> None:
+    """Idle ones are closed for another, whichever server they go to."""
+    with playing(answering()) as one, playing(answering()) as two, playing(answering()) as three:
+        made = balancer(one, two, three)
+        made.plane._budget = Budget(clients=2, servers=2)
+        with made.client() as client:
+            for _ in range(6):
+                assert client.ask().endswith(b"ok")
+                assert len(made.plane._deadlines.streams) <= 1 + 2
+        assert one.connections + two.connections + three.connections == 6

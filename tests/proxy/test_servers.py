@@ -23,3 +23,18 @@ def test_servers_that_leave_the_pool_are_forgotten(deadlines: Deadlines) -> None
         servers.keep_only([])
         assert stream.closed
         assert servers(server.id) is not to
+
+
+def test_the_connection_that_is_idle_for_the_longest_is_closed_first(deadlines: Deadlines) -> None:
+    make = partial(ServerConnections, deadlines=deadlines, connect_seconds=1, idle_seconds=10, max_idle=4)
+    servers = Servers(make)
+    assert not servers.close_oldest()
+    with playing(lambda peer: peer.ended()) as one, playing(lambda peer: peer.ended()) as two:
+        streams = [servers(server.id).connect() for server in (one, two, one)]
+        for server, stream in zip((one, two, one), streams, strict=True):
+            deadlines.now += 1
+            servers(server.id).keep(stream)
+        for closed in (1, 2, 3):
+            assert servers.close_oldest()
+            assert [stream.closed for stream in streams] == [True] * closed + [False] * (3 - closed)
+        assert not servers.close_oldest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import tempfile
 import threading
@@ -131,6 +132,32 @@ def test_what_we_lack_is_no_fault_of_the_server(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("urllib3.util.connection.create_connection", exhausted)
     with pytest.raises(ExhaustedError):
         connections("127.0.0.1:1").connect()
+
+
+def test_idle_connections_give_their_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To whichever server they are."""
+    create, exhausted = socket.create_connection, True
+
+    def made(address: tuple[str, int], *_arguments: Any, **_settings: Any) -> socket.socket:
+        if exhausted:
+            raise OSError(24, "Too many open files")
+        return create(address)
+
+    with servers(1) as [server]:
+        idle = connections(server.id)
+        idle.keep(idle.connect())
+        monkeypatch.setattr("urllib3.util.connection.create_connection", made)
+
+        def spare() -> bool:
+            nonlocal exhausted
+            exhausted = not idle.close_oldest()
+            return not exhausted
+
+        assert idle.idle_since < math.inf
+        Connections(ServerId(server.id), HeadParser(100), SETTINGS, spare).connect().close()
+        assert idle.take() is None
+        assert not idle.close_oldest()
+        assert idle.idle_since == math.inf
 
 
 def test_a_server_can_be_a_unix_socket() -> None:
