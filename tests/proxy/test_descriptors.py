@@ -59,3 +59,5 @@ def test_the_limit_is_raised_as_far_as_the_system_lets() -> None:
 
 def test_nothing_is_said_if_all_is_well() -> None:
     assert said("print(repr(descriptors.shortage(96)))", 100, 256) == "''"
+    assert said("print(repr(descriptors.shortage(106)))", 100, 256) == "''"
+    assert said("print(repr(descriptors.shortage(107)))", 100, 256) != "''"
