@@ -196,8 +196,7 @@ class Limits(Section):
     )
     clients_per_address: fields.CountOrZero = Field(
         default=0,
-        description="Connections that one worker holds for the same address, an IPv6 /64 taken as one; more "
-        "are answered 429. `trustedProxies` and unix sockets are exempt. 0: no limit.",
+        description="The same for one address (IPv6: a /64), but not of `trustedProxies`; then 429. 0: off.",
     )
 
 
