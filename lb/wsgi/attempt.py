@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPException
 
@@ -15,7 +16,7 @@ from lb.proxy.http1 import ResponseHead
 from lb.proxy.retry import IDEMPOTENT
 from lb.proxy.servers import Servers
 from lb.store.lease import Lease
-from lb.wsgi.body import PIECE_BYTES
+from lb.wsgi.body import PIECE_BYTES, Body
 from lb.wsgi.call import Call
 from lb.wsgi.connections import Connections, ServerConnection
 
@@ -133,14 +134,21 @@ class Attempts:
             connection.request(
                 call.method.decode("ascii"),
                 call.request.target.decode("ascii"),
-                body=None if call.body is None else call.body.pieces(),
+                body=None if call.body is None else _pieces(call.body, connection),
                 headers=call.headers(server.host),
                 preload_content=False,
                 decode_content=False,
             )
         except (BrokenPipeError, ConnectionResetError):
             return False
+        finally:
+            connection.uploading = False
         return True
+
+
+def _pieces(body: Body, connection: ServerConnection) -> Iterator[bytes]:
+    connection.uploading = True  # it is asked for the first one when the head has been sent
+    yield from body.pieces()
 
 
 def _short_body(call: Call, answer: Answer) -> bytes | None:

@@ -26,6 +26,7 @@ from lb.model import ServerId
 from lb.proxy.chunks import CHUNK_LINE, CHUNK_LINE_BYTES
 from lb.proxy.connections import NO_DESCRIPTOR, OUR_OWN, url_of
 from lb.proxy.http1 import HeadParser, ResponseHead
+from lb.wsgi.sending import send_unless_answered
 
 #: Interim responses (100, 103, …) to one request: a server that sends more will hardly ever answer.
 _MOST_INTERIM = 32
@@ -58,6 +59,7 @@ class ServerConnection(HTTPConnection):
         self.head: ResponseHead | None = None  # of the last response
         self.reused = False
         self.heard = False  # whether a byte of the current response has arrived
+        self.uploading = False  # the head of a request has been sent, its body has not
         self.idle_since = 0.0
         self.response_class = self._response  # type: ignore[assignment]
 
@@ -68,6 +70,13 @@ class ServerConnection(HTTPConnection):
         poll = _poll()
         poll.register(self.sock.fileno(), 1)  # POLLIN
         return not poll.poll(0)
+
+    def send(self, data: Any) -> None:
+        """Send a part of a request; BrokenPipeError if the server has answered before it has all of it."""
+        if self.uploading and self.sock is not None:
+            send_unless_answered(self.sock, data, float(self.timeout or 0))
+        else:
+            super().send(data)
 
     def _new_conn(self) -> socket.socket:
         if not self._path:

@@ -190,16 +190,22 @@ def test_a_server_that_refuses_is_a_failure_of_connecting() -> None:
     assert asker.outcome == (False, True)
 
 
-def test_an_answer_that_comes_before_the_whole_request_is_one(play: Play) -> None:
+@pytest.mark.parametrize("after", [0, 1, 5_000_000])
+def test_an_answer_that_comes_before_the_whole_request_is_one(play: Play, after: int) -> None:
+    """Though the server takes no more of it, and neither closes."""
+    left = threading.Event()
+
     def refuse(connection: Connection) -> None:
         connection.read_head()
+        connection.read(after)
         connection.send(b"HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno")
-        connection.wait_end()
+        left.wait(10)
 
     asker = play(refuse)
-    answer = asker.answer(call("POST", bytes(100_000)))
+    answer = asker.answer(call("POST", bytes(32 << 20)))
     assert (answer.head.status, answer.body) == (413, b"no")
     answer.drop()
+    left.set()
 
 
 def test_a_client_that_breaks_off_is_no_failure_of_the_server(play: Play) -> None:
