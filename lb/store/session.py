@@ -30,6 +30,7 @@ from redis.exceptions import (
 
 from lb.config.store_url import host_port
 from lb.errors import OutdatedError, StoreError, StoreUnavailableError, StoreUnreachableError
+from lb.store.door import refusal
 from lb.store.keys import SCHEMA, Keys
 from lb.store.scripts import load
 
@@ -85,6 +86,8 @@ def store_error(error: RedisError, client: redis.Redis) -> StoreError:
     """Translate an exception of redis into one of ours, a single line that names the store."""
     if str(error).startswith("EMPTY "):
         return EmptyStoreError(f"{_reason(error).removeprefix('EMPTY ')} (at {address_of(client)})")
+    if isinstance(error, ConnectionError) and (said := refusal(error, client)):
+        return StoreUnavailableError(f"the store at {address_of(client)} lets nobody in: {said}")
     kind, meaning = next(row[1:] for row in _TRANSLATION if isinstance(error, row[0]))
     return kind(f"the store at {address_of(client)} {meaning}: {_reason(error)}")
 
