@@ -12,6 +12,7 @@ import functools
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,7 +21,7 @@ import click
 from lb import __version__
 from lb.errors import ConfigError, LBError
 from lb.options import FILE, examples, load_from, warn_of_environment, with_inherited, with_settings
-from lb.terminal import open_streams, output_of
+from lb.terminal import Commands, open_streams, output_of
 
 if TYPE_CHECKING:
     from lb.config import Config
@@ -43,7 +44,7 @@ def _patch() -> None:
     log.push_with(gevent.spawn_later)
 
 
-class _InOrder(click.Group):
+class _InOrder(Commands):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names as the commands stand here: what people run first comes first."""
         return list(self.commands)
@@ -267,12 +268,10 @@ def main() -> None:
     try:
         with output_of("lb"):
             cli(prog_name="lb")
-    except ConfigError as error:
-        for problem in error.problems:
-            click.echo(f"lb: error: {problem}", err=True)
-        sys.exit(1)
     except LBError as error:
-        click.echo(f"lb: error: {error}", err=True)
+        with suppress(BrokenPipeError):  # nobody reads it: the status still tells
+            for problem in error.problems if isinstance(error, ConfigError) else [error]:
+                click.echo(f"lb: error: {problem}", err=True)
         sys.exit(1)
 
 

@@ -28,8 +28,54 @@ def test_output_that_cannot_be_written_is_one_line(arguments: list[str], tmp_pat
 
 @pytest.mark.parametrize("number", [errno.ECONNREFUSED, errno.EPIPE])
 def test_other_errors_are_left_to_others(number: int) -> None:
+    """Also that of a connection whose other end is gone, while standard output is read."""
     with pytest.raises(OSError, match="boom"), output_of("lb"):
         raise OSError(number, "boom")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["lb", "--help"],
+        ["lb", "--version"],
+        ["lb", "run", "--help"],
+        ["lb", "config"],
+        ["lb", "config", "--schema"],
+        ["lb", "config", "--reference"],
+        ["lb", "check"],
+        ["lb-admin", "--help"],
+        ["lb-admin", "--version"],
+        ["lb-admin", "events", "--help"],
+    ],
+    ids=" ".join,
+)
+def test_a_reader_that_has_had_enough_is_no_failure(command: list[str], tmp_path: Path) -> None:
+    """As `| head -1`, which ends after a line."""
+    (tmp_path / "config.json").write_text("{}")
+    assert unread(command, tmp_path) == (0, "")
+
+
+def test_what_is_wrong_is_wrong_also_if_nobody_reads_it(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"prt": 1, "servrs": []}')
+    assert unread(["lb", "check"], tmp_path, stderr=subprocess.STDOUT) == (1, None)
+    assert unread(["lb", "no-such-command"], tmp_path)[0] == 2
+
+
+def unread(command: list[str], place: Path, stderr: int = subprocess.PIPE) -> tuple[int, str | None]:
+    """Run a command whose output nobody reads; return its status and what it said of that."""
+    program, *arguments = command
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as output:
+        done = subprocess.run(
+            [Path(sys.executable).with_name(program), *arguments],
+            cwd=place,
+            stdout=output,
+            stderr=stderr,
+            text=True,
+            check=False,
+        )
+    return done.returncode, done.stderr
 
 
 def test_a_locale_without_utf_8_is_no_reason_to_fail(tmp_path: Path) -> None:

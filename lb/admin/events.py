@@ -47,6 +47,8 @@ def command(operator: Operator, count: int, *, follow: bool) -> None:
             _say(operator, event)
         return
     _tell(operator, shown)
+    if operator.unread:
+        return
     try:
         _tell(operator, operator.pool.follow_events(past[-1].id if past else _BEGINNING))
     except KeyboardInterrupt:
@@ -57,7 +59,9 @@ def _tell(operator: Operator, events: Iterable[Event]) -> None:
     for event in events:
         _say(operator, event)
         if operator.as_json:
-            click.echo(json.dumps(serialise.event(event)))
+            operator.write(json.dumps(serialise.event(event)))
+        if operator.unread:
+            return
 
 
 def _say(operator: Operator, event: Event) -> None:

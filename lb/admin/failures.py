@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 import click
@@ -32,12 +32,14 @@ class WrongUsage(Refusal):
 
 def complain(message: str, file: IO[Any] | None = None) -> None:
     """Print an error without ending the command."""
-    click.echo(f"lb-admin: error: {printable_lines(message)}", file=file, err=file is None)
+    with suppress(BrokenPipeError):  # nobody reads it: the status still tells
+        click.echo(f"lb-admin: error: {printable_lines(message)}", file=file, err=file is None)
 
 
 def warn(message: str) -> None:
     """Print what an operator should know of an act that is done."""
-    click.echo(f"lb-admin: warning: {printable_lines(message)}", err=True)
+    with suppress(BrokenPipeError):
+        click.echo(f"lb-admin: warning: {printable_lines(message)}", err=True)
 
 
 @contextmanager

@@ -11,13 +11,13 @@ from typing import Any
 import click
 
 from lb.admin.failures import refusals
-from lb.terminal import output_of
+from lb.terminal import Commands, output_of
 
 #: Set while a shell asks what a word may become.
 _COMPLETES = "_LB_ADMIN_COMPLETE"
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Commands):
     """Finds the command NAME as `command` in the module NAME of `package`; errors end it with a status."""
 
     def __init__(self, *arguments: Any, package: str, summaries: Mapping[str, str], **options: Any) -> None:

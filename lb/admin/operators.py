@@ -22,6 +22,7 @@ from lb.store.client import open_fleet, open_metrics, open_pool
 from lb.store.fleet import Fleet
 from lb.store.pool import BackendPool
 from lb.store.values import printable
+from lb.terminal import reader_left, write_no_more
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -35,6 +36,7 @@ class Operator:
         self._config = config
         self.as_json = as_json
         self.failed = False  # whether a part of the command was refused, see `each`
+        self.unread = False  # whether who read the output has left; what is to be done is done all the same
 
     @cached_property
     def target(self) -> Target:
@@ -79,7 +81,7 @@ class Operator:
     def say(self, text: str) -> None:
         """Print a line for people; nothing under --json."""
         if not self.as_json:
-            click.echo(printable(text))
+            self.write(printable(text))
 
     def warn_if_none_eligible(self) -> None:
         """Say so if no server of the pool may get requests; that is no refusal."""
@@ -98,7 +100,17 @@ class Operator:
     def show_json(self, value: Json | Iterable[Json]) -> None:
         """Print the outcome for programs; nothing without --json."""
         if self.as_json:
-            output.print_json(value)
+            self.write(output.json_text(value))
+
+    def write(self, line: str) -> None:
+        """Print a line; a reader that has had enough ends nothing but the printing."""
+        try:
+            click.echo(line)
+        except BrokenPipeError:
+            if not reader_left():
+                raise
+            self.unread = True
+            write_no_more()
 
 
 def operator_command(function: Callable[..., None]) -> Callable[..., None]:

@@ -173,9 +173,9 @@ def print_table(table: Table | Rows) -> None:
         click.echo(line.rstrip(), color=console.is_terminal)  # rich fills lines up with spaces
 
 
-def print_json(value: Json | Iterable[Json]) -> None:
-    """Print a JSON document."""
-    click.echo(json.dumps(value if isinstance(value, Mapping) else list(value), indent=2))
+def json_text(value: Json | Iterable[Json]) -> str:
+    """Write a JSON document."""
+    return json.dumps(value if isinstance(value, Mapping) else list(value), indent=2)
 
 
 def ago(then: float | None, now: float) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import click
 
+from lb.admin.failures import warn
 from lb.admin.operators import Operator, operator_command
 from lb.admin.parameters import SERVER
-from lb.model import ServerId
+from lb.model import ServerId, Source
 
 
 @click.command("remove")
@@ -36,5 +39,18 @@ def command(operator: Operator, servers: tuple[ServerId, ...]) -> None:
         operator.say(f"{server} removed")
         removed.append(server)
     if removed:
+        _warn_of_return(operator, removed)
         operator.warn_if_none_eligible()
     operator.show_json({"removed": removed})
+
+
+def _warn_of_return(operator: Operator, removed: Collection[ServerId]) -> None:
+    """Say which of them a configuration names, as that brings them back."""
+    records = operator.pool.removed()
+    named = [one.id for one in records if one.id in removed and one.source is Source.CONFIG]
+    if named:
+        warn(
+            f"{', '.join(named)}: named by a configuration, so back when that is read again, "
+            "by a reload or a start; "
+            'take it out of "servers" there too, or keep it in the pool and drain it'
+        )

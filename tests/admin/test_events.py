@@ -3,7 +3,10 @@ from __future__ import annotations
 import json
 import signal
 
+import pytest
+
 from lb.model import Admin, Health
+from tests.support import eventually
 
 
 def test_events_oldest_first(run, add, pool):
@@ -74,3 +77,18 @@ def test_follow_misses_nothing_of_a_store_without_events(add, start):
     add("http://localhost:5001")
 
     assert process.stdout.readline().split()[3] == "localhost:5001"
+
+
+@pytest.mark.parametrize("arguments", [["events", "--follow"], ["events", "--follow", "--json"], ["events"]])
+def test_a_reader_that_has_had_enough_ends_it_well(add, pool, start, arguments):
+    add("http://localhost:5001")
+    process = start(*arguments)
+    process.stdout.close()
+
+    def ended():
+        pool.set_weight("localhost:5001", 2, "test")  # the next line tells it
+        pool.set_weight("localhost:5001", 1, "test")
+        return process.poll() is not None
+
+    eventually(ended)
+    assert (process.returncode, process.stderr.read()) == (0, "")
