@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType
 
@@ -85,7 +85,17 @@ class Check:
     answered: bool
     detail: str  # "200 OK", "connection refused", …
     duration_seconds: float
-    where_to_look: str = ""  # the setting that made it fail, for the log; the store does not keep it
+    # What the store does not keep:
+    where_to_look: str = ""  # the setting that made it fail, for the log
+    addresses: Mapping[str, str] = field(
+        default_factory=dict
+    )  # of its name → why it failed, empty if it passed
+    name_problem: str = ""  # why its name could not be looked up
+
+
+def address_name(host: str, port: int) -> str:
+    """Write an address that a server's name leads to, for those that check and those that connect."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +175,7 @@ EVENT_KINDS = (
     "removal-refused",
     "fail-open",
     "fail-open-ended",
+    "addresses",
     "worker-joined",
     "worker-left",
     "worker-lost",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lb.config import Config
 from lb.errors import StoreError
+from lb.health.address_watch import AddressWatch
 from lb.health.checks import CheckType
 from lb.health.rise_fall import observe
 from lb.limited_log import LimitedLog
@@ -49,6 +50,9 @@ class _Watch:
     outdated: bool  # its health is what checks with other settings have found
     streak: int = 0  # consecutive checks that contradict `health`
     in_flight: bool = False  # a check is on its way
+    addresses: AddressWatch | None = None  # of its name
+    left_out: Sequence[str] = ()
+    name_problem: str = ""  # why its name could not be looked up
 
 
 class Checker:
@@ -192,6 +196,8 @@ class Checker:
         term = self._term  # all of the report is made with the term that it began in
         self._pool.record_check(server.id, check, term, self._fingerprint)
         self._judge(server, watch, check, term)
+        self._judge_addresses(server, watch, check, term)
+        _log_name_problem(server, watch, check)
         if check.answered or watch.health is Health.UP:
             return
         if self._pool.remove_unanswered(server.id, self._threshold, BY, term):
@@ -214,3 +220,33 @@ class Checker:
             advice = f"; see {check.where_to_look}" if health is Health.DOWN and check.where_to_look else ""
             words = (server.id, health, reason, advice)
             _limited.warning("server %s is %s: %s%s", *words, of=(server.id, health), burst=3)
+
+    def _judge_addresses(self, server: Server, watch: _Watch, check: Check, term: int | None) -> None:
+        """Have workers leave out the addresses of a name that fail while others of it pass."""
+        if not check.addresses and (check.name_problem or watch.addresses is None):
+            return
+        if watch.addresses is None:
+            watch.left_out = sorted(self._pool.left_out().get(server.id, ()))
+            watch.addresses = AddressWatch(watch.left_out)
+        rise, fall = self._settings.rise, self._settings.fall
+        before, watch.left_out = watch.left_out, watch.addresses.observe(check.addresses, rise, fall)
+        if not before and not watch.left_out:
+            return
+        failing = [f"{address}: {check.addresses[address] or 'passes again'}" for address in watch.left_out]
+        detail = f"left out: {', '.join(failing)}" if failing else "all are used"
+        if self._pool.leave_out(server.id, watch.left_out, detail, BY, term):
+            _limited.warning("addresses of server %s: %s", server.id, detail, of=server.id, burst=3)
+
+
+def _log_name_problem(server: Server, watch: _Watch, check: Check) -> None:
+    before, watch.name_problem = watch.name_problem, check.name_problem
+    if check.name_problem and not before:
+        _limited.warning(
+            "server %s: its name cannot be looked up: %s",
+            server.id,
+            check.name_problem,
+            of=server.id,
+            burst=3,
+        )
+    elif before and not check.name_problem:
+        _limited.info("server %s: its name is found again", server.id, of=(server.id, "found"), burst=3)

@@ -11,16 +11,23 @@ import gevent
 #: Where to connect to: the family of a socket, and the address that its `connect` takes.
 Place: TypeAlias = tuple[int, tuple[Any, ...] | str]
 
+_NO_SUCH_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
+
 
 class Names:
-    """The look-ups that are under way.
+    """The look-ups that are under way, and what the last ones found.
 
     Who is tired of waiting leaves a look-up behind, and the next one who asks for that name waits for the
     same: each holds one of the few threads that gevent has for all of a process.
     """
 
     def __init__(self) -> None:
+        self._known: dict[tuple[str, int], list[Place]] = {}
         self._lookups: dict[tuple[str, int], gevent.Greenlet[[str, int], list[Place] | OSError]] = {}
+
+    def last_known(self, host: str, port: int) -> list[Place]:
+        """Return the places that were found last; none if the name has never been found."""
+        return self._known.get((host, port), [])
 
     def places(self, host: str, port: int, seconds: float) -> list[Place]:
         """Return all places of a host; TimeoutError if that takes longer, gaierror if its name has none."""
@@ -36,6 +43,7 @@ class Names:
         found = lookup.get()
         if isinstance(found, OSError):
             raise found
+        self._known[host, port] = found
         return found
 
 
@@ -55,4 +63,15 @@ def _look_up(host: str, port: int) -> list[Place] | OSError:
         return socket.gaierror(socket.EAI_NONAME, str(error))
     except OSError as error:
         return error
-    return [(family, address) for family, _, _, _, address in found]
+    places = dict.fromkeys((family, address) for family, _, _, _, address in found)
+    return list(places) or socket.gaierror(socket.EAI_NONAME, "the name has no address")
+
+
+def is_literal(host: str) -> bool:
+    """Whether it is an address and no name."""
+    return _literal(host, 0) is not None
+
+
+def is_gone(error: OSError) -> bool:
+    """Whether a look-up failed because there is no such name any more, rather than for want of an answer."""
+    return isinstance(error, socket.gaierror) and error.errno in _NO_SUCH_NAME

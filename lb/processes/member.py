@@ -7,9 +7,9 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from typing import ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeAlias, TypeVar
 
 import gevent
 from gevent.event import Event
@@ -38,6 +38,9 @@ _PATIENCE_SECONDS = 2.0
 #: What the events tell of: one that was degraded for less is in its log alone.
 TOLD_SECONDS = 1.0
 
+#: Gets the members of the pool, and those of their addresses that are used only if no other can be reached.
+KeepOnly: TypeAlias = Callable[[Collection[ServerId], Mapping[ServerId, frozenset[str]]], None]
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -60,11 +63,11 @@ class Member:
     def __init__(
         self,
         config: Config,
-        keep_only: Callable[[Collection[ServerId]], None],
+        keep_only: KeepOnly,
         waiting: Waiting = cooperatively,
         meters: Meters | None = None,
     ) -> None:
-        """`keep_only` is told who is in the pool, whenever that may have changed.
+        """`keep_only` is told who is in the pool, and the addresses left out, whenever that may have changed.
 
         Without `meters`, which a supervisor's worker has, it counts for itself and publishes that.
         """
@@ -224,10 +227,11 @@ class Member:
         if not snapshot.version:
             self._fill_from_config()
             return
+        left_out = self._waiting(self._pool.left_out)
         self._found_empty = 0
         self._snapshot = snapshot
         self.line.update(snapshot)
-        self._keep_only({server.id for server in snapshot.servers})
+        self._keep_only({server.id for server in snapshot.servers}, left_out)
 
     def _put_back(self, found: Snapshot) -> bool:
         """Put back what the store has lost, if this worker knows it, or after a while nobody better."""

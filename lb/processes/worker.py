@@ -6,7 +6,7 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import gevent
 from gevent.event import Event
@@ -96,5 +96,5 @@ class Worker:
             self.member.beat()
             gevent.sleep(BEAT_SECONDS)
 
-    def _keep_only(self, members: Collection[ServerId]) -> None:
-        self._plane.keep_only(members)
+    def _keep_only(self, members: Collection[ServerId], left_out: Mapping[ServerId, frozenset[str]]) -> None:
+        self._plane.keep_only(members, left_out)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import socket
 import time
+from collections.abc import Collection
 from ipaddress import ip_address
 
 import gevent
 
 from lb.errors import ServerConnectError, ServerConnectTimeoutError
-from lb.model import ServerId
+from lb.model import ServerId, address_name
 
 #: How long the addresses of a name are used before it is looked up again, and how long one that failed is
 #: tried last.
@@ -31,6 +32,8 @@ class Addresses:
         self._problem = "no address"
         self._turns = itertools.count()
         self._failed: dict[Address, float] = {}  # until when each is tried last
+        #: Those that fail their checks, by `address_name`: used only if no other can be reached.
+        self.left_out: Collection[str] = ()
         if server.startswith("unix:"):
             self._known = [(socket.AF_UNIX, server.removeprefix("unix:"))]
             self._expire_at = float("inf")
@@ -39,7 +42,7 @@ class Addresses:
             self._expire_at = float("inf")
 
     def in_order(self, seconds: float) -> list[Address]:
-        """Return all addresses in the order to try them: each time another first, those that failed last.
+        """Return all addresses in the order to try them: each time another first, those that fail last.
 
         Only the first look-up is waited for, up to `seconds`; then it is ServerConnectError.
         """
@@ -54,7 +57,11 @@ class Addresses:
             return self._known
         first = next(self._turns) % len(self._known)
         rotated = self._known[first:] + self._known[:first]
-        return sorted(rotated, key=lambda address: self._failed.get(address, 0.0) > now)
+        return sorted(rotated, key=lambda at: (self._is_left_out(at), self._failed.get(at, 0.0) > now))
+
+    def _is_left_out(self, address: Address) -> bool:
+        _, place = address
+        return not isinstance(place, str) and address_name(*place) in self.left_out
 
     def failed(self, address: Address) -> None:
         """Note that no connection could be made to an address."""

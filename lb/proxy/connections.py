@@ -41,8 +41,12 @@ class ServerConnections:
         max_idle: int,
         before: Callable[[], object] = bool,
         spare: Callable[[], bool] = bool,
+        addresses: Addresses | None = None,
     ) -> None:
-        """`before` is called before each new connection; `spare` closes an idle one, to any server."""
+        """`before` is called before each new connection; `spare` closes an idle one, to any server.
+
+        `addresses` are those of the server, if somebody else keeps them.
+        """
         self.server = server
         #: Marks each response with where it came from, if there is a header for that; ends the head.
         self.signature = b"\r\n%b: %b\r\n\r\n" % (header, url_of(server).encode()) if header else b"\r\n\r\n"
@@ -55,7 +59,7 @@ class ServerConnections:
         self._before = before
         self._spare = spare
         self._idle: list[Stream] = []
-        self._addresses = Addresses(server)
+        self._addresses = addresses or Addresses(server)
 
     def take(self) -> Stream | None:
         """Return the kept connection that was used last, or None."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
 
 import gevent
@@ -14,6 +14,7 @@ from lb.model import ServerId
 from lb.proxy.acceptor import Acceptor
 from lb.proxy.access_log import AccessLog
 from lb.proxy.additions import Additions, trusts
+from lb.proxy.addresses import Addresses
 from lb.proxy.attempt import Attempts, AttemptSettings
 from lb.proxy.client import Client
 from lb.proxy.client_loop import ClientLoop, ClientSettings
@@ -48,6 +49,7 @@ class DataPlane:
         self._ending = False  # each client gets one more response
         self._deadlines = Deadlines()
         self._servers = Servers(self._connections)
+        self._addresses: dict[ServerId, Addresses] = {}  # they outlive the connections to them
         self._headers = headers = header_settings(config)
         heads = self._heads = HeadParser(config.limits.header_count, headers)
         self._additions = Additions(headers)
@@ -142,9 +144,12 @@ class DataPlane:
             if idle and (stream.parked or (stream.lingers and not stream.unacknowledged())):
                 stream.close()
 
-    def keep_only(self, members: Collection[ServerId]) -> None:
-        """Close what is kept open to servers that left the pool."""
-        self._servers.keep_only(members)
+    def keep_only(
+        self, members: Collection[ServerId], left_out: Mapping[ServerId, frozenset[str]] | None = None
+    ) -> None:
+        """Close what is kept open to servers that left the pool, or to addresses that are left out."""
+        self._servers.keep_only(members, left_out)
+        self._addresses = {server: known for server, known in self._addresses.items() if server in members}
 
     def _press(self, waiting: bool) -> None:  # noqa: FBT001 (it is all there is to tell)
         """Have clients leave after their next response while others wait for room, or no longer."""
@@ -160,9 +165,12 @@ class DataPlane:
         self._clients.serve(Client(stream, address, self._additions, self._heads, trusted=trusted))
 
     def _connections(self, server: ServerId) -> ServerConnections:
+        addresses = self._addresses.setdefault(server, Addresses(server))
+        addresses.left_out = self._servers.left_out(server)
         return ServerConnections(
             server,
             self._deadlines,
+            addresses=addresses,
             header=self._headers.server,
             connect_seconds=self._config.timeouts.connect_seconds,
             idle_seconds=self._config.timeouts.idle_seconds,

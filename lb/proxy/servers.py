@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Generic, Protocol, TypeVar
 
 from lb.model import ServerId
@@ -26,6 +26,7 @@ class Servers(Generic[_ConnectionsT]):
     def __init__(self, make: Callable[[ServerId], _ConnectionsT]) -> None:
         self._make = make
         self._connections: dict[ServerId, _ConnectionsT] = {}
+        self._left_out: Mapping[ServerId, frozenset[str]] = {}
 
     def __call__(self, server: ServerId) -> _ConnectionsT:
         """Return the connections to a server that was picked."""
@@ -39,7 +40,18 @@ class Servers(Generic[_ConnectionsT]):
         connections = min(list(self._connections.values()), key=lambda c: c.idle_since, default=None)
         return connections is not None and connections.close_oldest()
 
-    def keep_only(self, members: Collection[ServerId]) -> None:
-        """Close what is kept open to servers that left the pool; requests in flight go on."""
-        for server in [server for server in list(self._connections) if server not in members]:
-            self._connections.pop(server).close()
+    def left_out(self, server: ServerId) -> frozenset[str]:
+        """Return the addresses of a server that are used only if no other of it can be reached."""
+        return self._left_out.get(server, frozenset())
+
+    def keep_only(
+        self, members: Collection[ServerId], left_out: Mapping[ServerId, frozenset[str]] | None = None
+    ) -> None:
+        """Close what is kept open to servers that left the pool; requests in flight go on.
+
+        The same to those of which other addresses are left out from now on.
+        """
+        before, self._left_out = self._left_out, left_out or {}
+        for server in list(self._connections):
+            if server not in members or before.get(server) != self._left_out.get(server):
+                self._connections.pop(server).close()

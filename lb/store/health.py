@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from lb.model import Check, Health, ServerId
 from lb.store import views
@@ -31,6 +31,19 @@ class HealthActs:
         """Read the fingerprint of the settings that each server's last check was made with."""
         [found] = self._session.hashes([self._keys.check_settings])
         return {ServerId(server): settings for server, settings in found.items()}
+
+    def left_out(self) -> Mapping[ServerId, frozenset[str]]:
+        """Read which addresses of servers workers use only if no other of the same server can be reached."""
+        with self._session.edge() as connection:
+            found: dict[ServerId, str] = connection.hgetall(self._keys.left_out)
+        return {server: frozenset(addresses.split()) for server, addresses in found.items()}
+
+    def leave_out(
+        self, server: ServerId, addresses: Sequence[str], detail: str, by: str, term: int | None = None
+    ) -> bool:
+        """Say which they are; False if it was so already. `detail` is what the event says of it."""
+        words = (server, " ".join(addresses), detail, by, term or "")
+        return self._session.run("leave_out", *words) is not None
 
     def set_health(  # noqa: PLR0913 - who says so, and by what right
         self,

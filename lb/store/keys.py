@@ -240,6 +240,11 @@ class Keys:
         return self._name("checks:settings")
 
     @property
+    def left_out(self) -> str:
+        """Hash: server id → those of its addresses that fail checks while others pass; no field if none."""
+        return self._name("checks:left_out")
+
+    @property
     def unanswered(self) -> str:
         """Hash: server id → unix seconds of the first unanswered check; no field while they are answered."""
         return self._name("checks:unanswered_since")

@@ -11,7 +11,7 @@ import math
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from http.client import HTTPMessage, HTTPResponse, RemoteDisconnected
@@ -20,9 +20,10 @@ from typing import Any
 from gevent import monkey
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError
+from urllib3.util.connection import create_connection
 
 from lb.errors import ExhaustedError, LBError, ServerConnectError, ServerConnectTimeoutError, ServerError
-from lb.model import ServerId
+from lb.model import ServerId, address_name
 from lb.proxy.chunks import CHUNK_LINE, CHUNK_LINE_BYTES
 from lb.proxy.connections import NO_DESCRIPTOR, OUR_OWN, url_of
 from lb.proxy.http1 import HeadParser, ResponseHead
@@ -50,7 +51,15 @@ class ConnectionSettings:
 class ServerConnection(HTTPConnection):
     """A connection. Its timeout is at first that for connecting, then that for a response's head."""
 
-    def __init__(self, server: ServerId, heads: HeadParser, settings: ConnectionSettings) -> None:
+    def __init__(
+        self,
+        server: ServerId,
+        heads: HeadParser,
+        settings: ConnectionSettings,
+        left_out: Collection[str] = (),
+    ) -> None:
+        """`left_out` are addresses of the server that are used only if no other can be reached."""
+        self._left_out = left_out
         self._path = server.removeprefix("unix:") if server.startswith("unix:") else ""
         host, _, port = ("localhost", "", "80") if self._path else server.rpartition(":")
         super().__init__(host.strip("[]"), int(port), timeout=settings.connect_seconds)
@@ -79,6 +88,8 @@ class ServerConnection(HTTPConnection):
             super().send(data)
 
     def _new_conn(self) -> socket.socket:
+        if self._left_out:
+            return self._dial_in_order()
         if not self._path:
             return super()._new_conn()
         sock = socket.socket(socket.AF_UNIX)
@@ -89,6 +100,17 @@ class ServerConnection(HTTPConnection):
             sock.close()
             raise
         return sock
+
+    def _dial_in_order(self) -> socket.socket:
+        found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        places = [(str(place[0]), int(place[1])) for *_, place in found]
+        failure = OSError("the name has no address")
+        for place in sorted(places, key=lambda place: address_name(*place) in self._left_out):
+            try:
+                return create_connection(place, float(self.timeout or 0) or None, None, self.socket_options)
+            except OSError as error:
+                failure = error
+        raise failure
 
     def _response(self, sock: socket.socket, method: str) -> HTTPResponse:
         self.heard = False
@@ -171,14 +193,19 @@ class Connections:
         heads: HeadParser,
         settings: ConnectionSettings,
         spare: Callable[[], bool] = bool,
+        left_out: Collection[str] = (),
     ) -> None:
-        """`spare` closes a connection that is idle, to any server, and says whether there was one."""
+        """`spare` closes a connection that is idle, to any server, and says whether there was one.
+
+        `left_out` are addresses of the server that are used only if no other can be reached.
+        """
         self.server = server
         self._spare = spare
         #: The header that tells from which server a response came, if there is to be one.
         self.signature = ((settings.server_header, url_of(server)),) if settings.server_header else ()
         self.host = "localhost" if server.startswith("unix:") else str(server)
         self._heads = heads
+        self._left_out = left_out
         self._settings = settings
         self._max_idle = settings.max_idle
         self._idle: deque[ServerConnection] = deque()
@@ -222,7 +249,7 @@ class Connections:
         If there is no descriptor left, those of idle connections are used, to whichever server.
         """
         while True:
-            connection = ServerConnection(self.server, self._heads, self._settings)
+            connection = ServerConnection(self.server, self._heads, self._settings, self._left_out)
             try:
                 connection.connect()
             except (HTTPError, OSError) as error:

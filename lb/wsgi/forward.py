@@ -88,7 +88,7 @@ def join(config: Config) -> Forwarder:
         server_header=config.server_header_name,
     )
     servers: Servers[Connections] = Servers(
-        lambda server: Connections(server, heads, settings, servers.close_oldest)
+        lambda server: Connections(server, heads, settings, servers.close_oldest, servers.left_out(server))
     )
     place = membership.join(config, servers.keep_only)
     return Forwarder(config, place.leases, servers, place.meters)

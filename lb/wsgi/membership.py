@@ -6,7 +6,7 @@ import atexit
 import logging
 import os
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
@@ -18,9 +18,8 @@ from gevent.hub import Hub
 from lb import limited_log
 from lb.config import Config
 from lb.errors import StoreError
-from lb.model import ServerId
 from lb.processes.control import BEAT_SECONDS
-from lb.processes.member import Member, Waiting, cooperatively
+from lb.processes.member import KeepOnly, Member, Waiting, cooperatively
 from lb.processes.store import fill, pool_of
 from lb.wsgi.leases import HandedIn, Leases
 
@@ -41,7 +40,7 @@ class Place:
     meters: HandedIn
 
 
-def join(config: Config, keep_only: Callable[[Collection[ServerId]], None]) -> Place:
+def join(config: Config, keep_only: KeepOnly) -> Place:
     """Join the fleet until this process ends.
 
     Where sockets are gevent's, as in gunicorn's gevent workers, the member lives in the hub of the caller.
@@ -62,9 +61,7 @@ def join(config: Config, keep_only: Callable[[Collection[ServerId]], None]) -> P
 class _Membership:
     """A member and its heartbeat, in one hub."""
 
-    def __init__(
-        self, config: Config, keep_only: Callable[[Collection[ServerId]], None], waiting: Waiting
-    ) -> None:
+    def __init__(self, config: Config, keep_only: KeepOnly, waiting: Waiting) -> None:
         self._config = config
         self._waiting = waiting
         self._pid = os.getpid()
@@ -107,7 +104,7 @@ class _Membership:
 class _Thread:
     """A membership in a thread of its own."""
 
-    def __init__(self, config: Config, keep_only: Callable[[Collection[ServerId]], None]) -> None:
+    def __init__(self, config: Config, keep_only: KeepOnly) -> None:
         self._config = config
         self._keep_only = keep_only
         self._pid = os.getpid()

@@ -33,7 +33,7 @@ from tests.support import Valkey
 A, B, C = (ServerId(f"localhost:{port}") for port in (5001, 5002, 5003))
 
 
-def nobody(_members: Collection[ServerId]) -> None:
+def nobody(_members: Collection[ServerId], _left_out: Mapping[ServerId, frozenset[str]]) -> None:
     """No connections are kept to anyone."""
 
 
@@ -352,7 +352,7 @@ def test_who_keeps_connections_is_told_of_the_members(pool: BackendPool, keys: K
     told: list[set[ServerId]] = []
     config = settings(keys, store_url)
     pool.reconcile(config.servers, config.strategy, "test")
-    worker = Member(config, lambda members: told.append(set(members)))
+    worker = Member(config, lambda members, _: told.append(set(members)))
     worker.join()
     pool.remove(B, "test")
     worker.beat()

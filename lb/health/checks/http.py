@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from http.client import responses
 
@@ -14,12 +14,23 @@ from urllib3.util import parse_url
 
 from lb.config import ALIVE, HealthCheck, format_duration
 from lb.health.checks.request import Answer, Request, ask
-from lb.health.names import Names, Place
+from lb.health.names import Names, Place, is_gone, is_literal
 from lb.health.words import words
-from lb.model import Check, Server, ServerId
+from lb.model import Check, Server, ServerId, address_name
 
 #: What a server answers that does not know HEAD.
 _NO_HEAD = frozenset({405, 501})
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Where a server is."""
+
+    host: str
+    port: int
+    places: list[Place]
+    has_name: bool = False  # the places are those of a name
+    problem: str = ""  # why they are only the last known ones
 
 
 class HttpCheck:
@@ -36,33 +47,43 @@ class HttpCheck:
         """
         started = time.monotonic()
         until = started + settings.timeout_seconds
-        answer = self._best(server, settings, until)
+        try:
+            target = self._find(server, until, settings.timeout_seconds)
+        except OSError as error:
+            problem = words(error, settings.timeout_seconds)
+            advice = _where_to_look(None, server, settings)
+            return Check(False, False, problem, time.monotonic() - started, advice, name_problem=problem)
+        self._by_get.setdefault(server.id, set()).intersection_update(target.places)
+        request = Request(target.host, target.port, settings.method, settings.path, settings.timeout_seconds)
+        asks = [partial(self._ask, server, place, request, settings, until) for place in target.places]
+        answers = dict(zip(target.places, _at_once(asks), strict=True))
+        answer = max(answers.values(), key=lambda answer: _rank(answer, settings))
+        problems = _problems(answers, settings) if target.has_name else {}
         return Check(
             _passes(answer, settings),
             answer.status is not None,
-            _detail(answer, settings),
+            _detail(answer, settings) + _reservations(answer, settings, problems, target.problem),
             answer.at - started,
             _where_to_look(answer, server, settings),
+            problems,
+            target.problem,
         )
 
-    def _best(self, server: Server, settings: HealthCheck, until: float) -> Answer:
-        try:
-            host, port, places = self._find(server, until)
-        except OSError as error:
-            return Answer(None, words(error, settings.timeout_seconds), time.monotonic())
-        self._by_get.setdefault(server.id, set()).intersection_update(places)
-        request = Request(host, port, settings.method, settings.path, settings.timeout_seconds)
-        answers = _at_once([partial(self._ask, server, place, request, settings, until) for place in places])
-        return max(answers, key=lambda answer: _rank(answer, settings))
-
-    def _find(self, server: Server, until: float) -> tuple[str, int, list[Place]]:
-        """Return what the server calls itself, and its addresses."""
+    def _find(self, server: Server, until: float, timeout_seconds: float) -> _Target:
+        """Return where a server is: while no name server answers, at its last addresses, as workers do."""
         if server.url.startswith("unix:"):
-            return "localhost", 80, [(socket.AF_UNIX, server.url.removeprefix("unix:"))]
+            return _Target("localhost", 80, [(socket.AF_UNIX, server.url.removeprefix("unix:"))])
         url = parse_url(server.url)
         host, port = (url.host or "").strip("[]"), url.port or 80
-        places = self._names.places(host, port, until - time.monotonic())
-        return host, port, list(dict.fromkeys(places))
+        known = self._names.last_known(host, port)
+        left = until - time.monotonic()
+        try:
+            places = self._names.places(host, port, left / 2 if known else left)
+        except OSError as error:
+            if not known or is_gone(error):
+                raise
+            return _Target(host, port, known, has_name=True, problem=words(error, timeout_seconds / 2))
+        return _Target(host, port, places, has_name=not is_literal(host))
 
     def _ask(
         self, server: Server, place: Place, request: Request, settings: HealthCheck, until: float
@@ -89,7 +110,7 @@ class HttpCheck:
         return answer if again.status is None and answer.status is not None else again
 
 
-def _at_once(asks: list[Callable[[], Answer]]) -> list[Answer]:
+def _at_once(asks: Sequence[Callable[[], Answer]]) -> list[Answer]:
     """Make all of these calls at the same time, so that none takes time from another."""
     if len(asks) == 1:
         return [asks[0]()]
@@ -110,6 +131,27 @@ def _rank(answer: Answer, settings: HealthCheck) -> tuple[bool, bool, bool]:
     return _passes(answer, settings), answer.status is not None, not answer.refused
 
 
+def _problems(answers: Mapping[Place, Answer], settings: HealthCheck) -> dict[str, str]:
+    """Say of each address why it failed. Left away are those that take no connection: nobody uses them."""
+    return {
+        address_name(*place[1][:2]): "" if _passes(answer, settings) else _detail(answer, settings)
+        for place, answer in answers.items()
+        if not answer.refused
+    }
+
+
+def _reservations(
+    answer: Answer, settings: HealthCheck, problems: Mapping[str, str], name_problem: str
+) -> str:
+    """Say what is wrong with a server that passes."""
+    failing = [f"{address}: {problem}" for address, problem in problems.items() if problem]
+    if name_problem:
+        failing.insert(0, f"its name cannot be looked up: {name_problem}")
+    if not failing or not _passes(answer, settings):
+        return ""
+    return f", but {failing[0]}" + (f", and {len(failing) - 1} more" if failing[1:] else "")
+
+
 def _detail(answer: Answer, settings: HealthCheck) -> str:
     if answer.status is None:
         return answer.problem
@@ -120,10 +162,10 @@ def _detail(answer: Answer, settings: HealthCheck) -> str:
     return f"{answer.status} {responses.get(answer.status, '')}".rstrip()
 
 
-def _where_to_look(answer: Answer, server: Server, settings: HealthCheck) -> str:
+def _where_to_look(answer: Answer | None, server: Server, settings: HealthCheck) -> str:
     """Name the setting that may be wrong if the check fails."""
-    if answer.late:
+    if answer is not None and answer.late:
         return f"healthCheck.timeout ({format_duration(settings.timeout_seconds)})"
-    if answer.status is not None:
+    if answer is not None and answer.status is not None:
         return f"healthCheck.path ({settings.path}) and healthCheck.expect ({settings.expected})"
     return f"its URL in `servers` ({server.url})"

@@ -1,13 +1,13 @@
 -- Deletes everything that the pool holds of a server. Its connection count stays while requests to it are in flight;
 -- count.lua deletes it when the last one ends.
 -- KEYS: servers urls weights admin health reasons since sources failures connections
--- KEYS: check_results check_times check_durations check_settings unanswered removal_refused
+-- KEYS: check_results check_times check_durations check_settings left_out unanswered removal_refused
 local function forget(id)
   redis.call('ZREM', servers, id)
   redis.call('SREM', removal_refused, id)
   for _, column in ipairs({
     urls, weights, admin, health, reasons, since, sources, failures,
-    check_results, check_times, check_durations, check_settings, unanswered,
+    check_results, check_times, check_durations, check_settings, left_out, unanswered,
   }) do
     redis.call('HDEL', column, id)
   end
