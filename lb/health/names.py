@@ -8,10 +8,10 @@ from typing import Any, TypeAlias
 
 import gevent
 
+from lb.health.words import NO_SUCH_NAME
+
 #: Where to connect to: the family of a socket, and the address that its `connect` takes.
 Place: TypeAlias = tuple[int, tuple[Any, ...] | str]
-
-_NO_SUCH_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
 
 class Names:
@@ -74,4 +74,4 @@ def is_literal(host: str) -> bool:
 
 def is_gone(error: OSError) -> bool:
     """Whether a look-up failed because there is no such name any more, rather than for want of an answer."""
-    return isinstance(error, socket.gaierror) and error.errno in _NO_SUCH_NAME
+    return isinstance(error, socket.gaierror) and error.errno in NO_SUCH_NAME

@@ -18,6 +18,9 @@ _DETAILS: tuple[tuple[type[Exception], str], ...] = (
     (HTTPException, "the answer is not valid HTTP"),
 )
 
+#: Errors of look-ups that say that there is no such name; the others are for want of an answer.
+NO_SUCH_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
+
 #: What a server of TLS says to a request in plain text: an alert (RFC 8446 §5.1, §6).
 _TLS_ALERT = "\x15\x03"
 
@@ -29,6 +32,8 @@ def words(error: Exception, timeout_seconds: float) -> str:
         return f"timed out after {timeout_seconds:g} s"
     if isinstance(cause, BadStatusLine) and str(*cause.args[:1]).startswith(_TLS_ALERT):
         return "the answer is TLS, not plain HTTP"
+    if isinstance(cause, socket.gaierror) and cause.errno not in NO_SUCH_NAME:
+        return "name server does not answer"
     for kind, detail in _DETAILS:
         if isinstance(cause, kind):
             return detail

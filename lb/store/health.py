@@ -34,8 +34,7 @@ class HealthActs:
 
     def left_out(self) -> Mapping[ServerId, frozenset[str]]:
         """Read which addresses of servers workers use only if no other of the same server can be reached."""
-        with self._session.edge() as connection:
-            found: dict[ServerId, str] = connection.hgetall(self._keys.left_out)
+        found: dict[ServerId, str] = self._session.read("hgetall", self._keys.left_out) or {}
         return {server: frozenset(addresses.split()) for server, addresses in found.items()}
 
     def leave_out(

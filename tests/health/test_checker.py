@@ -378,6 +378,77 @@ def test_a_verdict_of_its_own_brings_no_further_check(rounds, pool, servers):
     assert rounds.tick(INTERVAL / 2) == []
 
 
+# --- the addresses of a name
+
+SICK, WELL = "192.0.2.1:80", "192.0.2.2:80"
+
+
+def check_of(**problems):
+    addresses = {SICK: problems.get("sick", ""), WELL: problems.get("well", "")}
+    return replace(PASS, addresses=addresses)
+
+
+def test_an_address_that_fails_while_another_passes_is_left_out(rounds, pool, servers, caplog):
+    caplog.set_level(logging.INFO)
+    rounds.outcomes[servers[0]] = check_of(sick="status 500")
+    rounds.round(2)
+    version = pool.version()
+    assert pool.left_out() == {}
+    rounds.round(2)
+    assert pool.left_out() == {servers[0]: {SICK}}
+    assert pool.version() == version + 1
+    rounds.outcomes[servers[0]] = check_of()
+    rounds.round()
+    assert pool.left_out() == {servers[0]: {SICK}}
+    rounds.round()
+    assert pool.left_out() == {}
+    assert health(pool) == [UP, UP, UP]
+    assert kinds(pool, servers[0]) == ["added", "addresses", "addresses"]
+    assert caplog.messages == [
+        f"addresses of server {servers[0]}: left out: {SICK}: status 500",
+        f"addresses of server {servers[0]}: all are used",
+    ]
+
+
+def test_the_next_leader_goes_on_with_what_is_left_out(pool, servers):
+    first, second = Rounds(pool, name="first"), Rounds(pool, name="second")
+    first.outcomes[servers[0]] = check_of(sick="status 500")
+    first.round(3)
+    first.checker.resign()
+    second.outcomes[servers[0]] = check_of()
+    second.tick()
+    assert pool.left_out() == {servers[0]: {SICK}}
+    second.round()
+    assert pool.left_out() == {}
+
+
+def test_what_is_left_out_is_said_again_to_a_store_that_lost_it(rounds, pool, servers, connection, keys):
+    rounds.outcomes[servers[0]] = check_of(sick="status 500")
+    rounds.round(3)
+    connection.delete(keys.left_out)
+    rounds.round()
+    assert pool.left_out() == {servers[0]: {SICK}}
+
+
+def test_a_server_that_leaves_takes_its_addresses_along(rounds, pool, servers):
+    rounds.outcomes[servers[0]] = check_of(sick="status 500")
+    rounds.round(3)
+    pool.remove(servers[0], "test")
+    assert pool.left_out() == {}
+
+
+def test_a_name_that_cannot_be_looked_up_is_told_once(rounds, pool, servers, caplog):
+    caplog.set_level(logging.INFO)
+    rounds.outcomes[servers[0]] = replace(PASS, name_problem="name server does not answer")
+    rounds.round(3)
+    rounds.outcomes[servers[0]] = PASS
+    rounds.round(3)
+    assert caplog.messages == [
+        f"server {servers[0]}: its name cannot be looked up: name server does not answer",
+        f"server {servers[0]}: its name is found again",
+    ]
+
+
 # --- removal
 
 

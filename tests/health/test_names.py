@@ -7,7 +7,7 @@ import socket
 import gevent.event
 import pytest
 
-from lb.health.names import Names
+from lb.health.names import Names, is_gone
 
 HERE = (socket.AF_INET, ("192.0.2.1", 80))
 
@@ -72,3 +72,20 @@ def test_a_name_without_a_place_is_an_error_each_time(resolver: Resolver, error:
 def test_an_address_needs_no_look_up(resolver: Resolver, host: str, family: int) -> None:
     assert Names().places(host, 80, 10) == [(family, (host, 80))]
     assert resolver.asked == []
+
+
+def test_what_was_found_last_is_known(resolver: Resolver) -> None:
+    names = Names()
+    assert names.last_known("a.example", 80) == []
+    resolver.may_answer.set()
+    names.places("a.example", 80, 10)
+    resolver.error = socket.gaierror(socket.EAI_AGAIN, "try again")
+    with pytest.raises(socket.gaierror):
+        names.places("a.example", 80, 10)
+    assert names.last_known("a.example", 80) == [HERE]
+
+
+def test_a_name_that_is_gone_is_another_thing_than_no_answer() -> None:
+    assert is_gone(socket.gaierror(socket.EAI_NONAME, "unknown"))
+    assert not is_gone(socket.gaierror(socket.EAI_AGAIN, "try again"))
+    assert not is_gone(TimeoutError())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -349,15 +349,18 @@ def test_what_only_others_know_of_a_damaged_pool_is_left_to_them_for_a_while(
 
 
 def test_who_keeps_connections_is_told_of_the_members(pool: BackendPool, keys: Keys, store_url: str) -> None:
-    told: list[set[ServerId]] = []
+    told: list[tuple[set[ServerId], Mapping[ServerId, frozenset[str]]]] = []
     config = settings(keys, store_url)
     pool.reconcile(config.servers, config.strategy, "test")
-    worker = Member(config, lambda members, _: told.append(set(members)))
+    worker = Member(config, lambda members, left_out: told.append((set(members), left_out)))
     worker.join()
     pool.remove(B, "test")
     worker.beat()
-    until(lambda: told[-1:] == [{A}])
-    assert told[0] == {A, B}
+    until(lambda: told[-1:] == [({A}, {})])
+    assert told[0] == ({A, B}, {})
+    pool.leave_out(A, ["192.0.2.1:80"], "left out", "test")
+    worker.beat()
+    until(lambda: told[-1:] == [({A}, {A: {"192.0.2.1:80"}})])
     worker.leave()
 
 

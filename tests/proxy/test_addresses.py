@@ -72,6 +72,18 @@ def test_one_that_failed_is_tried_last_until_it_works(resolve: Resolve) -> None:
     assert {hosts(to.in_order(1))[0] for _ in range(2)} == {"1.1.1.1", "2.2.2.2"}
 
 
+def test_one_that_fails_its_checks_is_tried_last(resolve: Resolve) -> None:
+    resolve(lambda: ["1.1.1.1", "::2", "3.3.3.3"])
+    to = Addresses(ServerId("name:80"))
+    to.left_out = {"[::2]:80"}
+    assert [hosts(to.in_order(1))[-1] for _ in range(3)] == ["::2"] * 3
+    for address in to.in_order(1)[:2]:
+        to.failed(address)
+    assert hosts(to.in_order(1))[-1] == "::2"
+    to.left_out = ()
+    assert hosts(to.in_order(1))[0] == "::2"
+
+
 def test_a_name_is_looked_up_again_beside_the_traffic(
     resolve: Resolve, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import gevent
 import pytest
 
+from lb.model import ServerId
+from lb.proxy import addresses
 from lb.proxy.descriptors import Budget
 from tests.proxy.rig import GET, OK, Balancer, Peer, answering, playing, slowly, until
 
@@ -123,3 +126,27 @@ def test_connections_to_servers_keep_within_their_share_of_descriptors(balancer:
                 assert client.ask().endswith(b"ok")
                 assert len(made.plane._deadlines.streams) <= 1 + 2
         assert one.connections + two.connections + three.connections > 3, "some were closed"
+
+
+def test_an_address_that_is_left_out_gets_no_request(balancer: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by a kept connection either, nor by one that is in use meanwhile."""
+    name = ServerId("many.example:80")
+    sick_answer = OK.replace(b"200 OK", b"500 Oops")
+    with playing(answering()) as well, playing(answering(sick_answer)) as sick, ExitStack() as stack:
+        ports = [int(server.id.rpartition(":")[2]) for server in (well, sick)]
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
+        monkeypatch.setattr(addresses.socket, "getaddrinfo", lambda *_, **__: found)
+        made = balancer(name)
+        clients = [stack.enter_context(made.client()) for _ in range(4)]
+        for client in clients:
+            client.send(GET)
+        answers = [client.message() for client in clients]
+        assert {answer[9:12] for answer in answers} == {b"200", b"500"}
+        made.plane.keep_only([name], {name: frozenset({sick.id})})
+        assert {client.ask()[9:12] for client in clients for _ in range(4)} == {b"200"}
+        well_connections = well.connections
+        made.plane.keep_only([name], {})
+        for client in clients:
+            client.send(GET)
+        assert {client.message()[9:12] for client in clients} == {b"200", b"500"}
+        assert well.connections > well_connections

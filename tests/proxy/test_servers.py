@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from lb.model import ServerId
 from lb.proxy.connections import ServerConnections
 from lb.proxy.deadlines import Deadlines
 from lb.proxy.servers import Servers
@@ -38,3 +39,23 @@ def test_the_connection_that_is_idle_for_the_longest_is_closed_first(deadlines: 
             assert servers.close_oldest()
             assert [stream.closed for stream in streams] == [True] * closed + [False] * (3 - closed)
         assert not servers.close_oldest()
+
+
+def test_other_addresses_that_are_left_out_end_the_connections(deadlines: Deadlines) -> None:
+    """Those in use are not kept when they are done: which address they lead to is not known any more."""
+    make = partial(ServerConnections, deadlines=deadlines, connect_seconds=1, idle_seconds=10, max_idle=4)
+    servers = Servers(make)
+    left_out = {ServerId("a:80"): frozenset({"192.0.2.1:80"})}
+    with playing(lambda peer: peer.ended()) as server:
+        to = servers(server.id)
+        kept, used = to.connect(), to.connect()
+        to.keep(kept)
+        servers.keep_only([server.id], left_out)
+        assert not kept.closed
+        assert servers(server.id) is to
+        servers.keep_only([server.id], {**left_out, server.id: frozenset({"192.0.2.1:80"})})
+        assert kept.closed
+        assert servers.left_out(server.id) == {"192.0.2.1:80"}
+        to.keep(used)
+        assert used.closed
+        assert servers(server.id) is not to

@@ -56,6 +56,57 @@ def test_a_check_is_kept_as_it_was(four: BackendPool, check) -> None:
     assert four.version() == before
 
 
+def test_the_settings_of_the_last_check_are_kept(four: BackendPool) -> None:
+    four.record_check(A, PASSED, settings="one")
+    four.record_check(B, PASSED, settings="one")
+    four.record_check(A, PASSED, settings="other")
+    assert four.check_settings() == {A: "other", B: "one"}
+    four.remove(A, "test")
+    assert four.check_settings() == {B: "one"}
+
+
+def test_silence_counts_by_one_and_the_same_settings(four: BackendPool, connection, keys) -> None:
+    four.record_check(A, UNANSWERED, settings="one")
+    connection.hset(keys.unanswered, A, 1.0)
+    four.record_check(A, UNANSWERED, settings="one")
+    assert status(four, A).unanswered_since == 1.0
+    four.record_check(A, UNANSWERED, settings="other")
+    assert status(four, A).unanswered_since > 1.0
+
+
+def test_a_reason_of_checks_is_renewed_and_nothing_else(four: BackendPool) -> None:
+    four.set_health(A, Health.DOWN, "check: status 404", "checker")
+    four.mark_failed(B, 5, "worker")
+    before = status(four, A).server
+    version = four.version()
+    assert not four.set_health(A, Health.DOWN, "check: connection refused", "checker")
+    assert status(four, A).server == dataclasses.replace(before, reason="check: connection refused")
+    assert four.version() == version + 1  # the workers' snapshots say so too
+    assert not four.set_health(B, Health.DOWN, "check: connection refused", "checker")
+    assert status(four, B).server.reason == "failures: 5 consecutive"
+
+
+def test_addresses_that_are_left_out_are_a_change_of_the_pool(four: BackendPool) -> None:
+    version = four.version()
+    assert four.leave_out(A, ["192.0.2.1:80", "[::2]:80"], "left out: …", "checker")
+    assert not four.leave_out(A, ["192.0.2.1:80", "[::2]:80"], "again", "checker")
+    assert four.left_out() == {A: {"192.0.2.1:80", "[::2]:80"}}
+    assert four.leave_out(A, [], "all are used", "checker")
+    assert not four.leave_out(ServerId("gone:1"), ["192.0.2.1:80"], "…", "checker")
+    assert four.left_out() == {}
+    assert four.version() == version + 2
+    said = [(event.server, event.detail) for event in four.events() if event.kind == "addresses"]
+    assert said == [(A, "left out: …"), (A, "all are used")]
+
+
+def test_a_checker_that_leads_no_longer_leaves_nothing_out(four: BackendPool) -> None:
+    term = four.lead("first", 60)
+    four.resign("first")
+    four.lead("second", 60)
+    with pytest.raises(StoreError):
+        four.leave_out(A, ["192.0.2.1:80"], "…", "checker", term)
+
+
 def test_unanswered_since_is_the_first_of_a_row(four: BackendPool) -> None:
     four.record_check(A, UNANSWERED)
     first = status(four, A).unanswered_since

@@ -7,7 +7,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,32 @@ def test_no_more_are_kept_than_allowed_and_none_for_too_long(monkeypatch: pytest
         assert three[1].sock is None
         pool.close()
         assert last.sock is None
+
+
+def test_addresses_that_are_left_out_are_tried_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    with servers(2) as (one, another):
+        ports = [int(server.id.rpartition(":")[2]) for server in (one, another)]
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
+        resolve = socket.getaddrinfo
+        monkeypatch.setattr(
+            socket, "getaddrinfo", lambda host, *a, **k: found if "many" in host else resolve(host, *a, **k)
+        )
+        for left_out, first in (
+            ((), one),
+            ({one.id}, another),
+            ({another.id}, one),
+            ({one.id, another.id}, one),
+        ):
+            to = Connections(ServerId("many.example:80"), HeadParser(100), SETTINGS, left_out)
+            with closing(to.connect()) as connection:
+                assert ask(connection).decode() == first.id
+        another.stop()
+        to = Connections(ServerId("many.example:80"), HeadParser(100), SETTINGS, {one.id})
+        with closing(to.connect()) as connection:
+            assert ask(connection).decode() == one.id
+        one.stop()
+        with pytest.raises(ServerConnectError, match="refused"):
+            to.connect()
 
 
 def test_refused_and_unknown_are_told_with_the_reason() -> None:

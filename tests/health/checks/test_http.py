@@ -148,6 +148,87 @@ def test_a_server_is_reached_at_any_of_its_addresses(monkeypatch):
         assert b"\r\nHost: many.example\r\n" in running.requests[0]
 
 
+OK = answer("HTTP/1.1 200 OK\n\n")
+SICK = answer("HTTP/1.1 500 Oops\n\n")
+
+
+def address(running):
+    return ("127.0.0.1", int(running.id.rpartition(":")[2]))
+
+
+def name(running):
+    return f"127.0.0.1:{address(running)[1]}"
+
+
+def test_each_address_is_checked_by_itself(monkeypatch):
+    with scripted(SICK) as sick, scripted(OK) as well, refusing_port() as refusing:
+        resolve(monkeypatch, address(sick), address(well), ("127.0.0.1", refusing))
+        result = check(server("many.example:80"), PATIENT)
+    assert (result.passed, result.answered) == (True, True)
+    assert result.detail == f"200 OK, but {name(sick)}: status 500 (expected 200-499)"
+    assert result.addresses == {name(sick): "status 500 (expected 200-499)", name(well): ""}
+
+
+def test_an_address_that_hangs_takes_no_time_from_the_others(monkeypatch):
+    with scripted(silence) as silent, scripted(OK) as well, full_queue() as full:
+        resolve(monkeypatch, address(silent), ("127.0.0.1", full), address(well))
+        result = check(server("many.example:80"), HASTY)
+    assert (result.passed, result.duration_seconds < 0.4) == (True, True)
+    assert result.addresses[name(silent)] == result.addresses[f"127.0.0.1:{full}"] == "timed out after 0.5 s"
+    assert result.detail.endswith("timed out after 0.5 s, and 1 more")
+
+
+def test_if_all_addresses_fail_it_is_an_answer_that_is_told(monkeypatch):
+    with scripted(silence) as silent, scripted(SICK) as sick:
+        resolve(monkeypatch, address(silent), address(sick))
+        result = check(server("many.example:80"), HASTY)
+    assert (result.passed, result.answered, result.detail) == (False, True, "status 500 (expected 200-499)")
+
+
+def test_an_address_in_place_of_a_name_is_the_server_itself():
+    with scripted(SICK) as running:
+        assert check(running.server, PATIENT).addresses == {}
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (
+            socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"),
+            (True, "200 OK, but its name cannot be looked up: name server does not answer"),
+        ),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), (False, "host name not found")),
+    ],
+    ids=["no answer", "gone"],
+)
+def test_the_last_addresses_serve_while_no_name_server_answers(monkeypatch, error, expected):
+    one = HttpCheck()
+
+    def fail(*_, **__):
+        raise error
+
+    with scripted(OK) as running:
+        resolve(monkeypatch, address(running))
+        assert one(server("many.example:80"), PATIENT).name_problem == ""
+        monkeypatch.setattr("socket.getaddrinfo", fail)
+        result = one(server("many.example:80"), PATIENT)
+    assert (result.passed, result.detail) == expected
+    assert result.name_problem in result.detail
+    assert result.name_problem
+
+
+def test_a_name_server_that_hangs_leaves_time_for_the_last_addresses(monkeypatch):
+    one, answers = HttpCheck(), gevent.event.Event()
+    with scripted(OK) as running:
+        resolve(monkeypatch, address(running))
+        one(server("many.example:80"), HASTY)
+        monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: answers.wait(10) and [])
+        result = one(server("many.example:80"), HASTY)
+        answers.set()
+    assert result.passed
+    assert result.detail == "200 OK, but its name cannot be looked up: timed out after 0.25 s"
+
+
 def test_looking_up_a_name_is_bounded(monkeypatch):
     answers = gevent.event.Event()
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: answers.wait(10) and [])
