@@ -121,11 +121,11 @@ def test_addresses_that_are_left_out_are_tried_last(monkeypatch: pytest.MonkeyPa
             ({another.id}, one),
             ({one.id, another.id}, one),
         ):
-            to = Connections(ServerId("many.example:80"), HeadParser(100), SETTINGS, left_out)
+            to = Connections(ServerId("many.example:80"), HeadParser(100), SETTINGS, left_out=left_out)
             with closing(to.connect()) as connection:
                 assert ask(connection).decode() == first.id
         another.stop()
-        to = Connections(ServerId("many.example:80"), HeadParser(100), SETTINGS, {one.id})
+        to = Connections(ServerId("many.example:80"), HeadParser(100), SETTINGS, left_out={one.id})
         with closing(to.connect()) as connection:
             assert ask(connection).decode() == one.id
         one.stop()
