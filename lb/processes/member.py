@@ -7,9 +7,9 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import ParamSpec, Protocol, TypeAlias, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 import gevent
 from gevent.event import Event
@@ -19,8 +19,9 @@ from lb.errors import StoreError
 from lb.health.dead_workers import SILENCE_SECONDS
 from lb.limited_log import LimitedLog
 from lb.metrics.meters import Meters, lone
-from lb.model import Admin, Health, Server, ServerId, Snapshot, Source, WorkerId
-from lb.processes.store import fill, fleet_of, keys_of, metrics_of, pool_of, url_of
+from lb.model import ServerId, Snapshot, WorkerId
+from lb.processes.store import fill, fleet_of, keys_of, metrics_of, pool_of, snapshot_of, url_of
+from lb.proxy.servers import KeepOnly
 from lb.store.client import connect
 from lb.store.fleet import Degraded
 from lb.store.lease_line import LeaseLine
@@ -37,9 +38,6 @@ _PATIENCE_SECONDS = 2.0
 
 #: What the events tell of: one that was degraded for less is in its log alone.
 TOLD_SECONDS = 1.0
-
-#: Gets the members of the pool, and those of their addresses that are used only if no other can be reached.
-KeepOnly: TypeAlias = Callable[[Collection[ServerId], Mapping[ServerId, frozenset[str]]], None]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -80,7 +78,7 @@ class Member:
         self._publisher = None if meters else Publisher(metrics_of(config), self.meters.board)
         self._pool = pool_of(config)
         self._fleet = fleet_of(config)
-        self._snapshot = _snapshot_of(config)
+        self._snapshot = snapshot_of(config)
         self._found_empty = 0  # in a row
         self._damaged_since: float | None = None  # monotonic seconds
         self._degraded: Degraded = (None, None)
@@ -272,12 +270,3 @@ class Member:
         self._found_empty += 1
         if self._found_empty > _LOOKS_FOR_OTHERS:
             self._waiting(fill, self._pool, self._config)
-
-
-def _snapshot_of(config: Config) -> Snapshot:
-    """Return the pool as the config has it: all there is to pick from until the store tells more."""
-    servers = (
-        Server(spec.id, spec.url, spec.weight, Admin.READY, Health.UP, Source.CONFIG, "", 0.0)
-        for spec in config.servers
-    )
-    return Snapshot(0, config.strategy, tuple(servers), fail_open=config.health_check.fail_open)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lb.config import Config
 from lb.errors import LBError, StoreUnavailableError
-from lb.model import ServerId
+from lb.model import Admin, Health, Server, ServerId, Snapshot, Source
 from lb.processes import lock
 from lb.store import embedded
 from lb.store.client import open_fleet, open_metrics, open_outbox, open_pool
@@ -130,3 +130,12 @@ def fill(pool: BackendPool, config: Config) -> Sequence[ServerId]:
     by = f"config@{socket.gethostname()}"
     fail_open = config.health_check.fail_open
     return pool.reconcile(config.servers, config.strategy, by, fail_open=fail_open)
+
+
+def snapshot_of(config: Config) -> Snapshot:
+    """Return the pool as the config has it: all there is to pick from until the store tells more."""
+    servers = (
+        Server(spec.id, spec.url, spec.weight, Admin.READY, Health.UP, Source.CONFIG, "", 0.0)
+        for spec in config.servers
+    )
+    return Snapshot(0, config.strategy, tuple(servers), fail_open=config.health_check.fail_open)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from lb.model import ServerId
+
+#: Gets the members of the pool, and those of their addresses that are used only if no other can be reached.
+KeepOnly: TypeAlias = Callable[[Collection[ServerId], Mapping[ServerId, frozenset[str]]], None]
 
 
 class _Connections(Protocol):

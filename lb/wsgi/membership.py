@@ -19,8 +19,9 @@ from lb import limited_log
 from lb.config import Config
 from lb.errors import StoreError
 from lb.processes.control import BEAT_SECONDS
-from lb.processes.member import KeepOnly, Member, Waiting, cooperatively
+from lb.processes.member import Member, Waiting, cooperatively
 from lb.processes.store import fill, pool_of
+from lb.proxy.servers import KeepOnly
 from lb.wsgi.leases import HandedIn, Leases
 
 _log = logging.getLogger(__name__)
