@@ -98,6 +98,8 @@ class Flood:
                 reading.start()
                 with suppress(OSError):
                     self._write(client)
+                if self._stop.is_set():
+                    self._hang_up()
                 reading.join()
 
     def _write(self, client: Client) -> None:
@@ -132,6 +134,18 @@ def peer_of(begin: bytes, again: bytes) -> Script:
     return script
 
 
+#: The same for clients of the admin API.
+OPERATORS = {
+    "tiny chunks": (b"POST /servers" + CHUNKED, TINY),
+    "chunk extensions": (b"POST /servers" + CHUNKED, EXTENDED),
+    "trailers": (b"POST /servers" + CHUNKED + b"0\r\n", b"A: 1\r\n"),
+    "a body of known length": (b"POST /servers" + HOST + b"Content-Length: 99999999\r\n\r\n", b"x"),
+    "pipelined requests": (b"", b"GET /none" + HOST + b"\r\n"),
+    "an endless head": (b"GET /" + HOST, b"A: 1\r\n"),
+    "empty lines": (b"", b"\r\n"),
+}
+
+
 @pytest.fixture
 def patient(plane: Fleet) -> Iterator[Fleet]:
     """The plane; its worker is the same at the end, and nobody took it for lost."""
@@ -145,13 +159,13 @@ def losses(plane: Fleet) -> int:
     return sum(event.kind == "worker-lost" for event in plane.pool.events(1000))
 
 
-def served_beside(plane: Fleet, flood: Flood) -> None:
+def served_beside(url: str, flood: Flood, target: str = "/") -> None:
     """Have another client served while the flood goes on, which gets its share, too."""
     eventually(lambda: flood.moved, what="the flood to begin")
-    with Client(plane.url) as client:
+    with Client(url) as client:
         for _ in range(REQUESTS):
             before = flood.moved
-            assert client.ask().status == 200
+            assert client.ask(target=target).status == 200
         eventually(lambda: flood.moved > before, what="the flood to go on")
 
 
@@ -159,7 +173,7 @@ def served_beside(plane: Fleet, flood: Flood) -> None:
 def test_a_client_that_floods_holds_nobody_up(patient: Fleet, play: Play, kind: str) -> None:
     play(peer_of(b"", b"x"))
     with Flood(patient.url, *CLIENTS[kind]) as flood:
-        served_beside(patient, flood)
+        served_beside(patient.url, flood)
 
 
 @pytest.mark.parametrize("kind", SERVERS)
@@ -167,4 +181,12 @@ def test_a_server_that_floods_holds_nobody_up(patient: Fleet, play: Play, kind: 
     play(peer_of(*SERVERS[kind]))
     upgrade = b"Connection: upgrade\r\nUpgrade: x\r\n" if kind == "a tunnel" else b""
     with Flood(patient.url, b"GET /flood" + HOST + upgrade + b"\r\n", b"") as flood:
-        served_beside(patient, flood)
+        served_beside(patient.url, flood)
+
+
+@pytest.mark.parametrize("kind", OPERATORS)
+def test_a_client_that_floods_the_admin_api_holds_nobody_up(plane: Fleet, kind: str) -> None:
+    before = plane.balancer.pids("api")
+    with Flood(plane.balancer.admin_url, *OPERATORS[kind]) as flood:
+        served_beside(plane.balancer.admin_url, flood, "/health")
+    assert plane.balancer.pids("api") == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -117,6 +118,12 @@ def test_it_publishes_what_its_host_counts_until_its_end(store_url, connection, 
 def test_what_is_not_http_is_refused_and_the_next_is_served(api):
     for nonsense in (b"\x16\x03\x01\x00\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"):
         assert b" 400 " in api.send(nonsense).splitlines()[0]
+
+    for fields in (b"A: 1\r\n", b"A: 1\r\n" * 200):  # it leaves within its head, or with the last word
+        with socket.create_connection(api.address) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n" + fields)
+            assert api.get("/health").status == 200  # so that was read by now
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     assert api.get("/health").status == 200
     api.process.terminate()
