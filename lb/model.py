@@ -122,6 +122,7 @@ class RemovedServer:
     source: Source
     reason: str  # empty if an operator did it
     at: float  # unix seconds
+    returns: bool = False  # whether it is still checked, and comes back by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,7 @@ EVENT_KINDS = (
     "added",
     "removed",
     "restored",
+    "returned",
     "url",
     "ready",
     "drain",
@@ -190,6 +192,7 @@ TOLD_EVENTS = (
     "down",
     "removed",
     "restored",
+    "returned",
     "removal-refused",
     "fail-open",
     "fail-open-ended",

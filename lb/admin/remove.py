@@ -20,7 +20,8 @@ def command(operator: Operator, servers: tuple[ServerId, ...]) -> None:
 
     No later request goes to them; requests that are open go on to their end. To wait for these, drain first.
     `lb-admin list --removed` shows what was removed and `lb-admin restore` brings it back. A server that
-    config.json names comes back when that is read anew; drain it, or take it out of the file too.
+    config.json names comes back when that is read anew; drain it, or take it out of the file too. One that
+    the health-checker removed for its silence no longer comes back by itself.
 
     \b
     Examples:

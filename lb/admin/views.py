@@ -139,7 +139,7 @@ def _last_check(status: ServerStatus, now: float) -> Text:
 def _removed_row(server: RemovedServer, now: float) -> list[Text]:
     return [
         cell(server.id),
-        cell(server.reason),
+        cell(server.reason + (", comes back when it answers" if server.returns else "")),
         cell(ago(server.at, now)),
         cell(server.weight),
         cell(server.source),

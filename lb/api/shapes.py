@@ -79,7 +79,15 @@ SHAPES: Mapping[str, Schema] = {
         durationSeconds=_of("number", minimum=0),
         at=_or_null(_TIME),
     ),
-    "RemovedServer": _object(id=_ID, url=_TEXT, weight=_WEIGHT, source=_SOURCE, reason=_TEXT, at=_TIME),
+    "RemovedServer": _object(
+        id=_ID,
+        url=_TEXT,
+        weight=_WEIGHT,
+        source=_SOURCE,
+        reason=_TEXT,
+        at=_TIME,
+        returns=_of("boolean", "Whether it is still checked, and comes back by itself."),
+    ),
     "Worker": _object(
         id=_TEXT,
         host=_TEXT,

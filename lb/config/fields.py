@@ -23,10 +23,12 @@ from lb.config.store_url import check_store_url
 from lb.config.values import (
     StatusRange,
     format_duration,
+    format_threshold,
     matching,
     one_of,
     parse_duration,
     parse_positive_duration,
+    parse_threshold,
     shown,
     switch,
     whole_number,
@@ -111,13 +113,27 @@ _AsDuration = PlainSerializer(format_duration, when_used="json")
 _DurationSchema = WithJsonSchema(
     {
         "anyOf": [
-            {"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|h|m|s)?)+$"},
+            {"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|d|h|m|s)?)+$"},
             {"type": "number", "minimum": 0},
         ],
         "examples": ["2s", "500ms", "1m30s", 2000],
     }
 )
 Duration = Annotated[float, BeforeValidator(parse_positive_duration), _AsDuration, _DurationSchema]
+Threshold = Annotated[
+    float | None,
+    BeforeValidator(parse_threshold),
+    PlainSerializer(format_threshold, when_used="json"),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"^((\d+(\.\d+)?(ms|d|h|m|s)?)+|off)$"},
+                {"type": "number", "exclusiveMinimum": 0},
+            ],
+            "examples": ["1m", "2d12h", "off", 60000],
+        }
+    ),
+]
 DurationOrZero = Annotated[float, BeforeValidator(parse_duration), _AsDuration, _DurationSchema]
 
 

@@ -82,9 +82,10 @@ class Config(Section):
     health_check_interval_seconds: fields.Duration = Field(
         default=2.0, description="Time between two checks of the same server."
     )
-    threshold_seconds: fields.Duration = Field(
+    threshold_seconds: fields.Threshold = Field(
         default=60.0,
-        description="How long a server may leave checks unanswered before it is removed from the pool.",
+        description="How long a server may leave checks unanswered before it is removed from the pool; it is "
+        "still checked, less often, and comes back when it passes. `off`: it stays, down.",
     )
     health_check: HealthCheck = Field(default=HealthCheck(), description="The health-checker's requests.")
     passive_health: PassiveHealth = Field(

@@ -16,7 +16,7 @@ Written by `lb config --reference`; the texts are those of the code.
 `lb` reads `config.json` in the working directory, or the file that `--config` or `LB_CONFIG` names. Each
 setting can also be given in the environment, where lists are separated by commas; the most used have a flag
 (`lb run --help`). A flag wins over the environment, that over the file, that over the default. Durations are
-written `2s`, `500ms`, `1m30s`, or as a number of milliseconds.
+written `2s`, `500ms`, `1m30s`, `2d12h`, or as a number of milliseconds.
 
 `lb check` reports everything that is wrong with a file. `lb config --show` prints the settings in force and
 where each came from. `lb config --schema` prints a JSON Schema for editors, shipped as `config.schema.json`.

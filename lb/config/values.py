@@ -9,9 +9,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
 
-_UNIT_SECONDS = {"h": Decimal(3600), "m": Decimal(60), "s": Decimal(1), "ms": Decimal("0.001")}
-_DURATION = re.compile(r"(?:\d{1,12}(?:\.\d{1,12})?(?:ms|h|m|s))+", re.ASCII)
-_DURATION_PART = re.compile(r"([\d.]+)(ms|h|m|s)", re.ASCII)
+_UNIT_SECONDS = {
+    "d": Decimal(86400),
+    "h": Decimal(3600),
+    "m": Decimal(60),
+    "s": Decimal(1),
+    "ms": Decimal("0.001"),
+}
+_DURATION = re.compile(r"(?:\d{1,12}(?:\.\d{1,12})?(?:ms|d|h|m|s))+", re.ASCII)
+_DURATION_PART = re.compile(r"([\d.]+)(ms|d|h|m|s)", re.ASCII)
 _NUMBER = re.compile(r"\d{1,12}(?:\.\d{1,12})?", re.ASCII)
 _LONGEST_SECONDS = 365 * 24 * 3600
 
@@ -60,13 +66,13 @@ def _form(word: str) -> str:
 
 
 def parse_duration(value: object) -> float:
-    """Parse "2s", "500ms", "1m30s", "1h" or a number of milliseconds into seconds, to the microsecond."""
+    """Parse "2s", "500ms", "1m30s", "2d12h" or a number of milliseconds into seconds, to the microsecond."""
     seconds = _duration(value)
     if seconds is None:
-        forms = '"2s", "500ms", "1m30s", "1h", or a number of milliseconds'
+        forms = '"2s", "500ms", "1m30s", "1h", "2d", or a number of milliseconds'
         raise ValueError(f"expected a duration such as {forms}; got {shown(value)}")
     if seconds > _LONGEST_SECONDS:
-        raise ValueError(f'expected a duration of at most a year ("8760h"); got {shown(value)}')
+        raise ValueError(f'expected a duration of at most a year ("365d"); got {shown(value)}')
     return seconds
 
 
@@ -88,6 +94,21 @@ def parse_positive_duration(value: object) -> float:
     if not seconds:
         raise ValueError(f"expected a duration longer than zero; got {shown(value)}")
     return seconds
+
+
+def parse_threshold(value: object) -> float | None:
+    """Parse a duration longer than zero, or "off" as None."""
+    if value is False or (isinstance(value, str) and value.lower() == "off"):
+        return None
+    try:
+        return parse_positive_duration(value)
+    except ValueError as error:
+        raise ValueError(f'{error}; "off" is never') from None
+
+
+def format_threshold(seconds: float | None) -> str:
+    """Write what `parse_threshold` reads."""
+    return "off" if seconds is None else format_duration(seconds)
 
 
 def format_duration(seconds: float) -> str:

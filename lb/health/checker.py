@@ -198,7 +198,7 @@ class Checker:
         self._judge(server, watch, check, term)
         self._judge_addresses(server, watch, check, term)
         _log_name_problem(server, watch, check)
-        if check.answered or watch.health is Health.UP:
+        if check.answered or watch.health is Health.UP or self._threshold is None:
             return
         if self._pool.remove_unanswered(server.id, self._threshold, BY, term):
             _limited.warning(

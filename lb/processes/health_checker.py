@@ -21,6 +21,7 @@ from lb.health.checker import BY, Checker
 from lb.health.checks import CHECKS
 from lb.health.dead_workers import DeadWorkers
 from lb.health.messenger import Messenger
+from lb.health.returns import Returns
 from lb.health.webhook import Receiver
 from lb.limited_log import LimitedLog
 from lb.processes.control import Control
@@ -46,13 +47,17 @@ def run(config: Config, control: Control) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, stop.set)
     pool = pool_of(config)
-    checker = Checker(pool, CHECKS["http"](), config, _name(), spawn=gevent.spawn)
+    check = CHECKS["http"]()
+    checker = Checker(pool, check, config, _name(), spawn=gevent.spawn)
+    returns = Returns(pool, check, config, term=lambda: checker.term, spawn=gevent.spawn)
     dead_workers = DeadWorkers(fleet_of(config), BY)
     messages = _spawn_messenger(config, checker, stop)
 
     def work() -> float:
         dead_workers.reap()
-        return checker.tick()
+        delay = checker.tick()
+        returns.tick()
+        return delay
 
     gevent.spawn(_fold, metrics_of(config), lambda: checker.term is not None, stop.wait)
     turns = Turns(work, checker.forget)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from lb.model import Check, Health, ServerId
+from lb.model import Check, Health, RemovedServer, ServerId
 from lb.store import views
 from lb.store.keys import Keys
 from lb.store.session import Session
@@ -72,13 +72,28 @@ class HealthActs:
     ) -> bool:
         """Remove a server that is down and has left checks unanswered for so long.
 
-        False if it has answered since, if an operator has drained it, or if more than half of the pool would
-        be gone within an hour.
+        False if it has answered since, if an operator has drained it, if more than half of the pool would be
+        gone within an hour, or if no server is up though servers answer requests.
         """
         reason = f"unanswered for {threshold_seconds:g} s"
         words = (server, threshold_seconds, by, reason, term or "")
         record = self._keys.removed_server(server)
         return self._session.run("remove_unanswered", *words, removed_server=record) is not None
+
+    def awaited(self) -> Sequence[RemovedServer]:
+        """Read the servers that were removed for silence and may come back, the longest gone first."""
+        removals = self._session.read("zrange", self._keys.removed_unanswered, 0, -1, withscores=True) or []
+        records = self._session.hashes([self._keys.removed_server(server) for server, _ in removals])
+        found = (
+            views.removed_of(server, at, record, returns=True)
+            for (server, at), record in zip(removals, records, strict=True)
+        )
+        return [server for server in found if server]
+
+    def bring_back(self, server: ServerId, by: str, term: int | None = None) -> bool:
+        """Bring back a server that was removed for silence; False if it is no longer awaited."""
+        record = self._keys.removed_server(server)
+        return self._session.run("bring_back", server, by, term or "", removed_server=record) is not None
 
     def lead(self, checker: str, seconds: float) -> int | None:
         """Take or renew the lead among the health-checkers for `seconds`.

@@ -111,7 +111,7 @@ class Keys:
 
     @property
     def removed_unanswered(self) -> str:
-        """Sorted set: ids of servers removed for unanswered checks, scored by unix seconds; one hour."""
+        """Sorted set: ids of servers removed for silence that may return, scored by unix seconds; 30 days."""
         return self._name("removed_unanswered")
 
     @property

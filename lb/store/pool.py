@@ -89,8 +89,9 @@ class BackendPool(HealthActs):
         """Read the servers that can be restored, the most recently removed first."""
         removals = self._session.read("zrevrange", self._keys.removed, 0, -1, withscores=True) or []
         records = self._session.hashes([self._keys.removed_server(server) for server, _ in removals])
+        awaited = set(self._session.read("zrange", self._keys.removed_unanswered, 0, -1) or [])
         read = (
-            views.removed_of(server, at, record)
+            views.removed_of(server, at, record, returns=server in awaited)
             for (server, at), record in zip(removals, records, strict=True)
         )
         return [record for record in read if record]  # others were restored between the two reads
@@ -145,7 +146,10 @@ class BackendPool(HealthActs):
         return views.server_of(row)
 
     def remove(self, server: ServerId, by: str) -> None:
-        """Remove a server; requests in flight to it go on. It can be restored for 30 days."""
+        """Remove a server; requests in flight to it go on. It can be restored for 30 days.
+
+        One that was removed for silence is awaited no longer.
+        """
         if self._act("remove", server, by, **self._record(server)) is None:
             raise self._unknown(server)
 

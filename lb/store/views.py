@@ -107,7 +107,7 @@ def outcome(check: Check) -> str:
     return f"{_PASSED if check.passed else _FAILED} {check.detail}"
 
 
-def removed_of(server: str, at: float, record: Mapping[str, str]) -> RemovedServer | None:
+def removed_of(server: str, at: float, record: Mapping[str, str], *, returns: bool) -> RemovedServer | None:
     """Read a `removed_server` hash; None if it is not there, or is of no server."""
     url = record.get("url", "")
     if not url or not url.isprintable() or not is_id(server) or moment(at) is None:
@@ -120,6 +120,7 @@ def removed_of(server: str, at: float, record: Mapping[str, str]) -> RemovedServ
         source=word(Source, record.get("source", ""), Source.ADMIN),
         reason=printable(record.get("reason", "")),
         at=at,
+        returns=returns,
     )
 
 

@@ -4,6 +4,7 @@ import re
 import time
 
 from lb.model import Admin, Check, Health
+from tests.store.acts import UNANSWERED
 
 HEADINGS = ["SERVER", "STATE", "WHY", "SINCE", "WEIGHT", "CONNECTIONS", "FAILURES", "LAST CHECK", "SOURCE"]
 
@@ -137,4 +138,20 @@ def test_json_of_removed_servers(run, pool, add):
         "weight": 1,
         "source": "admin",
         "reason": "",
+        "returns": False,
     }
+
+
+def test_a_server_that_comes_back_by_itself_says_so(run, pool, add, connection, keys):
+    for port in (5001, 5002):
+        add(f"http://localhost:{port}")
+    pool.record_check("localhost:5001", UNANSWERED)
+    pool.set_health("localhost:5001", Health.DOWN, "check: connection refused", "test")
+    connection.hset(keys.unanswered, "localhost:5001", "1.5")
+    assert pool.remove_unanswered("localhost:5001", 60, "test")
+
+    [server] = run("list", "--removed", "--json").json
+    assert server["returns"] is True
+    assert "unanswered for 60 s, comes back when it answers" in run("list", "--removed").out
+    run("remove", "localhost:5001")
+    assert "comes back" not in run("list", "--removed").out

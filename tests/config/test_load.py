@@ -206,7 +206,7 @@ _VALUES = st.fixed_dictionaries(
         "workers": st.none() | st.integers(min_value=1, max_value=99),
         "redis": st.sampled_from([None, "redis://:secret@h/1", "unix:///s"]),
         "dataDir": st.sampled_from([".lb", "/var/lib/lb"]),
-        "threshold": _DURATIONS,
+        "threshold": _DURATIONS | st.just("off"),
         "timeouts": st.fixed_dictionaries({}, optional={"connect": _DURATIONS, "tunnel": _DURATIONS}),
         "healthCheck": st.fixed_dictionaries({"expect": st.lists(st.integers(100, 599), min_size=1)}),
         "trustedProxies": st.lists(st.ip_addresses().map(str), max_size=3),

@@ -72,9 +72,9 @@ def problems_in(values: object) -> list[str]:
         (
             {"threshold": "soon"},
             (
-                'threshold: expected a duration such as "2s", "500ms", "1m30s", "1h", '
+                'threshold: expected a duration such as "2s", "500ms", "1m30s", "1h", "2d", '
                 "or a number of milliseconds; "
-                'got "soon"'
+                'got "soon"; "off" is never'
             ),
         ),
         ({"timeouts": {"idle": 0}}, "timeouts.idle: expected a duration longer than zero; got 0"),

@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from lb.config.values import (
     StatusRange,
     format_duration,
+    format_threshold,
     nearest,
     one_of,
     parse_duration,
     parse_positive_duration,
+    parse_threshold,
     shown,
     switch,
     whole_number,
@@ -34,6 +36,9 @@ from lb.config.values import (
         (0.5, 0.0005),
         ("2000", 2.0),
         ("8760h", 31_536_000.0),
+        ("1d", 86_400.0),
+        ("2d12h", 216_000.0),
+        ("365d", 31_536_000.0),
     ],
 )
 def test_duration(written: object, seconds: float):
@@ -48,7 +53,7 @@ def test_duration(written: object, seconds: float):
         "2 s",
         "2S",
         "-2s",
-        "2d",
+        "2y",
         "s2",
         "2s3",
         "1.s",
@@ -72,6 +77,19 @@ def test_bad_duration_names_value_and_forms(written: object):
 def test_duration_beyond_a_year_is_a_slip():
     with pytest.raises(ValueError, match="at most a year"):
         parse_duration("8761h")
+
+
+@pytest.mark.parametrize("written", ["off", "OFF", False])
+def test_a_threshold_may_be_off(written: object):
+    assert parse_threshold(written) is None
+    assert parse_threshold(format_threshold(None)) is None
+    assert parse_threshold("2d") == parse_threshold(format_threshold(172_800.0)) == 172_800.0
+
+
+@pytest.mark.parametrize("written", [0, "0", "0s", None, True, "never", ""])
+def test_a_threshold_that_is_none_says_what_it_may_be(written: object):
+    with pytest.raises(ValueError, match='; "off" is never'):
+        parse_threshold(written)
 
 
 def test_zero_is_no_timeout():

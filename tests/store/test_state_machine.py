@@ -59,6 +59,7 @@ class Model:
 
     members: dict[ServerId, Member] = field(default_factory=dict)  # in pool order
     removed: dict[ServerId, int] = field(default_factory=dict)  # id → weight
+    awaited: set[ServerId] = field(default_factory=set)  # of those, the ones that come back by themselves
     strategy: str = "round-robin"
     version: int = 0
     held: dict[WorkerId, Counter[ServerId]] = field(default_factory=dict)  # of the workers that are known
@@ -109,6 +110,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert server not in self.model.members
         self.model.members[server] = Member(weight)
         self.model.removed.pop(server, None)
+        self.model.awaited.discard(server)
         self._changed()
 
     @rule(server=servers)
@@ -117,6 +119,10 @@ class StoreMachine(RuleBasedStateMachine):
             self.pool.remove(server, "test")
         except UnknownServerError:
             assert server not in self.model.members
+            assert server not in self.model.awaited
+            return
+        if server in self.model.awaited:
+            self.model.awaited.remove(server)
             return
         self.model.removed[server] = self.model.members.pop(server).weight
         self._changed()
@@ -128,6 +134,9 @@ class StoreMachine(RuleBasedStateMachine):
         except UnknownServerError:
             assert server not in self.model.removed
             return
+        if server in self.model.members:
+            return  # it had just come back by itself
+        self.model.awaited.discard(server)
         self.model.members[server] = Member(self.model.removed.pop(server))
         self._changed()
 
@@ -162,6 +171,34 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.pool.set_health(server, health, "check", "test") is flips
         if member and flips:
             member.health, member.reason = health, "check"
+            self._changed()
+
+    @rule(server=servers)
+    def fall_silent(self, server: ServerId) -> None:
+        """It leaves its checks unanswered for longer than the threshold; half of the pool stays."""
+        member = self.model.members.get(server)
+        self.connection.hset(self.keys.unanswered, server, "1.5")
+        gone, total = len(self.model.awaited), len(self.model.members) + len(self.model.awaited)
+        leaves = (
+            member is not None
+            and member.health is Health.DOWN
+            and member.admin is Admin.READY
+            and gone + 1 <= total // 2
+        )
+        assert self.pool.remove_unanswered(server, 60, "test") is leaves
+        self.connection.hdel(self.keys.unanswered, server)
+        if leaves:
+            self.model.removed[server] = self.model.members.pop(server).weight
+            self.model.awaited.add(server)
+            self._changed()
+
+    @rule(server=servers)
+    def answer_again(self, server: ServerId) -> None:
+        """Only what was removed for its silence comes back by itself."""
+        assert self.pool.bring_back(server, "test") is (server in self.model.awaited)
+        if server in self.model.awaited:
+            self.model.awaited.remove(server)
+            self.model.members[server] = Member(self.model.removed.pop(server))
             self._changed()
 
     @rule(server=servers)
@@ -318,6 +355,12 @@ class StoreMachine(RuleBasedStateMachine):
         assert [(one.id, one.weight, one.admin, one.health) for one in snapshot.servers] == [
             (one, member.weight, member.admin, member.health) for one, member in self.model.members.items()
         ]
+
+    @invariant()
+    def the_awaited_are_the_models(self) -> None:
+        assert {one.id: (one.weight, one.returns) for one in self.pool.removed()} == {
+            server: (weight, server in self.model.awaited) for server, weight in self.model.removed.items()
+        }
 
     @invariant()
     def the_cycle_is_made_of_the_eligible(self) -> None:

@@ -272,7 +272,8 @@ function drawFigure(figure, name, place, top) {
 function showRemoved(removed) {
   $("removed").hidden = removed.length === 0;
   fill($("removed-rows"), removed, newRemovedRow, (row, server) => {
-    put(row.querySelector(".why"), server.reason || "by an operator");
+    const more = server.returns ? ", comes back when it answers" : "";
+    put(row.querySelector(".why"), (server.reason || "by an operator") + more);
     put(row.querySelector(".when"), `${span(now - server.at)} ago`);
     put(row.querySelector(".weight"), server.weight);
   });

@@ -69,6 +69,9 @@ for _, id in ipairs(redis.call('ZRANGE', servers, 0, -1)) do
     changed = true
   end
 end
+for id in pairs(column(config_weights)) do -- what the config has dropped does not come back by itself
+  if not named[id] then redis.call('ZREM', removed_unanswered, id) end
+end
 redis.call('DEL', config_weights)
 for id, weight in pairs(named) do redis.call('HSET', config_weights, id, weight) end
 if changed then refresh(by) end
