@@ -109,7 +109,7 @@ class ClientLoop:
     def turn_away(self, stream: Stream) -> None:
         """Answer a client whose address holds too many connections, whatever its request; closes it."""
         try:
-            stream.arm(_ANSWER_SECONDS)
+            stream.patience_seconds = _ANSWER_SECONDS
             stream.send_all(
                 own_response(429, "too many connections from your address", retry_after_seconds=1)
             )

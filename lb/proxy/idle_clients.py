@@ -1,4 +1,4 @@
-"""The clients that are idle between two requests: the connections to close when others need room."""
+"""The clients that are idle between two requests or after the last: those to close when others need room."""
 
 from __future__ import annotations
 
@@ -53,4 +53,6 @@ class IdleClients:
 
 
 def _is_idle(stream: Stream) -> bool:
-    return stream.parked and stream.waits and not stream.closed
+    if not stream.waits or stream.closed:
+        return False
+    return stream.parked or (stream.lingers and not stream.unacknowledged())

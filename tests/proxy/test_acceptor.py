@@ -33,6 +33,8 @@ def test_an_idle_client_makes_room_for_a_new_one(balancer: Make, caplog: pytest.
         made = balancer(server, limits={"clients": 2})
         with made.client() as first, made.client() as second:
             first.ask()
+            asked = made.plane._deadlines.now
+            until(lambda: made.plane._deadlines.now > asked, what="a time-out sweep, as ages count in sweeps")
             second.ask()
             with made.client() as third:
                 assert third.ask().endswith(b"ok")

@@ -114,3 +114,17 @@ def test_all_clients_are_looked_at_once_a_sweep(clients: Clients, wait: Callable
     late.deadline -= 10
     assert clients.idle.close_oldest() is None
     assert clients.close_oldest() is late
+
+
+def test_who_has_all_of_the_last_answer_makes_room_too(
+    clients: Clients, wait: Callable[[float], None]
+) -> None:
+    """Its connection is open only in case that it sends something; not while it still takes the answer."""
+    done, taking, sending = (clients.add(parked=False) for _ in range(3))
+    done.lingers = taking.lingers = True
+    taking.send_all(b"answer")
+    wait(10)
+    assert [clients.close_oldest() for _ in range(2)] == [done, None]
+    assert not sending.closed
+    for stream in (taking, sending):
+        stream.close()

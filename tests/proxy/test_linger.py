@@ -287,3 +287,39 @@ def test_a_slow_answer_is_not_idle(balancer: Make) -> None:
                 gevent.sleep(0.1)
             client.send(GET)
             assert taken + client.rest() == BODY
+
+
+def refused_upload(made: Balancer, size: int, answers: list[int]) -> threading.Thread:
+    """Begin an upload that is refused at once; its client reads when all is sent."""
+
+    def upload() -> None:
+        connection = http.client.HTTPConnection(*made.address, timeout=10)
+        with suppress(OSError):
+            connection.request("POST", "/", (bytes(65536) for _ in range(size // 65536)), encode_chunked=True)
+            answers.append(connection.getresponse().status)
+        connection.close()
+
+    thread = threading.Thread(target=upload, daemon=True)
+    thread.start()
+    until(lambda: made.meters.calls, what="the refusal")
+    return thread
+
+
+def test_a_worker_that_stops_leaves_an_upload_that_it_refused_its_time(balancer: Make) -> None:
+    answers: list[int] = []
+    with playing(Peer.rest) as server:
+        made = balancer(server, limits={"bodyBytes": 1 << 20})
+        thread = refused_upload(made, HUGE, answers)
+        assert made.plane.stop(10) == 0
+        until(lambda: not thread.is_alive())
+    assert answers == [413]
+
+
+def test_a_worker_that_stops_waits_no_longer_than_it_was_given(balancer: Make) -> None:
+    with playing(Peer.rest) as server:
+        made = balancer(server, limits={"bodyBytes": 1 << 20})
+        thread = refused_upload(made, 1 << 40, [])
+        assert made.plane.stop(0.5) == 1
+        for stream in list(made.plane._acceptor.clients):
+            stream.close()
+        until(lambda: not thread.is_alive())
