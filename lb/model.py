@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import NewType
 
@@ -85,12 +85,6 @@ class Check:
     answered: bool
     detail: str  # "200 OK", "connection refused", …
     duration_seconds: float
-    # What the store does not keep:
-    where_to_look: str = ""  # the setting that made it fail, for the log
-    addresses: Mapping[str, str] = field(
-        default_factory=dict
-    )  # of its name → why it failed, empty if it passed
-    name_problem: str = ""  # why its name could not be looked up
 
 
 def address_name(host: str, port: int) -> str:

@@ -34,6 +34,7 @@ TESTED_ELSEWHERE = {
     "lb/api/context.py": "tests/api/test_app.py",
     "lb/api/overview.py": "tests/api/test_state.py",
     "lb/api/shapes.py": "tests/api/test_openapi.py",
+    "lb/health/finding.py": "tests/health/checks/test_http.py",
     "lb/config/fields.py": "tests/config/test_model.py",
     "lb/config/sections.py": "tests/config/test_model.py",
     "lb/errors.py": "tests/api/test_app.py",

@@ -80,11 +80,7 @@ def _camel(name: str) -> str:
 
 _Value: TypeAlias = Server | Check | RemovedServer | WorkerStatus | Event | Rate
 _KINDS: tuple[type[_Value], ...] = (Server, Check, RemovedServer, WorkerStatus, Event, Rate)
-_FOR_THE_LOG = "where_to_look"
-_NAMES = {
-    kind: [(field.name, _camel(field.name)) for field in fields(kind) if field.name != _FOR_THE_LOG]
-    for kind in _KINDS
-}
+_NAMES = {kind: [(field.name, _camel(field.name)) for field in fields(kind)] for kind in _KINDS}
 
 
 def _json(value: _Value) -> Json:

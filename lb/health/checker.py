@@ -12,9 +12,10 @@ from lb.config import Config
 from lb.errors import StoreError
 from lb.health.address_watch import AddressWatch
 from lb.health.checks import CheckType
+from lb.health.finding import Finding
 from lb.health.rise_fall import observe
 from lb.limited_log import LimitedLog
-from lb.model import Admin, Check, Health, Server, ServerId, Snapshot
+from lb.model import Admin, Health, Server, ServerId, Snapshot
 from lb.store.pool import BackendPool
 
 _log = logging.getLogger(__name__)
@@ -192,7 +193,7 @@ class Checker:
         finally:
             watch.in_flight = False
 
-    def _report(self, server: Server, watch: _Watch, check: Check) -> None:
+    def _report(self, server: Server, watch: _Watch, check: Finding) -> None:
         term = self._term  # all of the report is made with the term that it began in
         self._pool.record_check(server.id, check, term, self._fingerprint)
         self._judge(server, watch, check, term)
@@ -205,7 +206,7 @@ class Checker:
                 "server %s is removed: no answer for %g s", server.id, self._threshold, of=server.id
             )
 
-    def _judge(self, server: Server, watch: _Watch, check: Check, term: int | None) -> None:
+    def _judge(self, server: Server, watch: _Watch, check: Finding, term: int | None) -> None:
         """Change the server's health if enough consecutive checks say so."""
         if server.health is not watch.health:  # changed by failures on real traffic, or by another checker
             watch.health, watch.streak = server.health, 0
@@ -221,7 +222,7 @@ class Checker:
             words = (server.id, health, reason, advice)
             _limited.warning("server %s is %s: %s%s", *words, of=(server.id, health), burst=3)
 
-    def _judge_addresses(self, server: Server, watch: _Watch, check: Check, term: int | None) -> None:
+    def _judge_addresses(self, server: Server, watch: _Watch, check: Finding, term: int | None) -> None:
         """Have workers leave out the addresses of a name that fail while others of it pass."""
         if not check.addresses and (check.name_problem or watch.addresses is None):
             return
@@ -238,7 +239,7 @@ class Checker:
             _limited.warning("addresses of server %s: %s", server.id, detail, of=server.id, burst=3)
 
 
-def _log_name_problem(server: Server, watch: _Watch, check: Check) -> None:
+def _log_name_problem(server: Server, watch: _Watch, check: Finding) -> None:
     before, watch.name_problem = watch.name_problem, check.name_problem
     if check.name_problem and not before:
         _limited.warning(

@@ -1,13 +1,14 @@
 """The checker on a real store, with checks, clock and chance that the test decides."""
 
 import logging
-from dataclasses import replace
+from dataclasses import asdict
 
 import pytest
 
 from lb.config import Config
 from lb.errors import StoreUnavailableError
 from lb.health.checker import BY, Checker
+from lb.health.finding import Finding
 from lb.model import Admin, Check, Health, ServerSpec, Source
 from tests.store.acts import Worker
 
@@ -17,6 +18,10 @@ ERROR = Check(False, True, "status 500 (expected 200-499)", 0.001)
 REFUSED = Check(False, False, "connection refused", 0.001)
 
 INTERVAL = 2.0
+
+
+def finding(check, **told):
+    return Finding(**asdict(check), **told)
 
 
 class Rounds:
@@ -58,7 +63,8 @@ class Rounds:
             act(*arguments)
 
     def _check(self, server, settings):
-        return self.outcomes.get(server.id, PASS)
+        outcome = self.outcomes.get(server.id, PASS)
+        return outcome if isinstance(outcome, Finding) else finding(outcome)
 
     def _spawn(self, act, server, watch):
         self.asked.append(server.id)
@@ -187,7 +193,7 @@ def test_silence_takes_down_no_more_than_half_where_requests_are_answered(
 
 def test_a_flip_is_all_that_logs(rounds, pool, servers, caplog):
     caplog.set_level(logging.INFO)
-    rounds.outcomes[servers[1]] = replace(REFUSED, where_to_look="its URL")
+    rounds.outcomes[servers[1]] = finding(REFUSED, where_to_look="its URL")
     rounds.round(6)
     rounds.outcomes[servers[1]] = PASS
     rounds.round(4)
@@ -385,7 +391,7 @@ SICK, WELL = "192.0.2.1:80", "192.0.2.2:80"
 
 def check_of(**problems):
     addresses = {SICK: problems.get("sick", ""), WELL: problems.get("well", "")}
-    return replace(PASS, addresses=addresses)
+    return finding(PASS, addresses=addresses)
 
 
 def test_an_address_that_fails_while_another_passes_is_left_out(rounds, pool, servers, caplog):
@@ -439,7 +445,7 @@ def test_a_server_that_leaves_takes_its_addresses_along(rounds, pool, servers):
 
 def test_a_name_that_cannot_be_looked_up_is_told_once(rounds, pool, servers, caplog):
     caplog.set_level(logging.INFO)
-    rounds.outcomes[servers[0]] = replace(PASS, name_problem="name server does not answer")
+    rounds.outcomes[servers[0]] = finding(PASS, name_problem="name server does not answer")
     rounds.round(3)
     rounds.outcomes[servers[0]] = PASS
     rounds.round(3)

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 
 from lb.config import HealthCheck
 from lb.health.checks.http import HttpCheck
-from lb.model import Check, Server
+from lb.health.finding import Finding
+from lb.model import Server
 
 #: A check asks a server once and returns the outcome, within the timeout of the settings. It never raises.
-CheckType = Callable[[Server, HealthCheck], Check]
+CheckType = Callable[[Server, HealthCheck], Finding]
 
 #: Each makes a check for one health-checker, which may remember what it found of a server.
 CHECKS: Mapping[str, Callable[[], CheckType]] = {

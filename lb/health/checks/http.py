@@ -14,9 +14,10 @@ from urllib3.util import parse_url
 
 from lb.config import ALIVE, HealthCheck, format_duration
 from lb.health.checks.request import Answer, Request, ask
+from lb.health.finding import Finding
 from lb.health.names import Names, Place, is_gone, is_literal
 from lb.health.words import words
-from lb.model import Check, Server, ServerId, address_name
+from lb.model import Server, ServerId, address_name
 
 #: What a server answers that does not know HEAD.
 _NO_HEAD = frozenset({405, 501})
@@ -40,7 +41,7 @@ class HttpCheck:
         self._names = Names()
         self._by_get: dict[ServerId, set[Place]] = {}
 
-    def __call__(self, server: Server, settings: HealthCheck) -> Check:
+    def __call__(self, server: Server, settings: HealthCheck) -> Finding:
         """Check the server once: its name is looked up, and it answers, within `settings.timeout_seconds`.
 
         It passes if one of its addresses does. Never raises: whatever goes wrong is the outcome.
@@ -52,14 +53,14 @@ class HttpCheck:
         except OSError as error:
             problem = words(error, settings.timeout_seconds)
             advice = _where_to_look(None, server, settings)
-            return Check(False, False, problem, time.monotonic() - started, advice, name_problem=problem)
+            return Finding(False, False, problem, time.monotonic() - started, advice, name_problem=problem)
         self._by_get.setdefault(server.id, set()).intersection_update(target.places)
         request = Request(target.host, target.port, settings.method, settings.path, settings.timeout_seconds)
         asks = [partial(self._ask, server, place, request, settings, until) for place in target.places]
         answers = dict(zip(target.places, _at_once(asks), strict=True))
         answer = max(answers.values(), key=lambda answer: _rank(answer, settings))
         problems = _problems(answers, settings) if target.has_name else {}
-        return Check(
+        return Finding(
             _passes(answer, settings),
             answer.status is not None,
             _detail(answer, settings) + _reservations(answer, settings, problems, target.problem),
