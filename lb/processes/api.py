@@ -5,17 +5,13 @@ Standard library and greenlets only mix when gevent has patched it first; the co
 
 from __future__ import annotations
 
-import io
 import itertools
 import signal
 import socket
 from contextlib import suppress
-from http.client import HTTPException
-from typing import Any
 
 import gevent
 from gevent.pool import Pool
-from gevent.pywsgi import WSGIHandler, WSGIServer
 
 from lb.api.access import Access
 from lb.api.app import create_app
@@ -24,56 +20,17 @@ from lb.config import Config
 from lb.config.addresses import is_loopback
 from lb.errors import ConfigError, StoreError
 from lb.metrics.scoreboard import Scoreboard
+from lb.processes.api_gate import Gate
+from lb.processes.api_http import Server
 from lb.processes.control import Control
 from lb.processes.store import fleet_of, metrics_of, pool_of
-from lb.proxy.fairness import go_round
+from lb.proxy.descriptors import allowed
 from lb.store.metrics import Publisher
 
-_MAX_CLIENTS = 256  # connections; more wait to be accepted
-_CLIENT_SECONDS = 30.0  # without a byte from or to the client
 _STOP_SECONDS = 2.0  # for requests in flight
 _BACKLOG = 128
-_READ_BYTES = 2048
 _PUBLISH_SECONDS = 1.0
 _LOOK_EVERY = 10  # publications: reading what all hosts count costs the store more than being told of one
-
-
-class _FairReader(io.RawIOBase):
-    """What a client sends. Each look for more goes once round the loop: one that is always ready, too."""
-
-    def __init__(self, raw: io.RawIOBase) -> None:
-        self._raw = raw
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        go_round()
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _Handler(WSGIHandler):
-    def handle(self) -> None:
-        self.socket.settimeout(_CLIENT_SECONDS)
-        # gevent sends head and body apart; a kept connection would wait 40 ms for the body.
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # A small buffer, as gevent parses what is in it without a pause: 1 ms for chunks of one byte.
-        self.rfile = io.BufferedReader(_FairReader(self.rfile.detach()), _READ_BYTES)
-        with suppress(ConnectionError):  # it left before it was told what is wrong
-            super().handle()
-
-    def _handle_client_error(self, ex: Exception) -> Any:
-        """Refuse a request. Whatever ended its head is the client's doing: gevent would log a traceback."""
-        known = ValueError(str(ex)) if isinstance(ex, HTTPException | OSError) else ex
-        return super()._handle_client_error(known)  # type: ignore[misc]
-
-    def handle_one_request(self) -> Any:
-        go_round()  # the next one may be here already
-        return super().handle_one_request()
 
 
 def run(config: Config, listener: socket.socket, control: Control, board: Scoreboard | None = None) -> None:
@@ -88,10 +45,7 @@ def run(config: Config, listener: socket.socket, control: Control, board: Scoreb
     counted = Counted(metrics, Publisher(metrics, board) if board else None)
     app = create_app(pool_of(config), fleet_of(config), access, counted)
     listener.listen(_BACKLOG)
-    # No logs of its own: they tell of clients' mistakes, and each client is told those.
-    server = WSGIServer(
-        listener, app, spawn=Pool(_MAX_CLIENTS), log=None, error_log=None, handler_class=_Handler
-    )
+    server = Server(listener, app, Gate.within(allowed(config.limits.clients)), spawn=Pool())
     server.start()  # lets other greenlets run, so none may stop the server before it has started
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, server.stop, _STOP_SECONDS)
@@ -103,7 +57,7 @@ def run(config: Config, listener: socket.socket, control: Control, board: Scoreb
         counted.publish(last=True)  # the workers have ended: all of it
 
 
-def _beat(server: WSGIServer, control: Control) -> None:
+def _beat(server: Server, control: Control) -> None:
     """Give signs of life until the supervisor is gone, then stop: nobody else would."""
     control.beat_until_lost(gevent.sleep)
     server.stop(_STOP_SECONDS)

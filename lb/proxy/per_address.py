@@ -39,6 +39,11 @@ class PerAddress:
     def _key(self, host: str) -> str | bytes | None:
         if not host or self._exempt(host):
             return None
-        if ":" not in host:
-            return host
-        return socket.inet_pton(socket.AF_INET6, host.partition("%")[0])[:_IPV6_NETWORK_BYTES]
+        return network_of(host)
+
+
+def network_of(host: str) -> str | bytes:
+    """Return what all addresses of one client have in common: an IPv4 address, or the /64 of an IPv6 one."""
+    if ":" not in host:
+        return host
+    return socket.inet_pton(socket.AF_INET6, host.partition("%")[0])[:_IPV6_NETWORK_BYTES]

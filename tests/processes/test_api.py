@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 import pytest
@@ -178,3 +182,53 @@ def test_body_in_chunks(api):
     )
 
     assert answer.split()[1] == b"200"
+
+
+def uploading(address: tuple[str, int], stop: threading.Event) -> None:
+    """Send a body without an end, without a token, again and again."""
+    while not stop.is_set():
+        with suppress(OSError), socket.create_connection(address, timeout=10) as connection:
+            connection.sendall(
+                b"POST /servers HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000000\r\n\r\n"
+            )
+            while not stop.is_set():
+                connection.sendall(bytes(65536))
+
+
+def test_refused_uploads_keep_nobody_out(store_url, keys):
+    """The process must also go on to give signs of life."""
+    stop = threading.Event()
+    with started(store_url, keys.prefix, LB_ADMIN_TOKEN=TOKEN) as api, ThreadPoolExecutor(4) as pool:
+        try:
+            uploads = [pool.submit(uploading, api.address, stop) for _ in range(4)]
+            for _ in range(20):
+                assert api.get("/health").status == 200
+            for _ in range(3):
+                assert api.control.recv(1) == b"."
+        finally:
+            stop.set()
+        assert [upload.result() for upload in uploads] == [None] * 4
+
+
+def test_a_refused_upload_gets_its_answer(store_url, keys):
+    with started(store_url, keys.prefix, LB_ADMIN_TOKEN=TOKEN) as api:
+        connection = http.client.HTTPConnection(*api.address, timeout=10)
+        connection.request("POST", "/servers", bytes(8_000_000))
+        answer = connection.getresponse()
+        assert (answer.status, answer.headers["Connection"]) == (401, "close")
+        assert "token" in json.loads(answer.read())["error"]
+        connection.close()
+
+
+def test_connections_that_say_little_keep_nobody_out(store_url, keys):
+    with started(store_url, keys.prefix, LB_ADMIN_TOKEN=TOKEN) as api, ExitStack() as stack:
+        for _ in range(300):
+            connection = stack.enter_context(socket.create_connection(api.address, timeout=10))
+            connection.sendall(b"G")
+        assert api.get("/health").status == 200
+        assert api.get("/metrics", Authorization=f"Bearer {TOKEN}").status == 200
+        api.process.terminate()
+        assert api.process.wait(10) == 0
+        lines = api.process.stderr.read().splitlines()
+    assert 1 <= len(lines) <= 2, "the first, and a count"
+    assert "admin API: 128 connections, the one that was silent for longest is closed" in lines[0]
