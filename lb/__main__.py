@@ -206,10 +206,10 @@ def rehearse(inherited: Inherited, load: Load) -> None:
 
     That must be able to read the configuration anew, and the one in force.
     """
-    from lb.processes import role, supervisor  # noqa: F401
+    from lb.processes import role, supervisor
 
     role.begin("rehearse", inherited, load)
-    load()
+    supervisor.usable(load)
 
 
 @cli.command(epilog=examples("lb worker --port :8080 --redis redis://cache.example:6379/0"))
@@ -224,6 +224,7 @@ def worker(inherited: Inherited, load: Load) -> None:
     from lb.processes import role, sockets, store, worker
 
     config = role.begin("worker", inherited, load)
+    worker.try_out(config)
     if not inherited.supervised:
         store.reconcile(config)
     listener = inherited.listener(config.port, sockets.CLIENT_SETTING)

@@ -51,6 +51,12 @@ class Meters:
         self._counts[row + status // 100 * _BUCKETS + bisect_left(_LATENCY_BOUNDS, seconds)] += 1
         self._sums[row] += seconds
 
+    def answers(self) -> int:
+        """Return how many responses were counted in this slot, our own included."""
+        rows = range(layout.OWN_ROW, layout.FIRST_SERVER_ROW + self._head[layout.NAMED_ROWS])
+        starts = (row * _CELLS for row in rows)
+        return sum(sum(self._counts[start + _BUCKETS : start + _CELLS]) for start in starts)
+
     def cut(self, server: ServerId) -> None:
         """Count a response that broke off in the middle: its client's connection is cut."""
         self._counts[self._row(server) + layout.CUT] += 1

@@ -25,7 +25,9 @@ from lb.processes.renewal import Renewals
 from lb.processes.signals import ALL, STOPS, Incoming, incoming
 from lb.processes.store_watch import watch_of
 from lb.proxy import descriptors
+from lb.proxy.headers import header_settings
 from lb.proxy.line_file import try_to_open
+from lb.proxy.preflight import preflight
 
 _log = logging.getLogger(__name__)
 _limited = LimitedLog(__name__)
@@ -43,7 +45,7 @@ def run(load: Callable[[], Config], arguments: Sequence[str] = (), *, demo: bool
     for that, and `arguments` are those of the command, for a new program to start with. LBError if a port or
     the data directory is taken.
     """
-    load = partial(_usable, load)
+    load = partial(usable, load)
     pin_file(os.environ)
     estate = upgrade.take_over(os.environ)
     if estate is None:
@@ -53,11 +55,12 @@ def run(load: Callable[[], Config], arguments: Sequence[str] = (), *, demo: bool
         return Supervisor(crew, load, arguments, taken_over=True).run()
 
 
-def _usable(load: Callable[[], Config]) -> Config:
+def usable(load: Callable[[], Config]) -> Config:
     """Load the configuration, and try what only this machine can tell; ConfigError."""
     config = load()
     for warning in setting_warnings(config):
         _log.warning("%s", warning)
+    preflight(header_settings(config))
     if config.access_log.path is not None:
         try_to_open(config.access_log.path, "accessLog.path")
     if too_few := descriptors.shortage(config.limits.clients):

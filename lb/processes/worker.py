@@ -18,9 +18,16 @@ from lb.model import ServerId
 from lb.processes.control import BEAT_SECONDS, Control
 from lb.processes.member import Member
 from lb.proxy import descriptors
+from lb.proxy.headers import header_settings
 from lb.proxy.plane import DataPlane
+from lb.proxy.preflight import preflight
 
 _log = logging.getLogger(__name__)
+
+
+def try_out(config: Config) -> None:
+    """Try what needs neither store nor port; ConfigError if this worker could never serve."""
+    preflight(header_settings(config))
 
 
 def run(
@@ -94,6 +101,7 @@ class Worker:
     def _beat(self) -> None:
         while True:
             self.member.beat()
+            self._plane.look()
             gevent.sleep(BEAT_SECONDS)
 
     def _keep_only(self, members: Collection[ServerId], left_out: Mapping[ServerId, frozenset[str]]) -> None:

@@ -16,6 +16,7 @@ from lb.proxy.exchange import NO_SERVER, Meters
 from lb.proxy.http1 import HeadParser, Request, has_bare_line_feed, unreadable
 from lb.proxy.linger import LingeringClose
 from lb.proxy.reasons import reason_of
+from lb.proxy.refusals import Refusals
 from lb.proxy.responses import explanation_of, own_response
 from lb.proxy.stream import Stream, StreamTimeoutError
 
@@ -58,6 +59,7 @@ class ClientLoop:
         meters: Meters,
         settings: ClientSettings,
         access_log: AccessLog | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
         self._heads = heads
         self._id_line = additions.id_line if settings.request_id else None
@@ -65,6 +67,7 @@ class ClientLoop:
         self._meters = meters
         self._settings = settings
         self._access_log = access_log
+        self._refusals = refusals
         self._clients: set[Client] = set()
         self._linger = LingeringClose(settings.lingering_clients).linger
         self._linger_refused = LingeringClose(_REFUSED).linger
@@ -216,6 +219,8 @@ class ClientLoop:
     def _send_answer(self, client: Client, request: Request, error: LBError) -> bool:
         if isinstance(error, ClientGoneError):
             return False
+        if self._refusals is not None:
+            self._refusals.note(error)
         response = own_response(
             error.status,
             explanation_of(error),

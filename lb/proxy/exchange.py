@@ -27,6 +27,9 @@ class Meters(Protocol):
         also not of a worker that was killed.
         """
 
+    def answers(self) -> int:
+        """Return how many answers were counted so far, our own included."""
+
     def retried(self, server: ServerId) -> None:
         """Count an attempt at this server that failed and was followed by another."""
 
@@ -58,6 +61,10 @@ class Unmetered:
 
     def answered(self, server: ServerId, status: int, seconds: float) -> None:
         """Count nothing."""
+
+    def answers(self) -> int:
+        """Return nothing."""
+        return 0
 
     def retried(self, server: ServerId) -> None:
         """Count nothing."""

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lb.config import Config
 
 #: A field name is a token (RFC 9110 §5.6.2).
 FIELD_NAME = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
@@ -72,6 +76,17 @@ class HeaderSettings:
         own_id = self.request_id and self.request_id_in_response
         ours = (b"x-request-id" if own_id else b"", re.escape(self.server))
         return _special(b"|".join((_EITHER_WAY + _OF_RESPONSES, *filter(None, ours))))
+
+
+def header_settings(config: Config) -> HeaderSettings:
+    """Return what a configuration says about the fields that we add."""
+    return HeaderSettings(
+        request_id=config.request_id,
+        request_id_in_response=config.request_id_in_response,
+        forwarded=config.forwarded,
+        server=config.server_header_name.encode(),
+        via=(config.via or "").encode(),
+    )
 
 
 def _special(names: bytes) -> re.Pattern[bytes]:

@@ -23,10 +23,11 @@ from lb.proxy.deadlines import Deadlines
 from lb.proxy.descriptors import allowed, budget
 from lb.proxy.exchange import Meters, Unmetered
 from lb.proxy.forward import Forwarder, ForwardSettings
-from lb.proxy.headers import HeaderSettings
+from lb.proxy.headers import header_settings
 from lb.proxy.http1 import HeadParser
 from lb.proxy.idle_clients import IdleClients
 from lb.proxy.per_address import PerAddress
+from lb.proxy.refusals import Refusals
 from lb.proxy.relay import Relay
 from lb.proxy.servers import Servers
 from lb.proxy.stream import Stream
@@ -62,6 +63,7 @@ class DataPlane:
         )
         attempts = Attempts(line, self._servers, heads, meters, _attempt_settings(config))
         forwarder = Forwarder(line, attempts, self._relay, meters, _forward_settings(config), access_log)
+        self._refusals = Refusals(meters.answers)
         self._clients = ClientLoop(
             heads,
             self._additions,
@@ -69,6 +71,7 @@ class DataPlane:
             meters,
             _client_settings(config, self._budget.clients),
             access_log,
+            self._refusals,
         )
         self._acceptor = self._make_acceptor(listener, meters)
 
@@ -113,6 +116,10 @@ class DataPlane:
             self._clients.give_up()
             self._access_log.close()
         return left
+
+    def look(self) -> None:
+        """Look whether all is well with what was answered; about once a second."""
+        self._refusals.look()
 
     def reopen_log(self) -> None:
         """Write the access log to a new file of its name, as the old one has been renamed."""
@@ -183,17 +190,6 @@ class DataPlane:
 def _access_log(config: Config) -> AccessLog | None:
     log = config.access_log
     return None if log.path is None else AccessLog(log.path, log.format)
-
-
-def header_settings(config: Config) -> HeaderSettings:
-    """Return what a configuration says about the fields that we add."""
-    return HeaderSettings(
-        request_id=config.request_id,
-        request_id_in_response=config.request_id_in_response,
-        forwarded=config.forwarded,
-        server=config.server_header_name.encode(),
-        via=(config.via or "").encode(),
-    )
 
 
 def _attempt_settings(config: Config) -> AttemptSettings:

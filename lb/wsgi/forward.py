@@ -10,8 +10,10 @@ from lb.config import Config
 from lb.errors import LBError
 from lb.proxy.choice import Chooser, Leases
 from lb.proxy.exchange import NO_SERVER, Meters
+from lb.proxy.headers import header_settings
 from lb.proxy.http1 import HeadParser
-from lb.proxy.plane import header_settings
+from lb.proxy.preflight import preflight
+from lb.proxy.refusals import Refusals
 from lb.proxy.servers import Servers
 from lb.wsgi import membership
 from lb.wsgi.answers import Pieces, StartResponse, head_of, own_answer
@@ -31,6 +33,7 @@ class Forwarder(Chooser[object, Call, Answer]):
         super().__init__(leases, attempts, meters, max_retries=config.max_retries, retry_on=retry_on)
         headers = header_settings(config)
         self._leases = leases
+        self._refusals = Refusals(meters.answers)
         self._calls = Calls(config, headers)
         self._id_in_response = headers.request_id and headers.request_id_in_response
         self._idle_seconds = config.timeouts.idle_seconds
@@ -44,6 +47,7 @@ class Forwarder(Chooser[object, Call, Answer]):
             call = self._calls.read(environ)
             answer = self.choose(None, call)
         except LBError as error:
+            self._refusals.note(error)
             self._meters.answered(NO_SERVER, error.status, monotonic() - arrived)
             return own_answer(
                 error,
@@ -78,7 +82,9 @@ class Forwarder(Chooser[object, Call, Answer]):
 
 def join(config: Config) -> Forwarder:
     """Make this process a member of the fleet, and return its forwarder."""
-    heads = HeadParser(config.limits.header_count, header_settings(config))
+    headers = header_settings(config)
+    preflight(headers)
+    heads = HeadParser(config.limits.header_count, headers)
     settings = ConnectionSettings(
         connect_seconds=config.timeouts.connect_seconds,
         response_head_seconds=config.timeouts.response_head_seconds,

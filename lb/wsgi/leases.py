@@ -90,6 +90,10 @@ class HandedIn(Unmetered):
         """Count an answer."""
         self._count(self._meters.answered, server, status, seconds)
 
+    def answers(self) -> int:
+        """Return how many answers were counted so far."""
+        return self._meters.answers()
+
     def retried(self, server: ServerId) -> None:
         """Count an attempt that was followed by another."""
         self._count(self._meters.retried, server)

@@ -13,8 +13,8 @@ import pytest
 from lb.config import Config
 from lb.errors import ClientError, ServerConnectError, ServerError, ServerTimeoutError
 from lb.model import ServerId
+from lb.proxy.headers import header_settings
 from lb.proxy.http1 import HeadParser
-from lb.proxy.plane import header_settings
 from lb.proxy.servers import Servers
 from lb.store.lease import Lease
 from lb.wsgi.attempt import Answer, Attempts

@@ -10,7 +10,7 @@ from urllib3.util import SKIP_HEADER
 
 from lb.config import Config
 from lb.errors import ClientError
-from lb.proxy.plane import header_settings
+from lb.proxy.headers import header_settings
 from lb.wsgi.call import Call, Calls
 from tests.wsgi.test_environ import environ
 
