@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
+from lb.errors import ServerConnectError
 from lb.model import ServerId
+from lb.store.values import is_id, printable
 
 #: Gets the members of the pool, and those of their addresses that are used only if no other can be reached.
 KeepOnly: TypeAlias = Callable[[Collection[ServerId], Mapping[ServerId, frozenset[str]]], None]
@@ -32,9 +34,11 @@ class Servers(Generic[_ConnectionsT]):
         self._left_out: Mapping[ServerId, frozenset[str]] = {}
 
     def __call__(self, server: ServerId) -> _ConnectionsT:
-        """Return the connections to a server that was picked."""
+        """Return the connections to a server that was picked; ServerConnectError if it can be none."""
         connections = self._connections.get(server)
         if connections is None:
+            if not is_id(server):  # whatever the store gave out, the client gets an answer
+                raise ServerConnectError(f"{printable(server)}: no such server")
             connections = self._connections[server] = self._make(server)
         return connections
 

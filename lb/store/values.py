@@ -5,6 +5,7 @@ What lb never writes is read as missing; `lua/values.lua` has the same rules for
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from enum import StrEnum
 from math import isfinite
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 
 _LARGEST = 2**53  # what Lua's numbers hold exactly
 _LONGEST_DIGITS = 16
+_ID = re.compile(r"unix:/\S+|\S+:(\d{1,5})", re.ASCII)
 
 _Word = TypeVar("_Word", bound=StrEnum)
 
@@ -48,6 +50,12 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """Do the same for a text of several lines."""
     return "\n".join(map(printable, text.split("\n")))
+
+
+def is_id(text: str) -> bool:
+    """Whether a text can be the id of a server."""
+    match = _ID.fullmatch(text)
+    return match is not None and text.isprintable() and (match[1] is None or 1 <= int(match[1]) <= 65535)
 
 
 def column(flat: Iterable[Any]) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
@@ -22,7 +21,7 @@ from lb.model import (
     WorkerId,
     WorkerStatus,
 )
-from lb.store.values import column, moment, printable, whole, word
+from lb.store.values import column, is_id, moment, printable, whole, word
 from lb.strategies import DEFAULT
 
 #: What `read.lua` returns: version, strategy, whether it fails open, what is damaged, server ids, and one
@@ -35,8 +34,6 @@ _MEMBER_COLUMNS = 7
 
 _PASSED, _FAILED = "passed", "failed"
 _ON, _OFF = "on", "off"
-
-_ID = re.compile(r"unix:/\S+|\S+:(\d{1,5})", re.ASCII)
 
 
 def server_of(row: Sequence[str]) -> Server:
@@ -72,12 +69,6 @@ def _server(row: Sequence[str]) -> Server | None:
         reason=printable(reason),
         since=at,
     )
-
-
-def is_id(text: str) -> bool:
-    """Whether a text can be the id of a server."""
-    match = _ID.fullmatch(text)
-    return match is not None and text.isprintable() and (match[1] is None or 1 <= int(match[1]) <= 65535)
 
 
 def snapshot_of(pool: Pool) -> Snapshot:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
+import pytest
+
+from lb.errors import ServerConnectError
 from lb.model import ServerId
 from lb.proxy.connections import ServerConnections
 from lb.proxy.deadlines import Deadlines
@@ -59,3 +62,24 @@ def test_other_addresses_that_are_left_out_end_the_connections(deadlines: Deadli
         to.keep(used)
         assert used.closed
         assert servers(server.id) is not to
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        "",
+        "nonsense",
+        "127.0.0.1:99999",
+        "127.0.0.1:0",
+        "a:b",
+        "a b:80",
+        "a:80\r\nX: y:80",
+        "unix:",
+        "\x00:80",
+    ],
+)
+def test_what_can_be_no_server_cannot_be_connected_to(deadlines: Deadlines, server: str) -> None:
+    make = partial(ServerConnections, deadlines=deadlines, connect_seconds=1, idle_seconds=10, max_idle=4)
+    with pytest.raises(ServerConnectError) as told:
+        Servers(make)(ServerId(server))
+    assert str(told.value).isprintable()

@@ -1,6 +1,6 @@
 -- Deletes keys of another type than ours, which somebody else has written: to us they are missing. A command on one of
 -- them would end the script halfway. Those behind the named keys are hashes.
--- KEYS: events
+--@include event
 do
   local types, odd = { @TYPES }, {}
   for i, key in ipairs(KEYS) do
@@ -10,7 +10,5 @@ do
       odd[#odd + 1] = key .. ' was a ' .. found .. ', not a ' .. ours
     end
   end
-  for _, what in ipairs(odd) do
-    redis.call('XADD', events, 'MAXLEN', '~', 1000, '*', 'kind', 'repaired', 'server', '', 'by', '', 'detail', what)
-  end
+  for _, what in ipairs(odd) do event('repaired', '', '', what) end
 end
