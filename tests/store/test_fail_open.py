@@ -169,6 +169,23 @@ def test_a_pool_of_an_earlier_version_of_lb_fails_open(
     assert three.version() == version
 
 
+@pytest.mark.parametrize("lost", ["deleted", "odd"])
+def test_that_it_is_off_is_not_lost_with_its_key(
+    pool: BackendPool, connection: redis.Redis, keys: Keys, lost: str
+) -> None:
+    """A worker that has read it puts it back."""
+    configure(pool, fail_open=False)
+    snapshot = pool.snapshot()
+    if lost == "deleted":
+        connection.delete(keys.fail_open)
+    else:
+        connection.set(keys.fail_open, "perhaps")
+    assert pool.snapshot().damage == "fail_open"
+    assert pool.refill(snapshot, "w1")
+    assert pool.snapshot().damage == ""
+    assert not pool.snapshot().fail_open
+
+
 def test_failures_meanwhile_take_nobody_down_again(
     three: BackendPool, connection: redis.Redis, keys: Keys
 ) -> None:

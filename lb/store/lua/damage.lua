@@ -2,7 +2,7 @@
 --@include eligible
 --@include shape
 --@include values
--- KEYS: schema version strategy servers urls weights admin health sources since cycle load
+-- KEYS: schema version strategy fail_open servers urls weights admin health sources since cycle load
 local checks = { -- in the order of a row
   { urls, server_url, 'URL' },
   { weights, function(text) return whole(text, 1, 256) and text end, 'weight' },
@@ -50,6 +50,8 @@ local function damage()
   if (not at or at == '0') and redis.call('EXISTS', servers, urls) == 0 then return nil end
   if not whole(at) then return 'version' end
   if not named or named ~= redis.call('HGET', shape, 'strategy') then return 'strategy' end
+  local opens = redis.call('HGET', shape, 'fail_open') -- none was noted by an earlier version of lb
+  if opens and opens ~= (redis.call('GET', fail_open) or 'on') then return 'fail_open' end
   local members = damaged_members()
   if members then return members end
   local whole_picks, same_members = intact()

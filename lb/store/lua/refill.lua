@@ -85,7 +85,9 @@ for i = FURTHER, #KEYS do
   if redis.call('ZSCORE', servers, ARGV[FIRST + STEP * (i - FURTHER)]) then redis.call('DEL', KEYS[i]) end
 end
 redis.call('SET', strategy, named)
-if replaces or redis.call('EXISTS', fail_open) == 0 then redis.call('SET', fail_open, ARGV[5]) end
+if replaces or not one_of('on', 'off')(redis.call('GET', fail_open)) then
+  redis.call('SET', fail_open, ARGV[5])
+end
 redis.call('SET', version, replaces and given - 1 or math.max(behind, given))
 if lost or equal then
   event('repaired', '', by, (lost or 'servers') .. '; ' .. #ids .. ' servers of version ' .. math.max(behind, given))
