@@ -9,6 +9,7 @@ from time import monotonic
 
 from lb.errors import ClientGoneError, ServerConnectError, ServerError, ServerTimeoutError
 from lb.model import ServerId
+from lb.proxy.answer import Answer
 from lb.proxy.client import Client
 from lb.proxy.connections import ServerConnections
 from lb.proxy.exchange import Meters
@@ -18,22 +19,6 @@ from lb.proxy.retry import IDEMPOTENT
 from lb.proxy.stream import Stream, StreamTimeoutError
 from lb.store.lease import Lease
 from lb.store.lease_line import LeaseLine
-
-
-@dataclass(slots=True)
-class Answer:
-    """A response whose head has arrived, and the connection that its body comes from."""
-
-    lease: Lease
-    server: ServerConnections
-    stream: Stream
-    head: ResponseHead
-    counted: bool = False  # it has begun to be sent to its end
-    arrived: float = 0.0  # when it was chosen to be passed on (monotonic seconds)
-
-    def drop(self) -> None:
-        """Take no more of it: its body is not wanted."""
-        self.stream.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +89,14 @@ class Attempts:
         # one look just before sending makes it as good as certain.
         if stream is not None and (request.method in IDEMPOTENT or stream.quiet()):
             try:
-                return Answer(lease, server, stream, self._exchange(client, request, server, stream))
+                return self._exchange(client, request, lease, server, stream)
             except _DeadConnectionError:
                 if request.method not in IDEMPOTENT or not request.body_kept:
                     raise
         elif stream is not None:
             stream.close()
         stream = self._connect(client, request, server)
-        return Answer(lease, server, stream, self._exchange(client, request, server, stream))
+        return self._exchange(client, request, lease, server, stream)
 
     def _connect(self, client: Client, request: Request, server: ServerConnections) -> Stream:
         began = monotonic()
@@ -135,8 +120,8 @@ class Attempts:
             client.stream.watch()
 
     def _exchange(
-        self, client: Client, request: Request, server: ServerConnections, stream: Stream
-    ) -> ResponseHead:
+        self, client: Client, request: Request, lease: Lease, server: ServerConnections, stream: Stream
+    ) -> Answer:
         """Send the request and read the answer's head; the connection is closed if that fails."""
         client.server = stream
         reused = stream.reused
@@ -155,24 +140,21 @@ class Attempts:
                 client.stream.watch()  # it may have left while it was not parked yet
             else:
                 request.upload.start(stream)
-            return self._read_answer(client, request, stream)
+            head = self._read_answer(client, request, stream)
+            answer = Answer(lease, server, stream, head)
+            if head.fields.chunked and stream.buffer and head.has_body(request.method):
+                answer.look_ahead()
         except StreamTimeoutError:
             stream.close()
             raise ServerTimeoutError(f"no answer in {self._settings.response_head_seconds:g} s") from None
         except OSError as error:
-            heard = bool(stream.buffer)
+            dead = reused and not stream.buffer
             stream.close()
-            if request.upload is not None:
-                request.upload.stop()
-                if request.upload.error is not None:
-                    raise request.upload.error from None
-            if client.gone:
-                raise _gone() from None
-            kind = _DeadConnectionError if reused and not heard else ResetError
-            raise kind(f"the server ended the connection: {error.strerror or error}") from None
+            raise _why_it_ended(client, request, error, dead=dead) from None
         except BaseException:
             stream.close()
             raise
+        return answer
 
     @staticmethod
     def _request_bytes(client: Client, request: Request, server: ServerConnections) -> bytes:
@@ -259,6 +241,18 @@ def _switching(head: ResponseHead, request: Request) -> ResponseHead:
     if not head.fields.upgrade:
         raise ServerError("the server switched protocols without saying to which")
     return head
+
+
+def _why_it_ended(client: Client, request: Request, error: OSError, *, dead: bool) -> Exception:
+    """Return what a server's connection ended with before its answer: it may have been for the client."""
+    if request.upload is not None:
+        request.upload.stop()
+        if request.upload.error is not None:
+            return request.upload.error
+    if client.gone:
+        return _gone()
+    kind = _DeadConnectionError if dead else ResetError
+    return kind(f"the server ended the connection: {error.strerror or error}")
 
 
 def _gone() -> ClientGoneError:

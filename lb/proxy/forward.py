@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from lb.errors import ClientError, LBError
 from lb.proxy.access_log import AccessLog
-from lb.proxy.attempt import Answer, Attempts
+from lb.proxy.answer import Answer
+from lb.proxy.attempt import Attempts
 from lb.proxy.choice import Chooser
 from lb.proxy.client import Client
 from lb.proxy.exchange import Meters

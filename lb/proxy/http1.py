@@ -29,7 +29,7 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.(\d) ([1-9]\d\d)(?: [\t \x21-\x7e\x80-\xff]
 _LENGTH_LINE = re.compile(rb"\r\n(?i:content-length):[^\r]*+")
 
 if TYPE_CHECKING:
-    from lb.proxy.attempt import Answer
+    from lb.proxy.answer import Answer
     from lb.proxy.upload import Upload
     from lb.store.lease import Lease
 

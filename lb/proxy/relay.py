@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 
 from lb.errors import ClientError, ClientGoneError, ServerError
-from lb.proxy.attempt import Answer
+from lb.proxy.answer import Answer
 from lb.proxy.body import (
     Body,
     ChunkedBody,
@@ -82,8 +82,8 @@ class Relay:
     def _send(self, client: Client, answer: Answer, head: bytes, body: Body, rechunk: bool) -> None:  # noqa: FBT001
         """Send a body as it comes. It is counted just before its last bytes: who has it all was counted."""
         stream, data = client.stream, head
-        if answer.stream.buffer:  # the head and what came with it go out in one call
-            piece = self._read(answer, body)
+        if answer.stream.buffer or answer.first:  # the head and what came with it go out in one call
+            piece = answer.first if answer.body else self._read(answer, body)
             data += chunk(piece) if rechunk and piece else piece
         while not body.complete:
             stream.send_all(data)
@@ -183,7 +183,7 @@ def _body(request: Request, answer: Answer) -> Body | bytes:
         return b""
     length = head.fields.content_length
     if length is None:
-        return ChunkedBody(stream) if head.fields.chunked else UntilCloseBody(stream)
+        return answer.body or (ChunkedBody(stream) if head.fields.chunked else UntilCloseBody(stream))
     if len(stream.buffer) < length:
         return LengthBody(stream, length)
     body, stream.buffer = stream.buffer[:length], stream.buffer[length:]

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from http.client import HTTPMessage, HTTPResponse, RemoteDisconnected
+from http.client import HTTPMessage, HTTPResponse
 from typing import Any
 
 from gevent import monkey
@@ -22,15 +22,13 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError
 from urllib3.util.connection import create_connection
 
-from lb.errors import ExhaustedError, LBError, ServerConnectError, ServerConnectTimeoutError, ServerError
+from lb.errors import ExhaustedError, LBError, ServerConnectError, ServerConnectTimeoutError
 from lb.model import ServerId, address_name
 from lb.proxy.chunks import CHUNK_LINE, CHUNK_LINE_BYTES
 from lb.proxy.connections import NO_DESCRIPTOR, OUR_OWN, url_of
 from lb.proxy.http1 import HeadParser, ResponseHead
+from lb.wsgi.heads import HeadReader
 from lb.wsgi.sending import send_unless_answered
-
-#: Interim responses (100, 103, …) to one request: a server that sends more will hardly ever answer.
-_MOST_INTERIM = 32
 
 # The system's own: gevent's would wait for a turn of the hub.
 _poll = monkey.get_original("select", "poll")
@@ -65,6 +63,7 @@ class ServerConnection(HTTPConnection):
         super().__init__(host.strip("[]"), int(port), timeout=settings.connect_seconds)
         self._heads = heads
         self._head_bytes = settings.head_bytes
+        self._head_seconds = settings.response_head_seconds
         self.head: ResponseHead | None = None  # of the last response
         self.reused = False
         self.heard = False  # whether a byte of the current response has arrived
@@ -116,39 +115,15 @@ class ServerConnection(HTTPConnection):
         self.heard = False
         return _Response(self, sock, method)
 
-    def read_head(self, stream: Any, method: bytes) -> ResponseHead:
-        """Read heads from a buffered stream up to the final one; ServerError if one is malformed."""
-        certain = True
-        for _ in range(_MOST_INTERIM + 1):
-            head = self._heads.response(self._read_head(stream), method)
-            if head.status == 101:
-                raise ServerError("the server switched protocols without being asked")
-            if head.status >= 200:
-                self.head = head if certain else replace(head, keep_alive=False)
-                return self.head
-            certain = certain and head.keep_alive
-        raise ServerError(f"the server sent more than {_MOST_INTERIM} interim responses")
-
-    def _read_head(self, stream: Any) -> bytes:
-        there = stream.peek()
-        if not there:
-            raise RemoteDisconnected("closed without an answer")
-        self.heard = True
-        end = there.find(b"\r\n\r\n") + 4
-        if 4 <= end <= self._head_bytes:
-            head: bytes = stream.read(end)
-            return head
-        lines = bytearray()
-        while not lines.endswith(b"\r\n\r\n"):
-            line = stream.readline(self._head_bytes)
-            lines += line
-            if len(lines) > self._head_bytes:
-                raise ServerError(f"the server's head is larger than {self._head_bytes} bytes")
-            if line.endswith(b"\n") and not line.endswith(b"\r\n"):
-                raise ServerError("a line of the server's head does not end in CR LF")  # it would never end
-            if not line:
-                raise ServerError("the server ended the connection in the middle of the head")
-        return bytes(lines)
+    def read_head(self, stream: Any, sock: socket.socket, method: bytes) -> ResponseHead:
+        """Read a response's head, past interim ones; ServerError if one is malformed."""
+        reader = HeadReader(stream, sock, head_bytes=self._head_bytes, seconds=self._head_seconds)
+        try:
+            head, certain_end = reader.read(self._heads, method)
+        finally:
+            self.heard = reader.heard
+        self.head = head if certain_end else replace(head, keep_alive=False)
+        return self.head
 
 
 class _Response(HTTPResponse):
@@ -158,10 +133,11 @@ class _Response(HTTPResponse):
         super().__init__(sock, method=method)
         self._connection = connection
         self._request_method = method.encode()
+        self._socket = sock
 
     def begin(self) -> None:
         """Read the head. Only what frames the body is set: nothing else of it is used by urllib3's side."""
-        head = self._connection.read_head(self.fp, self._request_method)
+        head = self._connection.read_head(self.fp, self._socket, self._request_method)
         self.code = self.status = head.status
         self.reason = ""
         self.version = 10 + head.minor

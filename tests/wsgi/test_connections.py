@@ -225,7 +225,7 @@ UNSOUND = {
     "endless": (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 100, "larger than 300"),
     "bare line feeds": (b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok", "CR LF"),
     "half": (b"HTTP/1.1 200 OK\r\nA: b\r\n", "in the middle"),
-    "interim for ever": (b"HTTP/1.1 103 Hints\r\n\r\n" * 40, "interim"),
+    "interim for ever": (b"HTTP/1.1 103 Hints\r\n\r\n" * 20000, "interim"),
 }
 
 
@@ -305,6 +305,6 @@ def test_bodies_end_where_they_end(answer: bytes, body: bytes) -> None:
 def test_chunks_are_read_strictly_and_their_end_is_not_guessed(framed: bytes) -> None:
     with answering(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + framed) as pool:
         connection = pool.connect()
-        with pytest.raises(HTTPError):
+        with pytest.raises((HTTPError, ServerError)):
             ask(connection)
         connection.close()
