@@ -41,7 +41,7 @@ def _patch() -> None:
     monkey.patch_all()
     from lb.processes import log
 
-    log.push_with(gevent.spawn_later)
+    log.attach(gevent.get_hub(), gevent.spawn_later)
 
 
 class _InOrder(Commands):

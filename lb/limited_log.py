@@ -59,9 +59,10 @@ class LimitedLog:
         """Log at level ERROR."""
         self._say(logging.ERROR, message, args, of, burst)
 
-    def exception(self, message: str, *args: object) -> None:
-        """Log the exception that is being handled, with a traceback; a kind is where it was raised."""
-        error, trace = sys.exc_info()[1], sys.exc_info()[2]
+    def exception(self, message: str, *args: object, error: BaseException | None = None) -> None:
+        """Log an exception (the one being handled) with a traceback; a kind is where it was raised."""
+        error = error or sys.exc_info()[1]
+        trace = None if error is None else error.__traceback__
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
         place = None if trace is None else (trace.tb_frame.f_code, trace.tb_lineno)

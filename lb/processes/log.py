@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from lb import limited_log
 from lb.limited_log import LimitedLog
@@ -49,10 +49,18 @@ def configure(who: str, log_format: str = TEXT) -> None:
     atexit.register(finish)
 
 
-def push_with(later: Later) -> None:
-    """Have what a reader did not take offered again by callbacks; a process without calls `push` at times."""
+def attach(hub: Any, later: Later) -> None:
+    """Use an event loop: to offer again what a reader did not take, and log what greenlets fail with.
+
+    gevent would print each failure. A process without a loop calls `push` at times.
+    """
     global _later  # noqa: PLW0603
     _later = later
+    hub.print_exception = _report
+
+
+def _report(context: object, _kind: object, error: BaseException, _trace: object) -> None:
+    _limited.exception("failed: %s", context, error=error)
 
 
 def push() -> bool:

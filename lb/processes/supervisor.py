@@ -36,6 +36,8 @@ _limited = LimitedLog(__name__)
 FAILED_STARTS = 5
 #: A loop that turns so much later than it wanted to had stood still itself, and perhaps the children too.
 _STOOD_STILL_SECONDS = 3.0
+#: Each reload's warnings are logged, but not those of all tries of an upgrade.
+_BURST = 5
 
 
 def run(load: Callable[[], Config], arguments: Sequence[str] = (), *, demo: bool = False) -> int:
@@ -59,12 +61,12 @@ def usable(load: Callable[[], Config]) -> Config:
     """Load the configuration, and try what only this machine can tell; ConfigError."""
     config = load()
     for warning in setting_warnings(config):
-        _log.warning("%s", warning)
+        _limited.warning("%s", warning, of=warning, burst=_BURST)
     preflight(header_settings(config))
     if config.access_log.path is not None:
         try_to_open(config.access_log.path, "accessLog.path")
     if too_few := descriptors.shortage(config.limits.clients):
-        _log.warning("%s", too_few)
+        _limited.warning("%s", too_few, of=too_few, burst=_BURST)
     return config
 
 

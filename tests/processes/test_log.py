@@ -208,3 +208,18 @@ def test_what_was_lost_is_told_when_the_reader_is_back(stalled: Reader) -> None:
     written = text.count("xxx\n")
     assert written > 1000
     assert text.endswith(f" log: lines lost: {3000 - written} (its reader does not keep up)\n")
+
+
+def test_what_greenlets_fail_with_is_logged_with_a_count() -> None:
+    program = (
+        "import lb.__main__ as main; main._patch()\n"
+        "from lb.processes import log; log.configure('worker 7')\n"
+        "import gevent\n"
+        "def fail(): 1 / 0\n"
+        "for _ in range(3): gevent.spawn(fail).join()\n"
+        "gevent.get_hub().loop.run_callback(fail); gevent.sleep(0.01)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stderr
+    assert said.count("Traceback") == 1
+    assert "lb[worker 7] failed: <Greenlet" in said
+    assert re.search(r"lb\[worker 7\] failed: .* \(3 more in 0 s\)\n$", said)
