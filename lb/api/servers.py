@@ -60,7 +60,7 @@ def change_server(server: str) -> Response:
 
 @routes.delete("/servers/<path:server>")
 def remove_server(server: str) -> tuple[str, int]:
-    """Take a server out of the pool; no later pick chooses it."""
+    """Take a server out of the pool; no later pick chooses it. One removed for silence comes back no more."""
     pool_as_seen().remove(config.normalise_server_id(server), who())
     return "", 204
 

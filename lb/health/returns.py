@@ -29,7 +29,7 @@ class _Watch:
     """What is remembered of one removed server."""
 
     removed: RemovedServer
-    due: float  # when the next check starts, by the clock
+    due: float  # when the next check starts, or the one in flight has started, by the clock
     delay: float  # seconds from that one to the next
     passed: int = 0  # checks in a row
     in_flight: bool = False
@@ -73,7 +73,7 @@ class Returns:
             self._look_due = now + LOOK_SECONDS
         for watch in self._watches.values():
             if watch.due <= now and not watch.in_flight:
-                watch.in_flight = True
+                watch.in_flight, watch.due = True, now
                 self._spawn(self._run, watch)
 
     def _look(self, now: float) -> None:
@@ -98,7 +98,7 @@ class Returns:
     def _judge(self, watch: _Watch, passed: bool, term: int) -> None:  # noqa: FBT001
         watch.passed = watch.passed + 1 if passed else 0
         watch.delay = self._interval if passed else min(2 * watch.delay, self._longest)
-        watch.due = self._clock() + watch.delay * self._uniform(1 - JITTER, 1 + JITTER)
+        watch.due += watch.delay * self._uniform(1 - JITTER, 1 + JITTER)  # however long it took
         if watch.passed < self._settings.rise:
             return
         if self._pool.bring_back(watch.removed.id, BY, term):

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from lb.config import parse_server_url
-from lb.model import Admin, Check, Server, Source
+from lb.model import Admin, Check, Health, Server, Source
 from lb.store.keys import Keys
 from lb.store.pool import BackendPool
 from tests.integration.balancer import Balancer
@@ -252,6 +252,18 @@ def test_every_other_act(visit, url, pool: BackendPool, add: Callable[..., Serve
     agree(page, "Restore")
     expect(server.locator(".badge")).to_have_text("up")
     expect(page.get_by_role("heading", name="Removed")).to_be_hidden()
+
+
+def test_says_while_the_pool_fails_open(visit, url, pool: BackendPool, add: Callable[..., Server]):
+    server = add().id
+    page = visit(url)
+    expect(row(page, server)).to_be_visible()
+    banner = page.get_by_text("the pool fails open")
+    expect(banner).to_be_hidden()
+    pool.set_health(server, Health.DOWN, "check: status 500", "test")
+    expect(banner).to_be_visible()
+    pool.set_health(server, Health.UP, "", "test")
+    expect(banner).to_be_hidden()
 
 
 def test_the_strategy_of_somebody_else_is_shown_where_the_focus_stands(visit, url, pool: BackendPool, add):

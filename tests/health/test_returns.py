@@ -150,6 +150,22 @@ def test_a_server_that_was_dark_for_threshold_and_ten_seconds_is_back_within_fif
         rounds.outcomes.clear()
 
 
+def test_the_time_that_a_check_takes_is_part_of_the_time_between_two(rounds, remove):
+    """Else a host that swallows packets would be asked ever later by the time-out of each check."""
+    remove(A)
+    rounds.pending = []
+    started = []
+    for _ in range(4):
+        while not rounds.pending:
+            rounds.run(0.1)
+        started.append(rounds.now)
+        rounds.now += 5.0
+        [(act, watch)] = rounds.pending
+        act(watch)
+        rounds.pending = []
+    assert [round(later - earlier) for earlier, later in pairwise(started)] == [5, 8, 16]
+
+
 def test_several_come_back_each_in_its_time(rounds, four, remove):
     remove(A)
     remove(B)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections import Counter
 from typing import Any
@@ -46,6 +47,15 @@ def test_while_all_checks_fail_every_request_is_answered_by_all_servers_in_turn(
         balancer.wait_log("no server is up: requests go to all that are ready")
         assert json.loads(balancer.admin("status", "--json"))["failOpen"] is True
         assert b"lb_fail_open 1.0" in urllib3.request("GET", f"{balancer.admin_url}/metrics").data
+
+        (store,) = balancer.pids("store")
+        os.kill(store, signal.SIGSTOP)  # from now on each worker picks by itself
+        try:
+            asked = [urllib3.request("GET", balancer.url, retries=False) for _ in range(12)]
+        finally:
+            os.kill(store, signal.SIGCONT)
+        assert {answer.status for answer in asked} == {200}
+        assert {answer.headers["X-Forwarded-Server"] for answer in asked} == {s.url for s in three}
 
         three[1].behaviour = lambda _request: response(200)
         eventually(lambda: not pool.snapshot().fails_open, what="one server up")
