@@ -1,5 +1,6 @@
 import socket
 import struct
+import threading
 import time
 
 import gevent.event
@@ -169,11 +170,24 @@ def test_each_address_is_checked_by_itself(monkeypatch):
     assert result.addresses == {name(sick): "status 500 (expected 200-499)", name(well): ""}
 
 
-def test_an_address_that_hangs_takes_no_time_from_the_others(monkeypatch):
+def test_all_addresses_are_asked_at_the_same_time(monkeypatch):
+    """So one that hangs takes no time from the others: each of these answers once the other was asked."""
+    both = threading.Barrier(2)
+
+    def together(client):
+        both.wait(5)
+        OK(client)
+
+    with scripted(together) as one, scripted(together) as another:
+        resolve(monkeypatch, address(one), address(another))
+        assert check(server("many.example:80"), PATIENT).addresses == {name(one): "", name(another): ""}
+
+
+def test_an_address_that_hangs_is_told_beside_one_that_passes(monkeypatch):
     with scripted(silence) as silent, scripted(OK) as well, full_queue() as full:
         resolve(monkeypatch, address(silent), ("127.0.0.1", full), address(well))
         result = check(server("many.example:80"), HASTY)
-    assert (result.passed, result.duration_seconds < 0.4) == (True, True)
+    assert result.passed
     assert result.addresses[name(silent)] == result.addresses[f"127.0.0.1:{full}"] == "timed out after 0.5 s"
     assert result.detail.endswith("timed out after 0.5 s, and 1 more")
 
@@ -306,8 +320,7 @@ def test_a_server_that_leaves_head_without_an_answer_is_asked_with_get_the_next_
 def test_of_a_long_page_that_get_asks_for_nothing_is_awaited():
     page = drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
     with scripted(by_method(405, page)) as running:
-        result = check(running.server, PATIENT)
-        assert (result.passed, result.duration_seconds < 2) == (True, True)
+        assert check(running.server, HASTY).passed
 
 
 @pytest.mark.parametrize(
