@@ -22,3 +22,10 @@ def write(text: str) -> int:
 def read(fd: int) -> str:
     """Read what `write` wrote, from its beginning."""
     return os.pread(fd, os.fstat(fd).st_size, 0).decode()
+
+
+def take(fd: int) -> str:
+    """Read what `write` wrote, and close it: it may hold secrets, and nobody else is to inherit them."""
+    text = read(fd)
+    os.close(fd)
+    return text

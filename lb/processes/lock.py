@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lb.errors import LBError
+from lb.processes import data_dir
 
 _RETRY_SECONDS = 0.05
 
@@ -22,8 +23,8 @@ def take(path: Path, who: str, patience_seconds: float = 0.0) -> int:
     """
     deadline = time.monotonic() + patience_seconds
     with _as_data_directory(path.parent):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        data_dir.prepare(path.parent)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     while not _try_lock(fd):
         if time.monotonic() >= deadline:
             holder = os.pread(fd, 100, 0).decode(errors="replace").strip() or "another process"

@@ -67,7 +67,7 @@ def begin(name: str, inherited: Inherited, load: Callable[[], Config]) -> Config
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C before the role serves: no traceback for that
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # a worker, which may have a log to reopen, takes it later
     log.configure(f"{name} {os.getpid()}")
-    config = load() if inherited.config_fd is None else from_json(handover.read(inherited.config_fd))
+    config = load() if inherited.config_fd is None else from_json(handover.take(inherited.config_fd))
     log.use(config.log_format)
     descriptors.raise_limit(config.limits.clients)
     if inherited.config_fd is None and not inherited.supervised:

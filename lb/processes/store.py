@@ -7,12 +7,14 @@ import os
 import socket
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from lb.config import Config
 from lb.errors import LBError, StoreUnavailableError
 from lb.model import Admin, Health, Server, ServerId, Snapshot, Source
 from lb.processes import lock
+from lb.processes.data_dir import hide
 from lb.store import embedded
 from lb.store.client import open_fleet, open_metrics, open_outbox, open_pool
 from lb.store.fleet import Fleet
@@ -28,6 +30,7 @@ PATIENCE_SECONDS = 10.0
 #: This much bridges a restart of a store that was given to `lb run`.
 GIVEN_PATIENCE_SECONDS = 3.0
 _RETRY_SECONDS = 0.1
+_STANDARD = (0, 1, 2)  # descriptors
 _QUIET_SECONDS = 2.0  # of waiting, before a reader of the log is told
 
 
@@ -38,14 +41,25 @@ def run_embedded(data_dir: Path) -> None:
     """
     command = embedded.command(data_dir)
     fd = lock.take(data_dir / "store.lock", "lb store", patience_seconds=PATIENCE_SECONDS)
-    os.set_inheritable(fd, True)
+    hide(data_dir)
+    _keep_only(fd)
+    umask = os.umask(0o077)  # its files are its user's alone, whoever started it
     try:
         os.execv(command[0], command)  # noqa: S606 - our own program, no shell wanted
     except OSError as error:  # its loader is missing, as on musl, or its directory allows no programs
+        os.umask(umask)
+        os.close(fd)
         fault = f"{command[0]} cannot be executed: {error.strerror}"
         raise LBError(
             f"the embedded store does not run on this machine ({fault}): {embedded.INSTEAD}"
         ) from None
+
+
+def _keep_only(fd: int) -> None:
+    """Have the store's program inherit one descriptor: what others hold, such as secrets, is not for it."""
+    for name in [entry.name for entry in Path("/dev/fd").iterdir()]:
+        with suppress(OSError):  # it was that of the list
+            os.set_inheritable(int(name), int(name) in (*_STANDARD, fd))
 
 
 def pool_of(config: Config) -> BackendPool:

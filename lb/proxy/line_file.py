@@ -15,6 +15,7 @@ from functools import partial
 from typing import Final
 
 from lb.errors import ConfigError
+from lb.proxy.links import check_links, check_names
 
 #: What stands for the standard streams in place of a path, and their descriptors.
 STDOUT, STDERR = "stdout", "stderr"
@@ -128,7 +129,15 @@ def _pieces(lines: bytes) -> Iterator[bytes]:
 def _open(path: str) -> _Place:
     if path in STANDARD:
         return _open_standard(STANDARD[path])
-    return _place(os.open(path, _APPENDING | os.O_CREAT, 0o640))
+    check_links(path)
+    descriptor = os.open(path, _APPENDING | os.O_CREAT, 0o640)
+    try:
+        check_links(path)  # not since a moment ago either
+        check_names(path, os.fstat(descriptor))
+    except OSError:
+        os.close(descriptor)
+        raise
+    return _place(descriptor)
 
 
 def _open_standard(number: int) -> _Place:

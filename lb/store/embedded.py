@@ -13,6 +13,9 @@ from lb.errors import ConfigError
 # The size of sockaddr_un.sun_path on Linux, less its final zero byte.
 _MAX_SOCKET_PATH_BYTES = 107
 
+#: The directory of its append-only file, in the data directory.
+APPEND_ONLY = "appendonlydir"
+
 #: What to do where it cannot run.
 INSTEAD = 'run Redis or Valkey and name it with --redis URL, or "redis" in config.json'
 
@@ -67,6 +70,7 @@ def command(data_dir: Path) -> list[str]:
         "unixsocketperm": "600",
         "dir": str(data_dir.resolve()),
         "appendonly": "yes",
+        "appenddirname": APPEND_ONLY,
         "appendfsync": "everysec",
         # Lookups in a packed hash are linear: with 400 servers they took half of a lease's time.
         "hash-max-listpack-entries": "64",

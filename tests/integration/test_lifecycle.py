@@ -10,6 +10,7 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +91,45 @@ def test_all_addresses_are_ipv6_and_ipv4(config: dict[str, Any], server: HttpSer
         assert get(f"http://[::1]:{port}") == f"200 {server.id}"
 
 
-def test_secrets_show_neither_in_arguments_nor_in_the_environment(config: dict[str, Any]) -> None:
+def test_secrets_and_data_are_the_users_alone(config: dict[str, Any]) -> None:
+    """In arguments, environments, and what each process has open; also with an open umask."""
     token = "a-token-that-nobody-may-see"
-    with Balancer({**config, "admin": {"listen": "127.0.0.1:0", "token": token}}) as balancer:
+    secret = {**config, "admin": {"listen": "127.0.0.1:0", "token": token}}
+    balancer = Balancer(secret)
+    balancer.run_with("sh", "-c", 'umask 0; exec "$@"', "sh")
+    with balancer:
         for pid in balancer.pids():
             for place in ("cmdline", "environ"):
                 assert token.encode() not in Path(f"/proc/{pid}/{place}").read_bytes()
+            for number, file in opened(pid).items():
+                if file.startswith("/memfd:"):
+                    assert token.encode() not in Path(f"/proc/{pid}/fd/{number}").read_bytes(), (pid, number)
+        [store] = balancer.pids("store")
+        assert not [file for file in opened(store).values() if "memfd" in file]
+        assert ports(store) == set()
+        for file in balancer.data_dir.rglob("*"):
+            assert stat.S_IMODE(file.stat().st_mode) & 0o077 == 0, file
+        assert stat.S_IMODE(balancer.data_dir.stat().st_mode) == 0o700
+
+
+def opened(pid: int) -> dict[str, str]:
+    """What a process has open, by its descriptors."""
+    found = {}
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            found[entry.name] = str(entry.readlink())
+    return found
+
+
+def ports(pid: int) -> set[str]:
+    """The sockets of a process that are TCP's."""
+    lines = [
+        line.split()
+        for name in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{name}").read_text().splitlines()
+    ]
+    inodes = {f"socket:[{line[9]}]" for line in lines}
+    return inodes & set(opened(pid).values())
 
 
 # --- refusals

@@ -22,3 +22,10 @@ def test_others_read_the_very_same_text_again_and_again(fd: int) -> None:
 def test_the_file_has_no_name_and_is_not_inherited_by_accident(fd: int) -> None:
     assert os.fstat(fd).st_nlink == 0
     assert not os.get_inheritable(fd)
+
+
+def test_what_is_taken_is_gone():
+    fd = handover.write("secret")
+    assert handover.take(fd) == "secret"
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)

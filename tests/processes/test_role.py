@@ -27,7 +27,8 @@ def test_a_supervisors_config_replaces_all_others() -> None:
     config = load(None, {"LB_ADMIN_TOKEN": "a-token-of-sixteen-or-more"}, {"port": ":1"})
     fd = handover.write(to_json(config))
     assert role.begin("api", Inherited(config_fd=fd), pytest.fail) == config
-    os.close(fd)
+    with pytest.raises(OSError, match="Bad file descriptor"):  # nobody else is to inherit its secrets
+        os.fstat(fd)
 
 
 def test_a_single_role_listens_itself_and_shares_the_port() -> None:
