@@ -107,7 +107,7 @@ class Attempts:
     ) -> Answer:
         """Send the request and read the answer's head, and its body too if that is short."""
         reused, connection.reused = connection.reused, True
-        connection.heard = False
+        connection.heard, connection.uploaded = False, 0
         try:
             sent = self._send(call, server, connection)
             sock = connection.sock
@@ -148,7 +148,9 @@ class Attempts:
 
 def _pieces(body: Body, connection: ServerConnection) -> Iterator[bytes]:
     connection.uploading = True  # it is asked for the first one when the head has been sent
-    yield from body.pieces()
+    for piece in body.pieces():
+        connection.uploaded += len(piece)
+        yield piece
 
 
 def _short_body(call: Call, answer: Answer) -> bytes | None:

@@ -68,6 +68,7 @@ class ServerConnection(HTTPConnection):
         self.reused = False
         self.heard = False  # whether a byte of the current response has arrived
         self.uploading = False  # the head of a request has been sent, its body has not
+        self.uploaded = 0  # bytes of the current request's body
         self.idle_since = 0.0
         self.response_class = self._response  # type: ignore[assignment]
 
@@ -117,7 +118,13 @@ class ServerConnection(HTTPConnection):
 
     def read_head(self, stream: Any, sock: socket.socket, method: bytes) -> ResponseHead:
         """Read a response's head, past interim ones; ServerError if one is malformed."""
-        reader = HeadReader(stream, sock, head_bytes=self._head_bytes, seconds=self._head_seconds)
+        reader = HeadReader(
+            stream,
+            sock,
+            head_bytes=self._head_bytes,
+            seconds=self._head_seconds,
+            uploaded=self.uploaded,
+        )
         try:
             head, certain_end = reader.read(self._heads, method)
         finally:

@@ -23,11 +23,14 @@ class HeadReader:
     A socket's own time-out begins anew with each byte, so it is set to what is left before each receive.
     """
 
-    def __init__(self, stream: Any, sock: socket.socket, *, head_bytes: int, seconds: float) -> None:
+    def __init__(
+        self, stream: Any, sock: socket.socket, *, head_bytes: int, seconds: float, uploaded: int = 0
+    ) -> None:
         self._stream = stream
         self._socket = sock
         self._head_bytes = head_bytes
         self._seconds = seconds
+        self._uploaded = uploaded  # bytes of the request's body, which interim responses may acknowledge
         self._until = time.monotonic() + seconds
         self._more = False  # came with the last head
         self.heard = False  # whether a byte has arrived
@@ -48,7 +51,7 @@ class HeadReader:
             if head.status >= 200:
                 break
             certain = certain and head.keep_alive
-            allowance.take(len(text))
+            allowance.take(len(text), self._uploaded)
             self._until = min(last, time.monotonic() + self._seconds)
             if number % _TURN == 0:
                 time.sleep(_TURN_SECONDS)

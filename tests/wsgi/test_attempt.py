@@ -208,6 +208,22 @@ def test_an_answer_that_comes_before_the_whole_request_is_one(play: Play, after:
     left.set()
 
 
+def test_an_upload_may_be_acknowledged_piece_by_piece(play: Play) -> None:
+    """More than a server may send ahead of its response to a request without a body."""
+    pieces = 400
+
+    def acknowledge(connection: Connection) -> None:
+        connection.read_head()
+        for _ in range(pieces):
+            connection.read(1000)
+            connection.send(b"HTTP/1.1 104 Upload Resumption Supported\r\nX: %b\r\n\r\n" % (b"x" * 900))
+        connection.send(OK)
+
+    answer = play(acknowledge).answer(call("POST", bytes(pieces * 1000)))
+    assert answer.body == b"ok"
+    answer.drop()
+
+
 def test_a_client_that_breaks_off_is_no_failure_of_the_server(play: Play) -> None:
     asker = play(lambda connection: connection.read(10**6) and None)
     broken = call("POST", b"x" * 9)

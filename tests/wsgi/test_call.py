@@ -141,3 +141,16 @@ def test_a_body_comes_with_its_framing() -> None:
     assert list(chunked.body.pieces()) == [b"abcd"]
     assert fields(chunked)["Transfer-Encoding"] == b"chunked"
     assert read().body is None
+
+
+@pytest.mark.parametrize("own", [{"RAW_URI": "/a#b"}, {"REQUEST_URI": "http://b/#"}, {"QUERY_STRING": "a#b"}])
+def test_a_target_with_a_fragment_is_refused(own: dict[str, str]) -> None:
+    """RFC 9112 §3.2; but a path that the WSGI server has decoded is quoted again."""
+    with pytest.raises(ClientError, match="fragment"):
+        read(None, **own)
+    assert read(PATH_INFO="/a#b").request.target == b"/a%23b"
+
+
+def test_a_length_counts_by_its_value() -> None:
+    call = read(REQUEST_METHOD="POST", CONTENT_LENGTH="0" * 30 + "5")
+    assert (call.request.fields.content_length, fields(call)["Content-Length"]) == (5, b"5")
