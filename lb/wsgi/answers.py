@@ -14,6 +14,7 @@ from lb.proxy.exchange import Meters
 from lb.proxy.responses import explanation_of
 from lb.wsgi.attempt import Answer
 from lb.wsgi.body import PIECE_BYTES
+from lb.wsgi.turns import Turns
 
 Headers = list[tuple[str, str]]
 StartResponse = Callable[[str, Headers], object]
@@ -62,6 +63,7 @@ class Pieces:
         self._leases = leases
         self._meters = meters
         self._arrived = arrived
+        self._turns = Turns()
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -80,6 +82,7 @@ class Pieces:
             self._leases.release(answer.lease)
             # Only an exception keeps the WSGI server from ending the response as if it were complete.
             raise CutError(f"the response broke off: {error!r}") from error
+        self._turns.spend(len(piece))
         if not piece or answer.response.length_remaining == 0:
             self._end(answer)
         if not piece:

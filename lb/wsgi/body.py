@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from lb.errors import ClientError
+from lb.wsgi.turns import ReadSize
 
 PIECE_BYTES = 65536
 
@@ -31,6 +32,7 @@ class Body:
         self._keep_bytes = keep_bytes
         self._max_bytes = max_bytes
         self._kept: list[bytes] | None = []
+        self._size = ReadSize(PIECE_BYTES)
         self._read = 0
 
     @property
@@ -45,11 +47,12 @@ class Body:
             yield piece
 
     def _next(self) -> bytes:
-        size = PIECE_BYTES if self._left is None else min(PIECE_BYTES, self._left)
-        if not size:
+        if self._left == 0:
             return b""
+        size = self._size.begin()
         try:
-            piece = self._source.read(size)
+            piece = self._source.read(size if self._left is None else min(size, self._left))
+            self._size.end()
         except TimeoutError:
             raise ClientError("the request's body came too slowly", 408) from None
         except (OSError, EOFError, ValueError) as error:
@@ -61,7 +64,9 @@ class Body:
         if self._max_bytes and self._read > self._max_bytes:
             raise self._too_large(self._max_bytes)
         if self._kept is not None and piece:
-            self._kept = [*self._kept, piece] if self._read <= self._keep_bytes else None
+            self._kept.append(piece)
+            if self._read > self._keep_bytes:
+                self._kept = None
         return piece
 
     @staticmethod

@@ -24,9 +24,9 @@ from urllib3.util.connection import create_connection
 
 from lb.errors import ExhaustedError, LBError, ServerConnectError, ServerConnectTimeoutError
 from lb.model import ServerId, address_name
-from lb.proxy.chunks import CHUNK_LINE, CHUNK_LINE_BYTES
 from lb.proxy.connections import NO_DESCRIPTOR, OUR_OWN, url_of
 from lb.proxy.http1 import HeadParser, ResponseHead
+from lb.wsgi.chunked import ChunkedResponse
 from lb.wsgi.heads import HeadReader
 from lb.wsgi.sending import send_unless_answered
 
@@ -151,7 +151,7 @@ class _Response(HTTPResponse):
         self.headers = self.msg = HTTPMessage()
         has_body = head.has_body(self._request_method)
         self.chunked = has_body and head.fields.chunked
-        self.chunk_left = None
+        self._chunks = ChunkedResponse(self.fp)
         self.length = head.fields.content_length if has_body else 0
         if self.chunked:
             self.headers["Transfer-Encoding"] = "chunked"
@@ -159,12 +159,12 @@ class _Response(HTTPResponse):
             self.headers["Content-Length"] = str(self.length)
         self.will_close = not head.keep_alive or (self.length is None and not self.chunked)
 
-    def _read_next_chunk_size(self) -> int:
-        """Read a chunk's size line; ValueError, which ends the body early, if it is malformed or cut off."""
-        match = CHUNK_LINE.fullmatch(self.fp.readline(CHUNK_LINE_BYTES))
-        if match is None:
-            raise ValueError("no chunk size where one should be")
-        return int(match[1], 16)
+    def _read1_chunked(self, _size: int) -> bytes:
+        """Read a piece of a chunked body: nobody reads it in any other way."""
+        piece = self._chunks.read()
+        if not piece:
+            self._close_conn()  # type: ignore[attr-defined]
+        return piece
 
 
 class Connections:

@@ -20,6 +20,9 @@ from lb.store.client import connect, open_fleet, open_pool
 from lb.store.keys import Keys
 from lb.store.metrics import Metrics
 from tests.integration.balancer import Balancer
+from tests.integration.flood import CLIENTS as FLOODS_OF_CLIENTS
+from tests.integration.flood import SERVERS as FLOODS_OF_SERVERS
+from tests.integration.flood import Flood, peer_of, served_beside
 from tests.integration.load import Client, CutError, Load, Response, shares
 from tests.integration.raw import Connection, RawServer
 from tests.integration.servers import Behaviour, HttpServer, Request, ResetError, response, servers
@@ -597,3 +600,17 @@ def test_a_wrong_config_ends_the_start_with_what_is_wrong(valkey: Valkey, keys: 
     assert 'did you mean "round-robin"' in host.log
     assert "Worker failed to boot" in host.log
     host.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("kind", ["tiny chunks", "chunk extensions"])
+@pytest.mark.parametrize("command", [workers(GEVENT, 1), SERVERS["pywsgi"]], ids=["gunicorn", "pywsgi"])
+def test_peers_that_flood_hold_no_greenlet_up(
+    valkey: Valkey, keys: Keys, command: list[str], kind: str
+) -> None:
+    with RawServer(peer_of(*FLOODS_OF_SERVERS[kind])) as server, hosted(command, valkey, keys, []) as site:
+        site.add(server)
+        eventually(lambda: site.ask().status == 200, what="the server to be known")
+        with Flood(site.url, *FLOODS_OF_CLIENTS[kind]) as flood:
+            served_beside(site.url, flood, requests=20)
+        with Flood(site.url, b"GET /flood HTTP/1.1\r\nHost: a\r\n\r\n", b"") as flood:
+            served_beside(site.url, flood, requests=20)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from urllib3.exceptions import HTTPError
 
-from lb.errors import ExhaustedError, ServerConnectError, ServerError
+from lb.errors import ClientError, ExhaustedError, ServerConnectError, ServerError
 from lb.model import ServerId
 from lb.proxy.http1 import HeadParser
 from lb.wsgi import connections as module
@@ -34,7 +34,8 @@ def connections(server: str, settings: ConnectionSettings = SETTINGS) -> Connect
 
 def ask(connection: ServerConnection, method: str = "GET") -> bytes:
     connection.request(method, "/", preload_content=False, decode_content=False)
-    return connection.getresponse().read(decode_content=False)
+    response = connection.getresponse()
+    return b"".join(iter(lambda: response.read1(65536, decode_content=False), b""))
 
 
 @contextmanager
@@ -300,11 +301,38 @@ def test_bodies_end_where_they_end(answer: bytes, body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "framed", [b"2\r\nok\r\n0", b"2\r\nok\r\n", b"+2\r\nok\r\n0\r\n\r\n", b"0x2\r\nok\r\n0\r\n\r\n"]
+    "framed",
+    [
+        b"2\r\nok\r\n0",
+        b"2\r\nok\r\n",
+        b"+2\r\nok\r\n0\r\n\r\n",
+        b"0x2\r\nok\r\n0\r\n\r\n",
+        b"2\r\nok==0\r\n\r\n",
+        b"2\nok\r\n0\r\n\r\n",
+        b"10000000000000002\r\nok\r\n0\r\n\r\n",
+        b"2\r\nok\r\n0\r\nT : x\r\n\r\n",
+    ],
 )
 def test_chunks_are_read_strictly_and_their_end_is_not_guessed(framed: bytes) -> None:
     with answering(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + framed) as pool:
         connection = pool.connect()
-        with pytest.raises((HTTPError, ServerError)):
+        with pytest.raises((HTTPError, ClientError, ServerError)):
             ask(connection)
+        connection.close()
+
+
+def test_chunk_sizes_count_by_their_value_and_tiny_chunks_are_joined() -> None:
+    padded = b"0" * 40 + b"2;" + b"x" * 300 + b"\r\nok\r\n"
+    with answering(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        + padded * 100
+        + b"1\r\nx\r\n" * 2000
+        + b"000\r\n\r\n"
+    ) as pool:
+        connection = pool.connect()
+        connection.request("GET", "/", preload_content=False, decode_content=False)
+        response = connection.getresponse()
+        pieces = list(iter(lambda: response.read1(65536, decode_content=False), b""))
+        assert b"".join(pieces) == b"ok" * 100 + b"x" * 2000
+        assert len(pieces) < 100
         connection.close()
