@@ -194,6 +194,9 @@ class Checker:
             watch.in_flight = False
 
     def _report(self, server: Server, watch: _Watch, check: Finding) -> None:
+        if check.not_made:
+            _limited.warning("server %s is not checked: %s", server.id, check.detail, of="not made")
+            return
         term = self._term  # all of the report is made with the term that it began in
         self._pool.record_check(server.id, check, term, self._fingerprint)
         self._judge(server, watch, check, term)

@@ -17,3 +17,4 @@ class Finding(Check):
         default_factory=dict
     )  # of its name → why it failed, empty if it passed
     name_problem: str = ""  # why its name could not be looked up
+    not_made: bool = False  # for want of a descriptor or the like, which is no fault of the server

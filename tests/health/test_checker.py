@@ -351,6 +351,14 @@ def test_silence_counts_from_the_first_check_with_the_new_settings(pool, servers
     assert len(pool.list()) == 3
 
 
+def test_a_check_that_we_could_not_make_is_none(rounds, pool, servers, caplog):
+    rounds.outcomes[servers[0]] = finding(Check(False, False, "too many open files", 0.0), not_made=True)
+    rounds.round(4)
+    assert health(pool)[0] is UP
+    assert status(pool, servers[0]).last_check is None
+    assert caplog.messages == [f"server {servers[0]} is not checked: too many open files"]
+
+
 # --- servers that come back
 
 

@@ -68,6 +68,7 @@ class HttpCheck:
             _where_to_look(answer, server, settings),
             problems,
             target.problem,
+            not_made=not _passes(answer, settings) and any(answer.ours for answer in answers.values()),
         )
 
     def _find(self, server: Server, until: float, timeout_seconds: float) -> _Target:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 import time
@@ -22,6 +23,9 @@ _HEADERS = {"User-Agent": f"lb-health-checker/{__version__}", "Accept": "*/*", "
 
 #: How much of a body is read. Health pages are shorter, and of a longer response this much is enough.
 _BODY_BYTES = 64 * 1024
+
+#: Errors of socket(2) and connect(2) that say nothing of the server.
+_OUR_OWN = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class Answer:
     at: float  # when that was known (monotonic seconds)
     refused: bool = False  # it was said at once that there is no connection to be had
     late: bool = False  # the time was over
+    ours: bool = False  # for want of a descriptor or the like we did not even ask
 
 
 def ask(place: Place, request: Request, until: float) -> Answer:
@@ -61,7 +66,8 @@ def ask(place: Place, request: Request, until: float) -> Answer:
     except (OSError, HTTPException, HTTPError) as error:
         late = isinstance(cause_of(error), TimeoutError)
         refused = sock is None and not late
-        return Answer(status, words(error, request.timeout_seconds), time.monotonic(), refused, late)
+        ours = sock is None and isinstance(error, OSError) and error.errno in _OUR_OWN
+        return Answer(status, words(error, request.timeout_seconds), time.monotonic(), refused, late, ours)
     return Answer(status, "", time.monotonic())
 
 

@@ -1,3 +1,4 @@
+import errno
 import socket
 import struct
 import threading
@@ -197,6 +198,19 @@ def test_if_all_addresses_fail_it_is_an_answer_that_is_told(monkeypatch):
         resolve(monkeypatch, address(silent), address(sick))
         result = check(server("many.example:80"), HASTY)
     assert (result.passed, result.answered, result.detail) == (False, True, "status 500 (expected 200-499)")
+
+
+def test_what_we_lack_is_no_fault_of_the_server(monkeypatch):
+    def exhausted(*_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with scripted(OK) as running:
+        monkeypatch.setattr("lb.health.checks.request.socket.socket", exhausted)
+        result = check(running.server, PATIENT)
+        monkeypatch.undo()
+    assert (result.passed, result.not_made, result.detail) == (False, True, "too many open files")
+    with refusing_port() as port:
+        assert not check(server(f"127.0.0.1:{port}"), PATIENT).not_made
 
 
 def test_an_address_in_place_of_a_name_is_the_server_itself():
