@@ -202,7 +202,11 @@ class Attempts:
                 interim.pass_on(head, len(text))
             except OSError:
                 raise _gone() from None
-            text = self._read_head(stream)
+            try:
+                text = self._read_head(stream)
+            except OSError:
+                stream.buffer = text  # the connection was alive: it has spoken
+                raise
             head = self._heads.response(text, request.method)
         return head if interim.certain_end else replace(head, keep_alive=False)
 

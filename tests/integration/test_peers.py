@@ -27,7 +27,7 @@ headers = st.lists(st.tuples(names, values), max_size=8).map(tuple).filter(
     lambda fields: not {name.lower() for name, _ in fields} & (OWN | {NUMBER.lower()})
 )  # fmt: skip
 methods = st.sampled_from([b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"M-SEARCH"])
-targets = st.text(_VISIBLE, max_size=100).map(lambda path: b"/" + path.encode())
+targets = st.text(_VISIBLE.replace("#", ""), max_size=100).map(lambda path: b"/" + path.encode())
 pieces = st.lists(st.binary(max_size=3000) | st.binary(min_size=1, max_size=20), max_size=6).map(tuple)
 #: Neither those without a body, nor those that are retried.
 statuses = st.sampled_from([200, 201, 206, 302, 404, 418, 500, 599])

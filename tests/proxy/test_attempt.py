@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
+import gevent
 import pytest
 
 from lb.model import ServerId
@@ -55,6 +56,27 @@ def test_a_kept_connection_that_dies_under_an_idempotent_request_is_replaced(
             assert made.ask(method + b" / HTTP/1.1\r\nHost: a\r\n\r\n").endswith(b"ok")
         assert server.connections == 2
         assert made.failures(server.id) == 0
+
+
+def test_a_kept_connection_that_dies_behind_an_interim_answer_was_alive(balancer: Make) -> None:
+    """So the server has failed, and nothing is sent to it once more."""
+
+    def dies(peer: Peer) -> None:
+        peer.message()
+        peer.send(OK)
+        peer.message()
+        peer.send(CONTINUE)
+        gevent.sleep(0.02)
+        peer.reset()
+
+    with playing(dies, answering()) as server:
+        made = balancer(server, maxRetries=0)
+        with made.client() as client:
+            client.ask()
+            assert client.ask() == CONTINUE
+            assert client.message().startswith(b"HTTP/1.1 502 ")
+        assert server.connections == 1
+        assert made.failures(server.id) == 1
 
 
 def test_a_kept_connection_that_dies_under_another_request_is_502(balancer: Make) -> None:
