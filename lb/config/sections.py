@@ -149,7 +149,7 @@ class Timeouts(Section):
         default=60.0, description="From the first to the last byte of a request's head; then 408."
     )
     client_body_seconds: fields.Duration = Field(
-        default=60.0, description="Silence within a request's body; then 408."
+        default=60.0, description="Silence within a request's body, before its answer has begun; then 408."
     )
     keep_alive_seconds: fields.Duration = Field(
         default=75.0, description="How long a client's connection may wait for its next request."

@@ -166,8 +166,6 @@ class Upload:
             self._client.arm(self._idle_seconds)
             piece = self._body.read()
         except StreamTimeoutError:
-            if self.answered:
-                raise
             raise ClientError("the request's body came too slowly", 408) from None
         except OSError as error:
             raise IncompleteBodyError from error
@@ -192,6 +190,7 @@ class Upload:
         return chunk(piece) if self._chunked else piece
 
     def _fail(self, server: Stream, error: Exception) -> None:
-        """Tell the greenlet that awaits the answer, by ending its wait."""
+        """Tell the greenlet that awaits the answer, by ending its wait; one that has begun goes on."""
         self.error = error
-        server.close()
+        if not self.answered or isinstance(error, ClientGoneError):
+            server.close()
