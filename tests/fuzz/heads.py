@@ -18,12 +18,14 @@ REQUESTS = (
     b"OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close, X-Own, Upgrade\r\nUpgrade: h2c\r\nX-Own: 1\r\n",
     b"GET http://a.example:81/x HTTP/1.1\r\nHost: b\r\nX-Forwarded-For: 1.2.3.4\r\nTE: trailers\r\n",
     b"GET / HTTP/1.0\r\nConnection: keep-alive\r\nExpect: 100-continue\r\nX-Request-Id: 1\r\n",
+    b"GET /a#b HTTP/1.1\r\nHost: a:000080\r\nContent-Length: 00000000000000000000003, 03\r\n",
     b"TRACE / HTTP/2.0\r\n Host: a\r\nX : 1\r\nX\t: \x00\x0b\r\n\tfolded\r\nContent-Length: +5\r\n",
 )
 RESPONSES = (
     b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n",
     b"HTTP/1.0 304 \r\nConnection: keep-alive\r\nContent-Length: 5\r\nETag: x\r\n",
+    b"HTTP/1.1 204 No\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n",
     b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n",
     b"HTTP/1.1 099 \x80\r\nContent-Length: 3\r\nContent-Length: 4\r\nTransfer-Encoding: identity\r\n",
 )
