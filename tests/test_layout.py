@@ -31,6 +31,7 @@ TESTED_ELSEWHERE = {
     "lb/admin/undrain.py": "tests/admin/test_wishes.py",
     "lb/admin/views.py": "tests/admin/test_list.py",
     "lb/api/bodies.py": "tests/api/test_servers.py",
+    "lb/api/long_gone.py": "tests/api/test_metrics.py",
     "lb/api/context.py": "tests/api/test_app.py",
     "lb/api/overview.py": "tests/api/test_state.py",
     "lb/api/shapes.py": "tests/api/test_openapi.py",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from threading import Lock
 
@@ -30,6 +30,7 @@ class Counted:
         self._window = Window()
         self._silent: dict[tuple[str, float], float] = {}  # run, and when it spoke last → since when we know
         self._last = Figures(whole=False)
+        self.long_gone: Collection[str] = ()  # servers without series of their own, as last seen
         self._lock = Lock()
 
     def publish(self, *, last: bool = False) -> None:

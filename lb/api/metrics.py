@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from flask import Blueprint, Response
@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 import lb
 from lb.api.context import context
+from lb.api.long_gone import long_gone, without
 from lb.api.overview import Overview, look
 from lb.errors import StoreError
 from lb.metrics import layout
@@ -46,9 +47,9 @@ _STATES = ("eligible", "down", "drain", "maint")
 class _Page:
     """What is exposed at one moment."""
 
-    def __init__(self, figures: Figures, overview: Overview | None) -> None:
+    def __init__(self, figures: Figures, overview: Overview | None, gone: Collection[str]) -> None:
         self._figures = figures
-        self._totals = figures.totals
+        self._totals = without(figures.totals, gone)
         self._overview = overview  # None while the store is away
 
     def collect(self) -> Iterator[Metric]:
@@ -101,10 +102,14 @@ class _Page:
 def metrics() -> Response:
     """Answer the metrics of the whole fleet, for Prometheus."""
     store = context()
+    counted = store.counted
     try:
-        page = _Page(store.counted.look(), look(store.pool, store.fleet))
+        figures, overview = counted.look(), look(store.pool, store.fleet)
+        members = {status.server.id for status in overview.servers}
+        counted.long_gone = long_gone(store.pool, figures.totals, members, overview.at)
+        page = _Page(figures, overview, counted.long_gone)
     except StoreError:
-        page = _Page(store.counted.remembered(), None)
+        page = _Page(counted.remembered(), None, counted.long_gone)
     return Response(generate_latest(page), content_type=_TYPE)
 
 

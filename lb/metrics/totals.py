@@ -21,6 +21,8 @@ Totals: TypeAlias = dict[str, Counts]  # row → its counts
 _NUMBER = re.compile(r"\d{1,20}|-?\d{1,20}(?:\.\d+)?(?:e(?:-\d{1,3}|\+?\d{1,2}))?", re.ASCII)
 
 OWN, OTHER, HOST_MARK = "-", "other", "@"
+#: In place of the servers that were removed long ago, where totals are shown.
+REMOVED = "removed"
 
 
 def bounds_of(bounds: Iterable[float]) -> list[str]:

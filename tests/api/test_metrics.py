@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from lb import config
 from lb.api.access import Access
 from lb.api.app import create_app
 from lb.api.counted import Counted
@@ -159,6 +160,73 @@ def test_a_server_that_left_keeps_its_counts(client, add, pool, meters):
     pool.remove(ONE, "test")
     assert samples(client, "lb_requests_total")[f"{ONE} 2xx"] == 1
     assert samples(client, "lb_server_up") == {}
+
+
+DAY = 86400
+
+
+@pytest.mark.parametrize("how", ["by an operator", "by the config"])
+def test_series_of_a_server_end_a_day_after_it_left_and_its_sums_do_not(
+    client, add, pool, meters, connection, keys, how
+):
+    add("http://localhost:5002")
+    if how == "by the config":
+        pool.reconcile([config.parse_server_url("http://localhost:5001")], "random", "test")
+        pool.reconcile([], "random", "test")
+    else:
+        add()
+        pool.remove(ONE, "test")
+    meters.answered(ONE, 200, 0.003)
+    meters.answered(ONE, 502, 0.003)
+    meters.retried(ONE)
+    counted = sum(samples(client, "lb_requests_total").values())
+    assert samples(client, "lb_requests_total")[f"{ONE} 2xx"] == 1
+    days_pass(connection, keys, 1.1)
+
+    requests = samples(client, "lb_requests_total")
+    assert not [name for name in requests if name.startswith(ONE)]
+    assert (requests["removed 2xx"], requests["removed 5xx"]) == (1, 1)
+    assert sum(requests.values()) == counted
+    assert samples(client, "lb_request_duration_seconds")["_count removed"] == 2
+    assert samples(client, "lb_retries_total")["removed"] == 1
+    add()  # it comes back, with all that it did
+    assert samples(client, "lb_requests_total")[f"{ONE} 2xx"] == 1
+    assert "removed 2xx" not in samples(client, "lb_requests_total")
+
+
+def test_they_do_not_come_back_while_the_store_is_away(
+    client, counted, add, pool, meters, connection, keys, monkeypatch
+):
+    def away() -> None:
+        raise StoreUnavailableError("away")
+
+    add("http://localhost:5002")
+    add()
+    meters.answered(ONE, 200, 0.003)
+    pool.remove(ONE, "test")
+    days_pass(connection, keys, 2)
+    assert samples(client, "lb_requests_total")["removed 2xx"] == 1
+    monkeypatch.setattr(counted, "look", away)
+    assert samples(client, "lb_requests_total")["removed 2xx"] == 1
+
+
+def test_a_pool_without_servers_ends_nothing(client, add, pool, meters, connection, keys):
+    """It may be one that workers are about to put back."""
+    add()
+    meters.answered(ONE, 200, 0.003)
+    pool.remove(ONE, "test")
+    days_pass(connection, keys, 2)
+    assert samples(client, "lb_requests_total")[f"{ONE} 2xx"] == 1
+
+
+def days_pass(connection, keys, days: float) -> None:
+    """Make all that the store remembers of removals so much older."""
+    for server, at in connection.zrange(keys.removed, 0, -1, withscores=True):
+        connection.zadd(keys.removed, {server: at - days * DAY})
+    events = connection.xrange(keys.events)
+    connection.delete(keys.events)
+    for name, fields in events:
+        connection.xadd(keys.events, fields, id=f"{int(int(name.split('-')[0]) - days * DAY * 1000)}-*")
 
 
 def test_the_balancer_itself(client, meters, pool):
