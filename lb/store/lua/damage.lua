@@ -2,7 +2,7 @@
 --@include eligible
 --@include shape
 --@include values
--- KEYS: schema version strategy fail_open servers urls weights admin health sources since cycle load
+-- KEYS: schema version strategy fail_open servers urls weights admin health sources reasons since cycle load
 local checks = { -- in the order of a row
   { urls, server_url, 'URL' },
   { weights, function(text) return whole(text, 1, 256) and text end, 'weight' },
@@ -11,15 +11,17 @@ local checks = { -- in the order of a row
   { sources, one_of('config', 'admin'), 'source' },
   { since, moment, 'since' },
 }
+local HEALTH = 4
 
 local function damaged_members()
-  local members, columns = {}, {}
+  local members, columns, why = {}, {}, column(reasons)
   for i, check in ipairs(checks) do columns[i] = column(check[1]) end
   for _, id in ipairs(redis.call('ZRANGE', servers, 0, -1)) do
     if not server_id(id) then return 'servers: an id that is none' end
     for i, check in ipairs(checks) do
       if not check[2](columns[i][id]) then return id .. ': no ' .. check[3] end
     end
+    if columns[HEALTH][id] == 'down' and not why[id] then return id .. ': no reason' end
     members[id] = true
   end
   for id in pairs(columns[1]) do

@@ -76,7 +76,7 @@ for _, id in ipairs(ids) do
   redis.call('HSET', health, id, observed)
   redis.call('HSET', since, id, changed)
   redis.call('HDEL', reasons, id)
-  if reason ~= '' then redis.call('HSET', reasons, id, reason) end
+  if observed == 'down' then redis.call('HSET', reasons, id, reason) end
 end
 for _, id in ipairs(before) do
   if not redis.call('ZSCORE', servers, id) then forget(id) end
