@@ -43,6 +43,35 @@ def test_those_that_expire_others_are_no_trouble(deadlines: Deadlines) -> None:
     until(lambda: not deadlines.streams)
 
 
+def test_thousands_that_expire_together_let_others_have_turns(deadlines: Deadlines) -> None:
+    in_turns = [0]
+
+    class Counted(Waiting):
+        def expire(self, now: float) -> None:
+            super().expire(now)
+            in_turns[-1] += 1
+
+    watcher = gevent.get_hub().loop.check()
+    watcher.start(lambda: in_turns.append(0))
+    waiting = [Counted(deadlines, 0) for _ in range(1000)]
+    until(lambda: all(one.expired_after for one in waiting))
+    watcher.stop()
+    watcher.close()
+    assert sum(in_turns) == 1000
+    assert max(in_turns) <= 2 * 64  # a sweep and the rest of the one before it
+
+
+def test_one_that_is_gone_before_its_turn_came_does_not_expire(deadlines: Deadlines) -> None:
+    waiting = [Waiting(deadlines, 0) for _ in range(1000)]
+    until(lambda: any(one.expired_after for one in waiting))
+    late = [one for one in waiting if not one.expired_after]
+    assert late
+    for one in late:
+        deadlines.streams.discard(one)
+    gevent.sleep(0.05)
+    assert not any(one.expired_after for one in late)
+
+
 def test_after_the_close_nothing_expires(deadlines: Deadlines) -> None:
     waiting = Waiting(deadlines, 0)
     deadlines.close()
