@@ -21,6 +21,7 @@ class Pieces:
         self.buffer = buffer
         self.pieces = list(pieces)
         self.spent = 0
+        self.broken = False
 
     def take_turns(self) -> None:
         self.spent = 0
@@ -188,6 +189,15 @@ def test_a_body_of_known_length_ends_there(data: bytes, length: int, at: list[in
 def test_a_body_without_a_length_is_all_that_comes(data: bytes, at: list[int]) -> None:
     buffer, *pieces = cut(data, at)
     assert everything(UntilCloseBody(cast("Any", Pieces(*pieces, buffer=buffer)))) == data
+
+
+def test_a_body_without_a_length_that_ends_with_a_reset_is_not_whole() -> None:
+    stream = Pieces(b"abc")
+    body = UntilCloseBody(cast("Any", stream))
+    assert body.read() == b"abc"
+    stream.broken = True  # the writer was told
+    with pytest.raises(IncompleteBodyError):
+        body.read()
 
 
 @given(st.lists(st.binary(min_size=1, max_size=50), max_size=5), trailers)
