@@ -39,6 +39,10 @@ def command(operator: Operator, *, removed: bool) -> None:
         output.print_table(views.servers(servers, operator.pool.now()))
         if snapshot.fails_open:
             warn(f"no server is up, {views.FAIL_OPEN}")
+        if snapshot.damage:
+            warn(
+                f"the pool in the store is damaged ({snapshot.damage}); workers repair it from what they know"
+            )
         if not servers:
             click.echo("the pool is empty; `lb-admin add URL` adds a server", err=True)
             operator.warn_if_unused()

@@ -38,6 +38,7 @@ from lb.store.scripts import load
 #: they would be undone. A store that is still empty after this time is taken for a new one.
 RETURN_SECONDS = 2.5
 _LOOK_SECONDS = 0.05
+_NOBODY = "lb"  # as whom an act repairs what no worker has
 
 #: The first row that fits an exception says what it is turned into, and what it means.
 _TRANSLATION: tuple[tuple[type[Exception], type[StoreError], str], ...] = (
@@ -180,5 +181,5 @@ class Session:
             connection.set(self.keys.schema, SCHEMA, nx=True)
             if not connection.exists(self.keys.servers, self.keys.urls):
                 connection.set(self.keys.version, 0, nx=True)
-        self.run("refill", act, 0, "", 1)
+        self.run("refill", _NOBODY, 0, "", 1, "on")  # from no snapshot at all
         return self.run(act, *arguments, further_keys=further_keys, **own_keys)

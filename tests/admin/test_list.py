@@ -155,3 +155,15 @@ def test_a_server_that_comes_back_by_itself_says_so(run, pool, add, connection, 
     assert "unanswered for 60 s, comes back when it answers" in run("list", "--removed").out
     run("remove", "localhost:5001")
     assert "comes back" not in run("list", "--removed").out
+
+
+def test_a_damaged_pool_is_told(run, pool, add, connection, keys):
+    add()
+    add("http://localhost:5002")
+    connection.hset(keys.weights, "localhost:5001", "\x1b[2Jheavy")
+    outcome = run("list")
+
+    assert [cells(line)[0] for line in outcome.lines[1:]] == ["localhost:5002"]
+    assert "damaged (localhost:5001: no weight)" in outcome.err
+    assert run("drain", "localhost:5002").status == 0
+    assert "damaged" not in run("list").err

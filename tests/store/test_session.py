@@ -178,3 +178,21 @@ def test_the_same_pool_goes_on_after_the_store_restarted(own_store: Valkey) -> N
     own_store.stop()
     own_store.start()
     assert pool.snapshot().strategy == "random"
+
+
+@pytest.mark.parametrize(
+    "name", ["version", "schema", "shape", "fail_open", "strategy", "admin", "urls", "sources"]
+)
+def test_an_act_repairs_what_no_worker_does(
+    pool: BackendPool, connection: redis.Redis, keys: Keys, name: str
+) -> None:
+    pool.reconcile([spec(ServerId("a:1")), spec(ServerId("b:1"), 3)], "random", "test")
+    connection.delete(getattr(keys, name))
+    assert pool.set_weight(ServerId("a:1"), 7, "test").weight == 7
+    snapshot = pool.snapshot()
+    assert [(one.id, one.url, one.weight, one.eligible) for one in snapshot.servers] == [
+        ("a:1", "http://a:1", 7, True),
+        ("b:1", "http://b:1", 3, True),
+    ]
+    assert snapshot.strategy == "random"
+    assert not snapshot.damage
