@@ -122,6 +122,23 @@ def test_check_warns_of_what_is_hardly_meant(tmp_path: Path) -> None:
     assert said.startswith("lb: warning: config.json: timeouts.connect: 3ms is very short")
 
 
+def test_check_says_how_many_clients_there_can_be_here(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    program = [sys.executable, "-m", "lb", "check"]
+    done = subprocess.run(
+        ["prlimit", "--nofile=256:256", *program],
+        check=True,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.stdout == "config.json: valid\n"
+    assert done.stderr.startswith(
+        "lb: warning: limits.clients: 10000, but 256 open files allow 96 for each worker"
+    )
+
+
 def test_check_of_a_missing_file_says_so(tmp_path: Path) -> None:
     done = lb("check", cwd=tmp_path)
     assert done.returncode == 1

@@ -108,10 +108,12 @@ class Messenger:
 
     def _failed(self, reason: str) -> None:
         if not self._failing:
-            _limited.warning("the webhook at %s takes nothing, trying again: %s", self._receiver.name, reason)
+            _limited.warning(
+                "the webhook at %s takes nothing, trying again: %s", self._receiver.name, reason, burst=3
+            )
         self._failing = True
 
     def _succeeded(self) -> None:
         if self._failing:
-            _limited.info("the webhook at %s takes events again", self._receiver.name)
+            _limited.info("the webhook at %s takes events again", self._receiver.name, burst=3)
         self._failing = False

@@ -243,7 +243,7 @@ class LeaseLine:
 
     def _still_away(self, reason: str) -> None:
         if self.degraded_since and reason != self._reason:
-            _limited.warning("still degraded: %s", reason)
+            _limited.warning("still degraded: %s", reason, of=reason)
         self._reason = reason
 
     def _connected(self, sock: LeaseSocket) -> None:
