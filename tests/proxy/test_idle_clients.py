@@ -55,7 +55,11 @@ class Clients:
 @pytest.fixture
 def clients(deadlines: Deadlines) -> Iterator[Clients]:
     with ExitStack() as stack:
-        yield Clients(stack, deadlines)
+        made = Clients(stack, deadlines)
+        yield made
+        for stream in made.streams:  # before their sockets, which the loop still watches
+            stream.close()
+        gevent.sleep(0)
 
 
 @pytest.fixture
