@@ -75,8 +75,8 @@ def test_the_fleet_is_the_sum_of_its_hosts(metrics: Metrics, host: Host, other: 
         TWO: {"2xx/0.25": 1, "seconds": 0.25},
     }
     assert {run.host: run.now for run in figures.runs.values()} == {
-        "web1": {"workers": 1, "degraded": 0, "clients": 0},
-        "web2": {"workers": 1, "degraded": 0, "clients": 9},
+        "web1": {"workers": 1, "degraded": 0, "clients": 0, "max_clients": 0},
+        "web2": {"workers": 1, "degraded": 0, "clients": 9, "max_clients": 0},
     }
 
 
