@@ -35,6 +35,15 @@ def test_lines_have_the_time_and_say_who() -> None:
     assert said.stdout == ""
 
 
+def test_what_others_said_drives_no_terminal() -> None:
+    program = (
+        "import logging; from lb.processes import log; log.configure('worker 7')\n"
+        "logging.getLogger('lb').warning('%s is down: %s', 'a\\x1b[2J:1', '\\x07\\r\\u202e')\n"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stderr.decode()
+    assert said.endswith(" lb[worker 7] a\ufffd[2J:1 is down: \ufffd\ufffd\ufffd\n")
+
+
 def test_json_is_an_object_per_line() -> None:
     program = (
         "import logging; from lb.processes import log; log.configure('worker 7', 'json')\n"
