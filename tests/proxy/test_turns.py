@@ -115,6 +115,9 @@ class _Workers:
             lambda sock: Stream(sock, self.deadlines),
             lambda stream, _: closing(stream).__exit__(None, None, stream.receive()),
             meters,
+            make_room=lambda: None,
+            press=bool,
+            clients=set(),
             max_clients=1000,
         )
 
