@@ -19,7 +19,7 @@ from lb.store import embedded
 T = TypeVar("T")
 
 
-def eventually(condition: Callable[[], T], *, seconds: float = 15.0, what: str = "") -> T:
+def eventually(condition: Callable[[], T], *, seconds: float = 40.0, what: str = "") -> T:
     """Return the first true result of `condition`, asked again and again; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (result := condition()):

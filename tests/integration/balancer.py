@@ -23,8 +23,8 @@ from lb.store.pool import BackendPool
 from tests.support import eventually
 
 READY = re.compile(r"lb: listening on (\S+) .* admin on (http://\S+)")
-_READY_SECONDS = 60.0
-_STOP_SECONDS = 30.0
+_READY_SECONDS = 90.0
+_STOP_SECONDS = 60.0
 
 
 class Balancer:
@@ -141,7 +141,7 @@ class Balancer:
         command = [str(program), *words, "--redis", self.store_url]
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
 
-    def wait_log(self, pattern: str, seconds: float = 15.0) -> re.Match[str]:
+    def wait_log(self, pattern: str, seconds: float = 40.0) -> re.Match[str]:
         """Wait until the pattern stands in the log."""
         return eventually(lambda: re.search(pattern, self.log), seconds=seconds, what=f"{pattern} in the log")
 

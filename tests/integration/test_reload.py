@@ -131,7 +131,7 @@ def test_a_tunnel_lives_on_in_the_old_worker() -> None:
                 (signal.SIGUSR2, "upgrade: (.*\n)*.*reload: done"),
             ):
                 send(balancer, number)
-                balancer.wait_log(done, 30)
+                balancer.wait_log(done, 90)
                 client.send(b"ping")
                 assert client.socket.recv(4) == b"ping"
         wait_workers(balancer, 1)
