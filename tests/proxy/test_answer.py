@@ -17,12 +17,14 @@ POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
 
 MALFORMED = {
     "no size": b"xyz\r\n",
+    "no size, and no end of its line": b"x",
     "a negative size": b"-1\r\n",
     "a huge size": b"f" * 17 + b"\r\n",
     "a bare line feed": b"3\nabc\r\n0\r\n\r\n",
     "a longer chunk than was said": b"2\r\nabc\r\n" + last_chunk(b""),
     "a bad chunk behind a good one": chunk(b"abc") + b"xyz\r\n",
     "a bad trailer": chunk(b"abc") + b"0\r\nA : 1\r\n\r\n",
+    "too many trailers": chunk(b"abc") + b"0\r\n" + b"A: 1\r\n" * 2000 + b"\r\n",
 }
 
 

@@ -136,6 +136,22 @@ def test_the_largest_size_is_a_size(size: bytes) -> None:
     assert decode(size + b"f\r\nabc") == "malformed"
 
 
+@pytest.mark.parametrize(
+    "begun", [b"z", b"-", b"+", b" 2", b"0x", b"1_", b"2;\x00", b"2\rx", b"\xd9\xa2", b"\r"]
+)
+@pytest.mark.parametrize("before", [b"", b"1\r\nx\r\n"])
+def test_a_line_that_begins_wrong_is_malformed_before_its_end(before: bytes, begun: bytes) -> None:
+    assert decode(before + begun) == "malformed"
+
+
+@pytest.mark.parametrize("size", [8000, 9000, 30000])
+def test_trailers_are_bounded_however_they_arrive(size: int) -> None:
+    body = b"0\r\nX: " + b"y" * size + b"\r\n\r\n"
+    whole, *in_pieces = decode(body), decode(*cut(body, [7000])), decode(*cut(body, [8300, 8900]))
+    assert (whole == "malformed") == (size > 8192)
+    assert in_pieces == [whole, whole]
+
+
 def test_tiny_chunks_are_joined_and_so_many_at_most() -> None:
     count = 3 * PIECE_CHUNKS + 7
     data = b"1\r\nx\r\n" * count + b"0\r\n\r\n"
