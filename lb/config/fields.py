@@ -90,17 +90,15 @@ _FIELD_NAME = re.compile(r"[A-Za-z][!#$%&'*+\-.^_`|~0-9A-Za-z]{0,63}")
 _MEANT_OTHERWISE = re.compile(
     r"connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|content-.*|date|age|vary|via|etag|expires"
     r"|cache-control|pragma|last-modified|location|retry-after|set-cookie|www-authenticate|accept-.*"
-    r"|access-control-.*|strict-transport-security|sec-.*|x-request-id",
+    r"|access-control-.*|strict-transport-security|sec-.*|x-request-id|allow|alt-svc|link|refresh",
     re.IGNORECASE,
 )
 
 
 def _server_header(value: object) -> bool | str:
-    if not isinstance(value, str):
-        return switch(value)
     with suppress(ValueError):
         return switch(value)
-    if not _FIELD_NAME.fullmatch(value):
+    if not isinstance(value, str) or not _FIELD_NAME.fullmatch(value):
         raise ValueError(
             f'expected true, false, or the name of a header such as "X-Served-By"; got {shown(value)}'
         )

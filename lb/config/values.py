@@ -103,7 +103,7 @@ def parse_threshold(value: object) -> float | None:
     try:
         return parse_positive_duration(value)
     except ValueError as error:
-        raise ValueError(f'{error}; "off" is never') from None
+        raise ValueError(f'{error}; "off" removes no server') from None
 
 
 def format_threshold(seconds: float | None) -> str:

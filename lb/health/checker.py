@@ -199,8 +199,8 @@ class Checker:
             return
         term = self._term  # all of the report is made with the term that it began in
         self._pool.record_check(server.id, check, term, self._fingerprint)
+        self._judge_addresses(server, watch, check, term)  # first: a server that comes up brings no sick ones
         self._judge(server, watch, check, term)
-        self._judge_addresses(server, watch, check, term)
         _log_name_problem(server, watch, check)
         if check.answered or watch.health is Health.UP or self._threshold is None:
             return

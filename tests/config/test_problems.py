@@ -74,7 +74,7 @@ def problems_in(values: object) -> list[str]:
             (
                 'threshold: expected a duration such as "2s", "500ms", "1m30s", "1h", "2d", '
                 "or a number of milliseconds; "
-                'got "soon"; "off" is never'
+                'got "soon"; "off" removes no server'
             ),
         ),
         ({"timeouts": {"idle": 0}}, "timeouts.idle: expected a duration longer than zero; got 0"),

@@ -88,7 +88,7 @@ def test_a_threshold_may_be_off(written: object):
 
 @pytest.mark.parametrize("written", [0, "0", "0s", None, True, "never", ""])
 def test_a_threshold_that_is_none_says_what_it_may_be(written: object):
-    with pytest.raises(ValueError, match='; "off" is never'):
+    with pytest.raises(ValueError, match='; "off" removes no server'):
         parse_threshold(written)
 
 

@@ -424,6 +424,14 @@ def test_an_address_that_fails_while_another_passes_is_left_out(rounds, pool, se
     ]
 
 
+def test_a_server_comes_up_without_the_address_that_still_fails(rounds, pool, servers):
+    rounds.outcomes[servers[0]] = finding(ERROR, addresses={SICK: "status 500", WELL: "status 500"})
+    rounds.round(3)
+    rounds.outcomes[servers[0]] = check_of(sick="status 500")
+    rounds.round(2)
+    assert kinds(pool, servers[0]) == ["added", "down", "addresses", "up"]
+
+
 def test_the_next_leader_goes_on_with_what_is_left_out(pool, servers):
     first, second = Rounds(pool, name="first"), Rounds(pool, name="second")
     first.outcomes[servers[0]] = check_of(sick="status 500")

@@ -86,6 +86,7 @@ def test_what_operators_have_set_aside_gets_nothing(
     three.set_admin(C, Admin.DRAIN, "lb-admin")
     assert worker.lease(picks=2) == ["", ""]
     assert kinds(three) == ["fail-open", "fail-open-ended"]
+    assert three.events()[-1].detail == "no server may be picked"
     three.set_admin(B, Admin.READY, "lb-admin")
     assert set(worker.lease(picks=9)) == {B}
 

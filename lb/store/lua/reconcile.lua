@@ -20,9 +20,12 @@ local changed = not redis.call('GET', version)
 
 local function edited(remembered, wanted) return remembered and remembered ~= wanted end
 
+local function reconcile_fail_open()
+  if (redis.call('GET', fail_open) or 'on') ~= opens then changed = true end
+  redis.call('SET', fail_open, opens)
+end
+
 local function reconcile_strategy()
-if (redis.call('GET', fail_open) or 'on') ~= opens then changed = true end
-redis.call('SET', fail_open, opens)
   local current, remembered = redis.call('GET', strategy), redis.call('GET', config_strategy)
   if current == '' then current = nil end
   redis.call('SET', config_strategy, configured)
@@ -38,14 +41,15 @@ local function reconcile_server(id, url, weight)
     event('url', id, by, url)
     changed = true
   end
-  local current = redis.call('HGET', weights, id)
-  if current ~= weight and edited(whole(redis.call('HGET', config_weights, id)) and redis.call('HGET', config_weights, id), weight) then
+  local current, remembered = redis.call('HGET', weights, id), redis.call('HGET', config_weights, id)
+  if current ~= weight and edited(whole(remembered) and remembered, weight) then
     redis.call('HSET', weights, id, weight)
     event('weight', id, by, weight .. ', was ' .. current)
     changed = true
   end
 end
 
+reconcile_fail_open()
 reconcile_strategy()
 local named = {}
 for i = FIRST, #ARGV, STEP do

@@ -39,7 +39,8 @@ local function note_fail_open(opens, eligible, by)
     event('fail-open', '', by, 'no server is up, requests go to all that are ready: ' .. #eligible)
   elseif opened and not opens then
     redis.call('DEL', fail_open_since)
-    event('fail-open-ended', '', by, 'requests go to all that are up: ' .. #eligible)
+    event('fail-open-ended', '', by,
+      #eligible > 0 and 'requests go to all that are up: ' .. #eligible or 'no server may be picked')
   end
 end
 
