@@ -205,9 +205,8 @@ class Checker:
         if check.answered or watch.health is Health.UP or self._threshold is None:
             return
         if self._pool.remove_unanswered(server.id, self._threshold, BY, term):
-            _limited.warning(
-                "server %s is removed: no answer for %g s", server.id, self._threshold, of=server.id
-            )
+            words = (server.id, self._threshold)
+            _limited.warning("server %s is removed: no answer for %g s", *words, of=server.id, burst=3)
 
     def _judge(self, server: Server, watch: _Watch, check: Finding, term: int | None) -> None:
         """Change the server's health if enough consecutive checks say so."""

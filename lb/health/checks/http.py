@@ -107,9 +107,10 @@ class HttpCheck:
             by_get.add(place)  # there are servers that never answer HEAD
             return answer
         again = ask(place, get, until)
-        if _passes(again, settings) or (again.status is not None and answer.status in _NO_HEAD):
+        no_head = answer.status in _NO_HEAD
+        if no_head or _passes(again, settings):
             by_get.add(place)
-        return answer if again.status is None and answer.status is not None else again
+        return again if no_head or again.status is not None or answer.status is None else answer
 
 
 def _at_once(asks: Sequence[Callable[[], Answer]]) -> list[Answer]:

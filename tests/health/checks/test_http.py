@@ -286,7 +286,6 @@ def by_method(head, get):
         pytest.param(405, 500, {}, (False, "status 500 (expected 200-499)"), id="broken"),
         pytest.param(500, 200, {}, (True, "200 OK"), id="breaks on HEAD"),
         pytest.param(lambda _: None, 200, {}, (True, "200 OK"), id="hangs up on HEAD"),
-        pytest.param(405, lambda _: None, {}, (True, "405 Method Not Allowed"), id="hangs up on GET"),
         pytest.param(405, 200, {"path": "/health"}, (True, "200 OK"), id="with a path"),
         pytest.param(404, 200, {"path": "/health"}, (True, "200 OK"), id="404 for HEAD"),
         pytest.param(405, 404, {"path": "/h"}, (False, "status 404 (expected 200-399)"), id="wrong path"),
@@ -297,6 +296,18 @@ def by_method(head, get):
 def test_what_head_does_not_tell_get_does(head, get, settings, expected):
     result = outcome(by_method(head, get), HealthCheck(**settings))
     assert result == (expected[0], True, expected[1])
+
+
+@pytest.mark.parametrize("head", [405, 501])
+def test_what_answers_get_with_nothing_fails_whatever_it_says_of_head(head):
+    one = HttpCheck()
+    with scripted(by_method(head, 200)) as running:
+        assert one(running.server, HASTY).passed
+        running.script = by_method(head, silence)
+        results = [one(running.server, HASTY) for _ in range(3)]
+        assert {(result.passed, result.answered, result.detail) for result in results} == {
+            (False, False, "timed out after 0.5 s")
+        }
 
 
 def methods(running):
@@ -311,6 +322,17 @@ def test_a_server_that_needs_get_is_remembered(head):
         assert methods(running) == ["HEAD", "GET", "GET", "GET"]
         assert one(another.server, PATIENT).passed
         assert methods(another) == ["HEAD"]
+
+
+def test_so_is_one_whose_answer_to_get_comes_too_late():
+    """Slow as it is, GET alone may be in time."""
+    one, in_time = HttpCheck(), threading.Event()
+    with scripted(by_method(405, lambda client: in_time.wait(10) and page(client))) as running:
+        page = answer("HTTP/1.1 200 OK\n\n")
+        assert not one(running.server, HASTY).passed
+        in_time.set()
+        assert one(running.server, PATIENT).passed
+        assert methods(running) == ["HEAD", "GET", "GET"]
 
 
 def test_a_server_that_fails_either_way_is_not_remembered():
