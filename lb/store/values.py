@@ -11,8 +11,9 @@ from enum import StrEnum
 from math import isfinite
 from typing import Any, TypeVar
 
-_LARGEST = 2**53  # what Lua's numbers hold exactly
+_LARGEST = 2**53  # up to there Lua's numbers are exact
 _LONGEST_DIGITS = 16
+_WHOLE = re.compile(r"0|[1-9][0-9]*")
 _ID = re.compile(r"unix:/\S+|\S+:(\d{1,5})", re.ASCII)
 
 _Word = TypeVar("_Word", bound=StrEnum)
@@ -20,10 +21,10 @@ _Word = TypeVar("_Word", bound=StrEnum)
 
 def whole(text: object, default: int = 0) -> int:
     """Read a whole number from 0."""
-    if not isinstance(text, str) or not text.isascii() or not text.isdecimal() or len(text) > _LONGEST_DIGITS:
+    if not isinstance(text, str) or len(text) > _LONGEST_DIGITS or not _WHOLE.fullmatch(text):
         return default
     number = int(text)
-    return number if number <= _LARGEST else default
+    return number if number < _LARGEST else default
 
 
 def moment(text: object) -> float | None:

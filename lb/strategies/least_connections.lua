@@ -73,7 +73,9 @@ strategies['least-connections'] = {
     if #eligible == 0 then return end
     local totals, counts = {}, redis.call('HGETALL', connections)
     for _, id in ipairs(eligible) do totals[id] = 0 end
-    for i = 1, #counts, 2 do totals[counts[i]] = counts[i + 1] end
+    for i = 1, #counts, 2 do
+      if counts[i + 1]:find('^%d+$') then totals[counts[i]] = counts[i + 1] end -- else somebody else has written it
+    end
     order(eligible, totals)
   end,
 }

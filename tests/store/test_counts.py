@@ -155,3 +155,13 @@ def test_a_pool_of_another_schema_is_neither_leased_from_nor_registered_in(
     for act in acts:
         with pytest.raises(StoreError, match="pool of schema 99, this version of lb works with 1"):
             act()
+
+
+@pytest.mark.parametrize("odd", ["abc", "nan", "inf", "-1", ""])
+def test_an_act_does_not_depend_on_counts_that_somebody_else_has_written(
+    two: BackendPool, connection: redis.Redis, keys: Keys, odd: str
+) -> None:
+    two.set_strategy("least-connections", "test")
+    connection.hset(keys.connections, A, odd)
+    two.set_weight(B, 2, "test")
+    assert connection.zrange(keys.load, 0, -1, withscores=True) == [(A, 0), (B, 0)]

@@ -143,3 +143,16 @@ def test_reaping_counts_down_removed_servers_too(
     two.remove(A, "test")
     fleet.leave(W1)
     assert not connection.hexists(keys.connections, A)
+
+
+@pytest.mark.parametrize("odd", ["1.5", "1e3", "inf", "nan", "-3", "9" * 20])
+def test_a_dead_worker_whose_counts_are_odd_is_reaped_all_the_same(
+    pool: BackendPool, fleet: Fleet, connection: redis.Redis, keys: Keys, odd: str
+) -> None:
+    pool.reconcile([spec(A)], "round-robin", "test")
+    dead = WorkerId("dead")
+    connection.zadd(keys.workers, {dead: 5})
+    connection.hset(keys.worker_connections(dead), A, odd)
+    assert fleet.reap(dead, by="test", silence_seconds=3) == 0
+    assert fleet.workers() == []
+    assert connection.hgetall(keys.connections) == {A: "0"}

@@ -402,3 +402,20 @@ def test_a_check_without_detail_can_be_kept(four: BackendPool) -> None:
     silent = dataclasses.replace(PASSED, detail="")
     four.record_check(A, silent)
     assert status(four, A).last_check == silent
+
+
+@pytest.mark.parametrize(
+    "odd", [None, "", "abc", "-5", "007", "1.5", str(2**53 - 1), str(2**53 + 1), str(2**64)], ids=repr
+)
+def test_a_term_that_was_lost_or_is_odd_ends_no_lead_for_good(
+    four: BackendPool, connection: redis.Redis, keys: Keys, odd: str | None
+) -> None:
+    four.lead("one", 30)
+    connection.delete(keys.checker_term)
+    if odd is not None:
+        connection.set(keys.checker_term, odd)
+    term = four.lead("one", 30)
+    assert term
+    assert four.lead("one", 30) == term
+    four.record_check(A, PASSED, term)
+    assert status(four, A).last_check

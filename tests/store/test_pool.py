@@ -346,3 +346,37 @@ def test_acts_can_insist_on_what_was_seen(two: BackendPool) -> None:
             act()
     assert [event.by for event in pool.events()][-1] == "first"
     assert pool.set_weight(A, 9, "anyone").weight == 9
+
+
+@pytest.mark.parametrize("odd", [2**50 + 1, 2**53 - 1, 2**53, 2**53 + 1, 2**63 - 1])
+def test_a_version_that_leaves_no_room_for_later_ones_is_none(
+    two: BackendPool, connection: redis.Redis, keys: Keys, odd: int
+) -> None:
+    before = two.snapshot()
+    connection.set(keys.version, odd)
+    assert two.snapshot().damage
+    assert two.refill(before, "worker")
+    for weight in (5, 6, 7):
+        assert two.set_weight(A, weight, "operator").weight == weight
+    assert two.version() == before.version + 3
+
+
+@pytest.mark.parametrize(
+    ("column", "odd"),
+    [
+        ("urls", "http://elsewhere:80"),
+        ("urls", "http://a:1/\u202e"),
+        ("urls", "http:/x"),
+        ("since", "0x10"),
+        ("since", "1e3"),
+        ("weights", "007"),
+    ],
+)
+def test_a_value_that_lb_never_writes_is_damage(
+    two: BackendPool, connection: redis.Redis, keys: Keys, column: str, odd: str
+) -> None:
+    before = two.snapshot()
+    connection.hset(getattr(keys, column), A, odd)
+    assert two.snapshot().damage.startswith(f"{A}: ")
+    assert two.refill(before, "worker")
+    assert two.snapshot().servers == before.servers

@@ -224,3 +224,15 @@ def test_a_store_of_another_schema_is_not_refilled(
 def test_nothing_is_refilled_from_an_empty_snapshot(pool: BackendPool) -> None:
     assert pool.refill(pool.snapshot(), "w1") is False
     assert pool.version() == 0
+
+
+def test_an_odd_memory_of_the_config_undoes_nothing(
+    pool: BackendPool, connection: redis.Redis, keys: Keys
+) -> None:
+    reconcile(pool, spec(A))
+    pool.set_strategy("random", "operator")
+    pool.set_weight(A, 7, "operator")
+    connection.set(keys.config_strategy, "abc")
+    connection.hset(keys.config_weights, A, "abc")
+    reconcile(pool, spec(A))
+    assert (pool.snapshot().strategy, servers(pool)[A].weight) == ("random", 7)

@@ -194,3 +194,18 @@ def test_while_no_server_is_up_but_servers_answer_none_is_removed(
     assert "no server is up, and servers answer requests" in event.detail
     connection.delete(keys.answered)
     assert silence(A)
+
+
+@pytest.mark.parametrize("weight", ["abc", "999", "1e1", "-1", ""])
+def test_an_odd_record_does_no_harm_to_the_pool_when_it_is_restored(
+    four: BackendPool, connection: redis.Redis, keys: Keys, weight: str
+) -> None:
+    four.remove(A, "test")
+    connection.hset(keys.removed_server(A), mapping={"weight": weight, "source": "nobody"})
+    server = four.restore(A, "test")
+    assert (server.weight, server.source) == (1, Source.ADMIN)
+    four.remove(A, "test")
+    connection.hset(keys.removed_server(A), "url", "http://elsewhere:80")
+    with pytest.raises(UnknownServerError):
+        four.restore(A, "test")
+    assert not four.snapshot().damage

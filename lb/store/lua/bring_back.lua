@@ -16,9 +16,9 @@ if refusal then return refusal end
 local id, by = ARGV[1], ARGV[2]
 local left = moment(redis.call('ZSCORE', removed_unanswered, id))
 local kept = redis.call('HMGET', removed_server, 'url', 'weight', 'source')
-if not left or not server_url(kept[1]) or redis.call('ZSCORE', servers, id) then return nil end
+if not left or not server_url(kept[1], id) or redis.call('ZSCORE', servers, id) then return nil end
 
-join(id, kept[1], whole(kept[2], 1, 256) or 1, kept[3] == 'config' and 'config' or 'admin')
+join(id, kept[1], whole(kept[2], 1, 256) or 1, one_of('config')(kept[3]) or 'admin')
 redis.call('HSET', removed_server, 'returned', now)
 redis.call('EXPIRE', removed_server, 3600)
 event('returned', id, by, string.format('passes its checks, was removed %.0f s ago', now - left))

@@ -19,7 +19,7 @@ local function damaged_members()
   for _, id in ipairs(redis.call('ZRANGE', servers, 0, -1)) do
     if not server_id(id) then return 'servers: an id that is none' end
     for i, check in ipairs(checks) do
-      if not check[2](columns[i][id]) then return id .. ': no ' .. check[3] end
+      if not check[2](columns[i][id], id) then return id .. ': no ' .. check[3] end
     end
     if columns[HEALTH][id] == 'down' and not why[id] then return id .. ': no reason' end
     members[id] = true
@@ -50,7 +50,7 @@ end
 local function damage()
   local found, at, named = redis.call('GET', schema), redis.call('GET', version), redis.call('GET', strategy)
   if (not at or at == '0') and redis.call('EXISTS', servers, urls) == 0 then return nil end
-  if not whole(at) then return 'version' end
+  if not pool_version(at) then return 'version' end
   if not named or named ~= redis.call('HGET', shape, 'strategy') then return 'strategy' end
   local opens = redis.call('HGET', shape, 'fail_open') -- none was noted by an earlier version of lb
   if opens and opens ~= (redis.call('GET', fail_open) or 'on') then return 'fail_open' end

@@ -15,7 +15,7 @@ local EXAMINE_SECONDS, RECOUNT_SECONDS, FUTURE_SECONDS = 1, 10, 60
 local found, at = redis.call('GET', schema), redis.call('GET', version)
 if other_schema(found) then return refuse(found) end
 if ARGV[6] == '1' then redis.call('SET', answered, now, 'PX', 1000 * ARGV[3]) end
-local reply = { 0, whole(at) or 0, 0 }
+local reply = { 0, pool_version(at) or 0, 0 }
 if redis.call('ZSCORE', workers, ARGV[1]) and redis.call('HEXISTS', worker, 'generation') == 1
   and (ARGV[8] ~= '1' or redis.call('EXISTS', worker_connections) == 1) then
   redis.call('ZADD', workers, now, ARGV[1])

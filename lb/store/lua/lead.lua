@@ -8,11 +8,12 @@
 -- Return: the term, or nil if another leads
 local LONGEST_MS = 60000 -- no lead lasts longer, so this one is of somebody else, and might never end
 local leader, left = redis.call('GET', checker), redis.call('PTTL', checker)
-if left < 0 or left > LONGEST_MS then leader = nil end
+local last = whole(redis.call('GET', checker_term))
+if not last or left < 0 or left > LONGEST_MS then leader = nil end -- without a term, no report is taken
 if leader and leader ~= ARGV[1] then return nil end
 if not leader then
   redis.call('DEL', unanswered)
-  local term = math.max((whole(redis.call('GET', checker_term)) or 0) + 1, now * 1000)
+  local term = math.max((last or 0) + 1, now * 1000)
   redis.call('SET', checker_term, string.format('%.0f', term))
 end
 redis.call('SET', checker, ARGV[1], 'PX', ARGV[2])

@@ -4,12 +4,12 @@
 -- KEYS: version strategy fail_open servers
 -- KEYS: urls weights admin health sources reasons since
 -- KEYS: connections failures check_results check_times check_durations unanswered
--- Return: {version (0 if none), strategy ('' if none), on or off (whether it fails open), what is damaged ('' if the pool is whole), server ids in pool
---          order, then each hash: {field, value, …}}; error SCHEMA
+-- Return: {version (0 if none), strategy ('' if none), on or off (whether it fails open), what is damaged ('' if the pool
+--          is whole), server ids in pool order, then each hash: {field, value, …}}; error SCHEMA
 local found = redis.call('GET', schema)
 if other_schema(found) then return refuse(found) end
 local reply = {
-  whole(redis.call('GET', version)) or 0,
+  pool_version(redis.call('GET', version)) or 0,
   redis.call('GET', strategy) or '',
   redis.call('GET', fail_open) or 'on',
   damage() or '',

@@ -4,6 +4,7 @@
 --@include count
 --@include clock
 --@include event
+--@include values
 -- KEYS: workers worker
 -- ARGV: worker id, by whom, seconds of silence that mean death, kind of the event
 -- Return: requests taken back, or -1 if the worker is unknown or was heard of in time
@@ -14,7 +15,7 @@ if not heartbeat or (silence > 0 and now - heartbeat <= silence and heartbeat - 
 local taken = 0
 local held = redis.call('HGETALL', worker_connections)
 for i = 1, #held, 2 do
-  local number = tonumber(held[i + 1]) or 0
+  local number = whole(held[i + 1]) or 0
   count(held[i], -number)
   taken = taken + number
 end

@@ -29,7 +29,8 @@ local function reconcile_strategy()
   local current, remembered = redis.call('GET', strategy), redis.call('GET', config_strategy)
   if current == '' then current = nil end
   redis.call('SET', config_strategy, configured)
-  if current == configured or (current and not edited(remembered, configured)) then return end
+  local known = definitions[remembered] and remembered -- else somebody else has written it
+  if current == configured or (current and not edited(known, configured)) then return end
   redis.call('SET', strategy, configured)
   event('strategy', '', by, configured .. (current and ', was ' .. current or ''))
   changed = true

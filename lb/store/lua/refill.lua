@@ -21,7 +21,7 @@ if other_schema(found) then return refuse(found) end
 local by, given, patch = ARGV[1], tonumber(ARGV[2]), ARGV[4] == '1'
 local FIRST, STEP = 6, 8
 local snapshot_size = (#ARGV - FIRST + 1) / STEP
-local behind, lost, derived = whole(redis.call('GET', version)) or 0, damage()
+local behind, lost, derived = pool_version(redis.call('GET', version)) or 0, damage()
 local equal = given > 0 and behind == given
 local replaces = behind < given or equal and (lost or redis.call('ZCARD', servers) ~= snapshot_size)
 if not replaces and not (lost and (derived or patch)) then return nil end
@@ -55,7 +55,7 @@ local function fill_gaps()
     local url = id:find('^unix:') and id or 'http://' .. id
     local row = rows[id] or { id, url, '1', 'ready', 'up', 'admin', '', now }
     for i, check in ipairs(checks) do
-      if check[2](stored[i][id]) then row[PLACES[i]] = stored[i][id] end
+      if check[2](stored[i][id], id) then row[PLACES[i]] = stored[i][id] end
     end
     row[7] = row[5] == 'down' and (why[id] or row[7]) or ''
     rows[id] = row
@@ -90,7 +90,9 @@ if replaces or not one_of('on', 'off')(redis.call('GET', fail_open)) then
 end
 redis.call('SET', version, replaces and given - 1 or math.max(behind, given))
 if lost or equal then
-  event('repaired', '', by, (lost or 'servers') .. '; ' .. #ids .. ' servers of version ' .. math.max(behind, given))
+  local gaps = not replaces and not derived and ', gaps filled from version ' .. given or ''
+  event('repaired', '', by,
+    (lost or 'servers') .. '; ' .. #ids .. ' servers of version ' .. math.max(behind, given) .. gaps)
 else
   event('refilled', '', by,
     #ids .. ' servers of version ' .. given .. ', the store was at version ' .. behind)

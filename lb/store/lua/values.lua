@@ -2,13 +2,17 @@
 local LARGEST = 2 ^ 53
 
 local function whole(text, least, most)
-  local number = type(text) == 'string' and #text <= 16 and text:find('^%d+$') and tonumber(text)
-  return number and number >= (least or 0) and number <= (most or LARGEST) and number or nil
+  if type(text) ~= 'string' or #text > 16 or not text:find('^%d+$') or text:find('^0.') then return nil end
+  local number = tonumber(text)
+  return number >= (least or 0) and number <= (most or LARGEST - 1) and number or nil
 end
 
+-- The bound leaves room for the versions to come.
+local function pool_version(text) return whole(text, 0, 2 ^ 50) end
+
 local function moment(text)
-  local number = tonumber(text or nil)
-  return number and number >= 0 and number < LARGEST and number or nil
+  local number = type(text) == 'string' and text:find('^%d+%.?%d*$') and tonumber(text)
+  return number and number < LARGEST and number or nil
 end
 
 local function one_of(...)
@@ -22,6 +26,7 @@ local function server_id(text)
   return whole(text:match('^[^%s%c]+:(%d+)$'), 1, 65535) and text or nil
 end
 
-local function server_url(text)
-  return text and not text:find('%c') and text:find('^%l+:/.') and text or nil
+-- A URL is the server's id behind a scheme; that of a unix socket is the id.
+local function server_url(text, id)
+  return text and (text:match('^%l+://(.+)$') or text:match('^unix:.+$')) == id and text or nil
 end
