@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from lb.config.addresses import is_loopback
 from lb.limited_log import LimitedLog
 from lb.proxy.descriptors import RESERVE
-from lb.proxy.per_address import network_of
+from lb.proxy.per_address import IPV4_MAPPED, network_of
 
 _limited = LimitedLog(__name__)
 
@@ -79,6 +79,7 @@ class Gate:
 
     def enter(self, sock: _Socket, host: str) -> Visit | None:
         """Let a connection in; None if there is no room, and each that is there is at work."""
+        host = host.removeprefix(IPV4_MAPPED)
         key = _LOOPBACK if is_loopback(host) else network_of(host)
         same = [visit for visit in self._visits if visit.key == key]
         if len(same) >= (self._loopback if key == _LOOPBACK else self._per_address):

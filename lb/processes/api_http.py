@@ -125,8 +125,8 @@ class Handler(WSGIHandler):
 
     def handle_one_request(self) -> Literal[True] | None:
         """Serve a request; True if another may follow."""
-        go_round()  # the next request may be here already
         self._visit.waits()
+        go_round()  # the next request may be here already
         self._incoming.expect(IDLE_SECONDS)
         try:
             if not self.rfile.peek(1):
@@ -223,6 +223,9 @@ class Handler(WSGIHandler):
 
 class Server(WSGIServer):
     """gevent's server behind a gate."""
+
+    #: At a time: those that are in get their turn, and their requests are read, before more come.
+    max_accept = 16
 
     def __init__(self, listener: socket.socket, app: Callable[..., Any], gate: Gate, **settings: Any) -> None:
         # No logs of its own: they tell of clients' mistakes, and each client is told those.

@@ -14,7 +14,7 @@ from greenlet import getcurrent, greenlet
 
 from lb.limited_log import LimitedLog
 from lb.proxy.exchange import Meters
-from lb.proxy.per_address import PerAddress
+from lb.proxy.per_address import IPV4_MAPPED, PerAddress
 from lb.proxy.stream import Stream
 from lb.proxy.turns import STAND_BACK_SECONDS, Turns
 
@@ -168,7 +168,7 @@ class Acceptor:
         host = ""
         if self._family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            host = address[0].removeprefix("::ffff:")  # an IPv4 client of a dual-stack socket
+            host = address[0].removeprefix(IPV4_MAPPED)
         stream = self._make_stream(sock)
         self.clients.add(stream)
         self._meters.accepted()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
+#: So the address of an IPv4 client begins where one socket is for IPv6 and IPv4.
+IPV4_MAPPED = "::ffff:"
 _IPV6_NETWORK_BYTES = 8  # a /64: one customer's, who can use each address in it
 
 
@@ -44,6 +46,7 @@ class PerAddress:
 
 def network_of(host: str) -> str | bytes:
     """Return what all addresses of one client have in common: an IPv4 address, or the /64 of an IPv6 one."""
+    host = host.removeprefix(IPV4_MAPPED)
     if ":" not in host:
         return host
     return socket.inet_pton(socket.AF_INET6, host.partition("%")[0])[:_IPV6_NETWORK_BYTES]

@@ -44,6 +44,8 @@ def case() -> Case:
         ["10.0.0.1", "10.0.0.1", "10.0.0.1"],
         ["2001:db8::1", "2001:db8::2", "2001:db8::3"],
         ["127.0.0.1", "::1", "127.0.0.2", "127.0.0.1"],
+        ["127.0.0.1", "::ffff:127.0.0.2", "::ffff:127.0.0.1", "::1"],
+        ["10.0.0.1", "::ffff:10.0.0.1", "::ffff:10.0.0.1"],
         ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5"],
     ],
 )
@@ -78,6 +80,11 @@ def test_other_addresses_and_this_machine_have_room(case: Case) -> None:
     assert local
     case.gate.leave(next(iter(case.sockets)))
     assert case.enter("10.0.1.1")
+
+
+def test_ipv4_clients_of_a_socket_for_both_are_told_apart(case: Case) -> None:
+    visits = [case.enter(f"::ffff:10.0.0.{number}") for number in range(4)]
+    assert not any(case.ended(visit) for visit in visits)
 
 
 def test_the_time_that_counts_is_since_the_last_work(case: Case) -> None:
