@@ -52,7 +52,7 @@ class BackendPool(HealthActs):
     def ping(self) -> None:
         """Check that the store answers, and holds a pool of our schema or none yet; StoreError if not."""
         found = self._session.read("get", self._keys.schema) or SCHEMA
-        if found.isdecimal() and found != SCHEMA:  # anything else is damage, which the workers repair
+        if 1 <= values.whole(found) <= 9999 and found != SCHEMA:  # else it is damage, which workers repair
             raise StoreError(
                 f"the store at {self._session.address} holds a pool of schema {found}, this version of lb "
                 f"works with schema {SCHEMA}: use the lb that wrote it, or another database"

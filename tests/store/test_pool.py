@@ -380,3 +380,15 @@ def test_a_value_that_lb_never_writes_is_damage(
     assert two.snapshot().damage.startswith(f"{A}: ")
     assert two.refill(before, "worker")
     assert two.snapshot().servers == before.servers
+
+
+@pytest.mark.parametrize("odd", ["0", "-1", "007", "10000", str(2**53), "9" * 30])
+def test_a_schema_that_no_version_of_lb_has_is_damage(
+    two: BackendPool, connection: redis.Redis, keys: Keys, odd: str
+) -> None:
+    before = two.snapshot()
+    connection.set(keys.schema, odd)
+    two.ping()
+    assert two.snapshot().damage == "schema"
+    assert two.refill(before, "worker")
+    assert two.snapshot().servers == before.servers
