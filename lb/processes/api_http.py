@@ -14,6 +14,7 @@ from http.client import HTTPException
 from time import monotonic
 from typing import Any, Literal
 
+from gevent.lock import Semaphore
 from gevent.pywsgi import Input, WSGIHandler, WSGIServer
 from greenlet import GreenletExit
 from werkzeug.exceptions import RequestTimeout
@@ -34,6 +35,8 @@ LINGER_SECONDS = 5.0
 HEAD_BYTES = 64 * 1024
 #: One receive: gevent parses what is in it without a pause, chunks byte by byte.
 _RECEIVE_BYTES = 2048
+#: Requests that were sent before the last answer was, worked on at a time: they leave room for other clients.
+_PIPELINED = 4
 #: For the refusal of a connection.
 _REFUSAL_SECONDS = 0.001
 #: Dropped at a time of a body that nobody wants.
@@ -56,19 +59,28 @@ class Incoming(io.RawIOBase):
 
     def __init__(self, sock: Any) -> None:
         self._socket = sock
-        self._ends = 0.0
-        self._room: float = 0
+        self.expect(0.0, 0)
 
     def expect(self, seconds: float, size: float = float("inf")) -> None:
         """Give the client so much time, and room, from now on."""
-        self._ends, self._room = monotonic() + seconds, size
+        self._ends, self._room, self._polls = monotonic() + seconds, size, False
+
+    def poll(self) -> None:
+        """Read only what is here, until more is expected."""
+        self.expect(0.0)
+        self._polls = True
 
     def readable(self) -> bool:
         """Whether it can be read."""
         return True
 
-    def readinto(self, buffer: Any) -> int:
-        """Receive some; 0 at the end."""
+    def readinto(self, buffer: Any) -> int | None:
+        """Receive some; 0 at the end, None if a poll finds nothing."""
+        if self._polls:
+            self._socket.settimeout(0.0)
+            with suppress(BlockingIOError):
+                return int(self._socket.recv_into(buffer))
+            return None
         go_round()  # a client that is always ready leaves the others their turn, too
         if self._room <= 0:
             raise _TooLargeError
@@ -117,6 +129,8 @@ class Handler(WSGIHandler):
         self._incoming = Incoming(sock)
         self._visit = visit
         self._late = False
+        self._first = True
+        self._holds_lane = False
         self._body: _Body | None = None
         self._response_ends = 0.0
         # gevent sends head and body apart; a kept connection would wait 40 ms for the body.
@@ -127,12 +141,22 @@ class Handler(WSGIHandler):
         """Serve a request; True if another may follow."""
         self._visit.waits()
         go_round()  # the next request may be here already
-        self._incoming.expect(IDLE_SECONDS)
         try:
+            if not self._first:
+                self._incoming.poll()
+                if self.rfile.peek(1):
+                    self._holds_lane = self.server.pipelined.acquire()  # type: ignore[attr-defined]
+            self._first = False
+            self._incoming.expect(IDLE_SECONDS)
             if not self.rfile.peek(1):
                 return None
+            return self._serve_request()
         except OSError:
             return None
+        finally:
+            self._leave_lane()
+
+    def _serve_request(self) -> Literal[True] | None:
         self._incoming.expect(HEAD_SECONDS, HEAD_BYTES)
         outcome = super().handle_one_request()
         if self._late:
@@ -147,6 +171,11 @@ class Handler(WSGIHandler):
             self._linger()
             return None
         return outcome
+
+    def _leave_lane(self) -> None:
+        if self._holds_lane:
+            self._holds_lane = False
+            self.server.pipelined.release()  # type: ignore[attr-defined]
 
     @property
     def _has_unread(self) -> bool:
@@ -179,6 +208,7 @@ class Handler(WSGIHandler):
         super().finalize_headers()
 
     def _sendall(self, data: bytes | bytearray) -> None:
+        self._leave_lane()  # the work is done, or it is a stream
         now = monotonic()
         if _STREAM in (self.response_headers or ()):
             self._response_ends = now + MESSAGE_SECONDS
@@ -231,6 +261,7 @@ class Server(WSGIServer):
         # No logs of its own: they tell of clients' mistakes, and each client is told those.
         super().__init__(listener, app, log=None, error_log=None, **settings)
         self._gate = gate
+        self.pipelined = Semaphore(_PIPELINED)
 
     def handle(self, sock: Any, address: Any) -> None:
         """Serve a connection to its end."""

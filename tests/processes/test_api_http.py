@@ -41,6 +41,9 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
             response = Response(bytes(50_000_000))
         case "/stream":
             response = Response((b"x" * 1_000_000 for _ in range(1000)), mimetype="text/event-stream")
+        case "/slow":
+            gevent.sleep(0.05)
+            response = Response("ok")
         case "/fails":
             raise ValueError("so it is")
         case _:
@@ -250,3 +253,30 @@ def test_one_that_finds_no_room_is_told() -> None:
     api = Api(Gate(loopback=0, others=0, per_address=0))
     assert api.ask().startswith(b"HTTP/1.1 503 ")
     api.server.stop(timeout=0.1)
+
+
+def count_of(sock: Any, most: int) -> int:
+    """Return how many answers come, up to so many, before the connection ends."""
+    data = b""
+    with suppress(OSError):
+        while data.count(b"\r\n\r\nok") < most and (more := sock.recv(65536)):
+            data += more
+    return data.count(b"\r\n\r\nok")
+
+
+def test_clients_that_pipeline_leave_room_for_others() -> None:
+    """However much they ask at once, they do not pass for connections that are all at work."""
+    made = Api(Gate(loopback=8))
+    socks = [made.connect() for _ in range(8)]
+    try:
+        for sock in socks:
+            sock.sendall(GET.replace(b"/ ", b"/slow ") * 10)
+        for sock in socks:
+            assert sock.recv(1, socket.MSG_PEEK)
+        assert made.ask().endswith(b"ok")
+        complete = [count_of(sock, 10) for sock in socks].count(10)
+        assert complete == 7, "the answers of those that stayed are all there"
+    finally:
+        for sock in socks:
+            sock.close()
+        made.server.stop(timeout=0.1)
