@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
+from typing import Any
 
+import gevent
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
@@ -23,6 +25,9 @@ _HEADERS = {"User-Agent": f"lb-health-checker/{__version__}", "Accept": "*/*", "
 
 #: How much of a body is read. Health pages are shorter, and of a longer response this much is enough.
 _BODY_BYTES = 64 * 1024
+
+#: After so many receives the checks of other servers have their turns.
+_TURN = 16
 
 #: Errors of socket(2) and connect(2) that say nothing of the server.
 _OUR_OWN = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
@@ -71,6 +76,24 @@ def ask(place: Place, request: Request, until: float) -> Answer:
     return Answer(status, "", time.monotonic())
 
 
+class _Socket(socket.socket):
+    """Keeps the deadline of a server that sends without a pause, and lets others have their turns.
+
+    There are many ways to go on for ever: interim responses, chunks, trailers.
+    """
+
+    until: float  # monotonic seconds
+    _received = 0
+
+    def recv_into(self, *arguments: Any) -> int:
+        self._received += 1
+        if self._received % _TURN == 0:
+            gevent.sleep(0.001)
+            if time.monotonic() >= self.until:
+                raise TimeoutError
+        return super().recv_into(*arguments)
+
+
 class _Response(HTTPResponse):
     """Steps over interim responses such as 103 (Early Hints), of which the base class knows only 100.
 
@@ -97,7 +120,8 @@ def _connection(request: Request, sock: socket.socket) -> HTTPConnection:
 
 def _dial(place: Place, until: float) -> socket.socket:
     family, address = place
-    sock = socket.socket(family)
+    sock = _Socket(family)
+    sock.until = until
     try:
         sock.settimeout(max(0.001, until - time.monotonic()))
         sock.connect(address)

@@ -205,7 +205,7 @@ def test_what_we_lack_is_no_fault_of_the_server(monkeypatch):
         raise OSError(errno.EMFILE, "Too many open files")
 
     with scripted(OK) as running:
-        monkeypatch.setattr("lb.health.checks.request.socket.socket", exhausted)
+        monkeypatch.setattr(socket.socket, "connect", exhausted)
         result = check(running.server, PATIENT)
         monkeypatch.undo()
     assert (result.passed, result.not_made, result.detail) == (False, True, "too many open files")

@@ -47,3 +47,26 @@ def test_refused_and_late_are_told_apart() -> None:
     with full_queue() as port:
         found = ask_port(port, seconds=0.2)
     assert (found.status, found.refused, found.late) == (None, False, True)
+
+
+@pytest.mark.parametrize(
+    ("head", "again"),
+    [
+        pytest.param(b"", b"HTTP/1.1 100 Continue\r\n\r\n", id="100"),
+        pytest.param(b"", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", id="103"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"a: b\r\n", id="trailers"
+        ),
+    ],
+)
+def test_a_server_that_sends_without_a_pause_takes_no_longer_than_the_deadline(
+    head: bytes, again: bytes
+) -> None:
+    def flood(client: socket.socket) -> None:
+        client.sendall(head)
+        while True:
+            client.sendall(again * 2000)
+
+    with scripted(flood) as running:
+        found = ask_port(int(running.id.rpartition(":")[2]), replace(GET, with_body=True), seconds=0.3)
+    assert (found.late, found.problem) == (True, "timed out after 2 s")
