@@ -9,14 +9,16 @@
 --       unix seconds when it last became degraded ('' if it never was) and when that ended ('' if it has not),
 --       1 if servers have answered its requests since the last heartbeat, members of its snapshot ('' if not told),
 --       1 if it has requests in flight
--- Return: {1 or 0 if this worker or its counts are unknown (it must register), pool version (0 if there is no pool, or
+-- Return: {1 or 0 if this worker or its counts are unknown or odd (it must register), pool version (0 if there is no pool, or
 --          a damaged one), 1 if the sums are to be counted again, id of each dead worker …}; error SCHEMA
 local EXAMINE_SECONDS, RECOUNT_SECONDS, FUTURE_SECONDS = 1, 10, 60
 local found, at = redis.call('GET', schema), redis.call('GET', version)
 if other_schema(found) then return refuse(found) end
 if ARGV[6] == '1' then redis.call('SET', answered, now, 'PX', 1000 * ARGV[3]) end
 local reply = { 0, pool_version(at) or 0, 0 }
-if redis.call('ZSCORE', workers, ARGV[1]) and redis.call('HEXISTS', worker, 'generation') == 1
+local registered = redis.call('HMGET', worker, 'host', 'pid', 'generation')
+if redis.call('ZSCORE', workers, ARGV[1])
+  and (registered[1] or '') ~= '' and whole(registered[2]) and whole(registered[3])
   and (ARGV[8] ~= '1' or redis.call('EXISTS', worker_connections) == 1) then
   redis.call('ZADD', workers, now, ARGV[1])
   redis.call('HSET', worker, 'version', ARGV[2], 'degraded_since', ARGV[4], 'degraded_until', ARGV[5])
