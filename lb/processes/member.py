@@ -82,6 +82,7 @@ class Member:
         self._found_empty = 0  # in a row
         self._damaged_since: float | None = None  # monotonic seconds
         self._degraded: Degraded = (None, None)
+        self._lost_reason = ""  # why it is degraded, or was the last time
         self._untold_seconds = 0.0  # for which it was degraded, until the events tell of it
         self._pool_version_changed = Event()
         self._marking: set[ServerId] = set()
@@ -175,8 +176,10 @@ class Member:
     def store_lost(self, reason: str) -> None:
         """Tell people that this worker is degraded."""
         self.meters.degraded(True)
-        self._degraded = (time.time(), None)
-        _limited.warning("degraded, servers are picked locally: the store is lost: %s", reason, burst=3)
+        self._degraded, self._lost_reason = (time.time(), None), reason
+        _limited.warning(
+            "degraded, servers are picked locally: the store is lost: %s", reason, of=reason, burst=3
+        )
 
     def store_back(self) -> None:
         """Tell people that all is well again."""
@@ -184,7 +187,7 @@ class Member:
         now = time.time()
         self._untold_seconds = now - (self._degraded[0] or now)
         self._degraded = (self._degraded[0], now)
-        _limited.info("the store decides again", burst=3)
+        _limited.info("the store decides again", of=self._lost_reason, burst=3)
         self._pool_version_changed.set()
 
     def store_empty(self) -> None:
