@@ -137,7 +137,7 @@ class Timeouts(Section):
         default=60.0,
         description="From the request's last byte to the end of the response's head; then 504. An interim "
         "response, such as 102, begins it again, ten times at most. With Expect: 100-continue also from the "
-        "request's head to the 100.",
+        "request's head to the 100. Also how long a server may take nothing of a body that is sent to it.",
     )
     idle_seconds: fields.Duration = Field(
         default=60.0,

@@ -109,7 +109,7 @@ class Upload:
             self._fail(server, error)
         except StreamTimeoutError:
             if not self.answered:
-                problem = f"nothing of the body taken in {self._idle_seconds:g} s"
+                problem = f"nothing of the body taken in {self._answer_seconds:g} s"
                 self._fail(server, ServerTimeoutError(problem))
         except OSError as error:
             # It took no more of it: its answer, or its end, is for the reader to see, who is not told of a
@@ -117,7 +117,7 @@ class Upload:
             server.broken = isinstance(error, ConnectionResetError)
 
     def _send(self, server: Stream) -> None:
-        server.patience_seconds = self._idle_seconds
+        server.patience_seconds = self._answer_seconds
         if self._kept:
             server.send_all(self._frame(bytes(self._kept)))
         self._await_client(server)
