@@ -349,6 +349,20 @@ def test_what_only_others_know_of_a_damaged_pool_is_left_to_them_for_a_while(
     assert repair.detail == f"{A}: no admin; 2 servers of version 2, gaps filled from version 1"
 
 
+def test_a_version_that_is_lost_takes_no_newer_change_with_it(
+    worker: Member, pool: BackendPool, connection: redis.Redis, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator has just changed the pool, and no worker has read of it."""
+    pool.set_weight(A, 7, "test")
+    connection.delete(keys.version)
+    worker._renew_snapshot()
+    monkeypatch.setattr(member, "_PATIENCE_SECONDS", 0.0)
+    worker._renew_snapshot()
+    assert [(one.id, one.weight) for one in pool.snapshot().servers] == [(A, 7), (B, 1)]
+    assert not pool.snapshot().damage
+    assert pool.version() > 2
+
+
 def test_who_keeps_connections_is_told_of_the_members(pool: BackendPool, keys: Keys, store_url: str) -> None:
     told: list[tuple[set[ServerId], Mapping[ServerId, frozenset[str]]]] = []
     config = settings(keys, store_url)

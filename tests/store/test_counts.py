@@ -165,3 +165,19 @@ def test_an_act_does_not_depend_on_counts_that_somebody_else_has_written(
     connection.hset(keys.connections, A, odd)
     two.set_weight(B, 2, "test")
     assert connection.zrange(keys.load, 0, -1, withscores=True) == [(A, 0), (B, 0)]
+
+
+@pytest.mark.parametrize("excluding", [[], [A]])
+@pytest.mark.parametrize("strategy", ["round-robin", "random", "least-connections"])
+def test_a_place_without_an_id_is_damage_and_not_a_pool_without_servers(
+    two: BackendPool, connection: redis.Redis, keys: Keys, strategy: str, excluding: list[ServerId]
+) -> None:
+    two.set_strategy(strategy, "test")
+    worker = Worker(connection, keys, "w1")
+    for place in (0, 1):
+        connection.lset(keys.cycle, place, "")
+    if strategy == "least-connections":
+        connection.delete(keys.load)
+        connection.zadd(keys.load, {"": 0, A: 1})
+    with pytest.raises(StoreError, match="damaged"):
+        worker.lease(0 if excluding else 1, [excluding] if excluding else [])

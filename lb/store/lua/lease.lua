@@ -47,14 +47,15 @@ end
 settle()
 
 local reply = { tonumber(at), failed }
-local barren = false -- a request found no server
+local barren, damaged = false, false -- a request found no server; what it found is no id
 local picked, uncounted = {}, {} -- picks added up by server, where the next pick does not depend on the count
 local function grant(id)
-  reply[#reply + 1] = id
-  if id == '' then
+  reply[#reply + 1] = id or ''
+  if not id then
     barren = true
     return
   end
+  if id == '' then damaged = true end
   if rule.counted then
     count(id, 1)
   else
@@ -71,13 +72,13 @@ while wanted > 0 do
   wanted = wanted - #ids
   settle()
 end
-for _ = 1, wanted do grant('') end
+for _ = 1, wanted do grant(nil) end
 for _ = 1, argument() do
   local excluded = {}
   for _ = 1, argument() do excluded[argument()] = true end
-  grant(rule.pick(excluded) or '')
+  grant(rule.pick(excluded))
   settle()
 end
-if barren and not intact() then return redis.error_reply('EMPTY the pool in the store is damaged') end
+if damaged or barren and not intact() then return redis.error_reply('EMPTY the pool in the store is damaged') end
 for _, id in ipairs(picked) do count(id, uncounted[id]) end
 return reply
