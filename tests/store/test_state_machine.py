@@ -326,7 +326,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.pool.refill(snapshot, "test", gaps=True)
         for worker, held in self.model.held.items():
             known, _, _ = self.fleet.heartbeat(worker, snapshot.version, 60, busy=bool(held.total()))
-            # A batch may have begun the worker's counts again: what they lack is told when it next reaffirms them.
+            # A batch may have begun the counts again: what they lack is told when the worker reaffirms them.
             counts_lost = any(name.endswith(f":worker:{worker}:connections") for name in lost)
             if not known or counts_lost or lost.keys() & TRAFFIC:  # of which the worker's next batch learns
                 self.workers[worker].register(dict(held))
