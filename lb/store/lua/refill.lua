@@ -21,9 +21,10 @@ if other_schema(found) then return refuse(found) end
 local by, given, patch = ARGV[1], tonumber(ARGV[2]), ARGV[4] == '1'
 local FIRST, STEP = 6, 8
 local snapshot_size = (#ARGV - FIRST + 1) / STEP
--- A version that was lost was at least the one that the last change has noted.
-local noted = pool_version(redis.call('HGET', shape, 'version'))
-local behind, lost, derived = pool_version(redis.call('GET', version)) or noted or 0, damage()
+-- A version that was lost with servers left behind was at least the one that the last change has noted.
+local lost, derived = damage()
+local noted = lost and pool_version(redis.call('HGET', shape, 'version'))
+local behind = pool_version(redis.call('GET', version)) or noted or 0
 local equal = given > 0 and behind == given
 local replaces = behind < given or equal and (lost or redis.call('ZCARD', servers) ~= snapshot_size)
 if not replaces and not (lost and (derived or patch)) then return nil end
