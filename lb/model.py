@@ -180,7 +180,7 @@ EVENT_KINDS = (
     "repaired",
 )
 
-#: Those that a webhook is told of, unless its settings name others.
+#: The events that a webhook gets, unless its settings name others.
 TOLD_EVENTS = (
     "up",
     "down",

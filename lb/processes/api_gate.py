@@ -46,7 +46,7 @@ class Visit:
         self.waits_since = None
 
     def end(self) -> None:
-        """End the connection; whoever reads or writes it is told."""
+        """End the connection; its reader and its writer get an error."""
         with suppress(OSError):  # the client has ended it
             self._socket.shutdown(socket.SHUT_RDWR)
 
@@ -70,7 +70,7 @@ class Gate:
 
     @classmethod
     def within(cls, open_files: int) -> Gate:
-        """Make one for a process that may have so many files open, its own included."""
+        """Make one for a process that may have `open_files` files open, its own included."""
         free = max(8, open_files - RESERVE)
         others = min(OTHERS, free // 2)
         return cls(

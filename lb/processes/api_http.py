@@ -62,7 +62,7 @@ class Incoming(io.RawIOBase):
         self.expect(0.0, 0)
 
     def expect(self, seconds: float, size: float = float("inf")) -> None:
-        """Give the client so much time, and room, from now on."""
+        """Set the time, and the bytes, that the client has from now on."""
         self._ends, self._room, self._polls = monotonic() + seconds, size, False
 
     def poll(self) -> None:
@@ -108,7 +108,7 @@ class _Body(Input):
         return bool(self.position < (self.content_length or 0))
 
     def read(self, length: int | None = None) -> bytes:
-        """Read up to so many bytes; 408 if they do not come in time."""
+        """Read up to `length` bytes; 408 if they do not come in time."""
         self._visit.waits()
         try:
             data: bytes = super().read(length)
@@ -258,7 +258,7 @@ class Server(WSGIServer):
     max_accept = 16
 
     def __init__(self, listener: socket.socket, app: Callable[..., Any], gate: Gate, **settings: Any) -> None:
-        # No logs of its own: they tell of clients' mistakes, and each client is told those.
+        # No log of its own: it would report clients' mistakes, which each client learns from its response.
         super().__init__(listener, app, log=None, error_log=None, **settings)
         self._gate = gate
         self.pipelined = Semaphore(_PIPELINED)
@@ -273,7 +273,7 @@ class Server(WSGIServer):
                 sock.recv(_DROPPED_BYTES)  # the request that is there: else the close would be a reset
             return
         try:
-            with suppress(OSError):  # it left while it was told of an error
+            with suppress(OSError):  # it left before it had read the error
                 Handler(sock, address, self, visit).handle()
         finally:
             self._gate.leave(visit)

@@ -33,7 +33,7 @@ _limited = LimitedLog(__name__)
 
 #: A member that knows no more than the config leaves it to others so often to fill an empty store.
 _LOOKS_FOR_OTHERS = 3
-#: One whose snapshot is older than a damaged pool leaves it to others for so long to repair it.
+#: How long a worker with an older snapshot leaves the repair of a damaged pool to others.
 _PATIENCE_SECONDS = 2.0
 
 #: What the events tell of: one that was degraded for less is in its log alone.
@@ -65,7 +65,7 @@ class Member:
         waiting: Waiting = cooperatively,
         meters: Meters | None = None,
     ) -> None:
-        """`keep_only` is told who is in the pool, and the addresses left out, whenever that may have changed.
+        """`keep_only` gets the pool's members, and the addresses left out, whenever these may have changed.
 
         Without `meters`, which a supervisor's worker has, it counts for itself and publishes that.
         """

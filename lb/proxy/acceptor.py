@@ -50,7 +50,7 @@ class Acceptor:
     ) -> None:
         """Accept up to `max_clients`, and `per_address`; connections beyond that go to `turn_away`.
 
-        `make_room` closes a client that is idle and returns it; `press` is told whether others wait.
+        `make_room` closes a client that is idle and returns it; `press` learns whether others wait.
         """
         self._hub = get_hub()
         listener.setblocking(False)

@@ -69,7 +69,7 @@ class UntilCloseBody:
             return piece
         piece = stream.receive(PIECE_BYTES)
         if not piece and stream.broken:
-            raise IncompleteBodyError  # its reset was told to the writer: this is no regular end
+            raise IncompleteBodyError  # the writer got its reset: this is no regular end
         return piece
 
 

@@ -29,9 +29,9 @@ _LINE_BEGUN: Final = re.compile(rb"(?:[0-9A-Fa-f]++[\t ]{0,16}(?:;[\t \x21-\x7e\
 #: The most chunks of one piece: they take 0.1 ms, or 0.2 ms if each has an extension of 250 bytes.
 PIECE_CHUNKS: Final = 256
 
-#: A line of so many bytes is free. What is beyond it, less the chunk's data, may add up to …
+#: The bytes of a line that are free; what is beyond them, less the chunk's data, is padding.
 _FREE_LINE_BYTES: Final = 64
-#: … so much in one body: a limit on bodies must not be evaded by extensions.
+#: The most padding of one body: extensions must not evade a limit on bodies.
 MOST_PADDING_BYTES: Final = 16 << 20
 _TRAILER_BYTES: Final = 8192
 

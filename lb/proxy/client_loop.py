@@ -23,7 +23,7 @@ from lb.proxy.stream import Stream, StreamTimeoutError
 _limited = LimitedLog(__name__)
 
 _EMPTY_LINE = b"\r\n"
-#: For so long a client may take nothing of the balancer's own answer.
+#: How long a client may take nothing of the balancer's own answer.
 _ANSWER_SECONDS = 5.0
 #: So many that were turned away may still be sending; the oldest of more are closed at once.
 _REFUSED = 32

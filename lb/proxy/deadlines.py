@@ -16,7 +16,7 @@ from gevent import get_hub
 SWEEP_SECONDS = 0.25
 #: Ended at once, of waits that are overdue: each takes some 30 µs, and one peer may have thousands, …
 _ENDED_A_TURN = 64
-#: … so the loop goes round, for so long at least, before the next are.
+#: … so the loop goes round, for this long at least, before the next are.
 _REST_SECONDS = 0.001
 
 

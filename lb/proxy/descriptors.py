@@ -35,7 +35,7 @@ def budget(clients: int, open_files: int) -> Budget:
 
 
 def allowed(clients: int) -> int:
-    """Return how many descriptors a worker that should serve so many clients can have open."""
+    """Return how many descriptors a worker that should serve `clients` clients can have open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(_number(soft), min(_number(hard), max(_MANY, RESERVE + 2 * clients)))
 
@@ -48,7 +48,7 @@ def raise_limit(clients: int) -> None:
 
 
 def shortage(clients: int) -> str:
-    """Say that a worker cannot serve so many clients here; "" if it can, or nearly."""
+    """Say that a worker cannot serve `clients` clients here; "" if it can, or nearly."""
     open_files = allowed(clients)
     served = budget(clients, open_files).clients
     if served >= _NEARLY * clients:

@@ -14,11 +14,11 @@ from typing import Final
 from gevent import get_hub
 from greenlet import getcurrent
 
-#: What is done for one peer in one turn of the loop, in bytes received; …
+#: The work for one peer in one turn of the loop, in bytes received.
 TURN_BYTES: Final = 1 << 19
-#: … where a receive, and passing on what it brought, counts for so many more, …
+#: What a receive, and passing on what it brought, costs beside its bytes.
 RECEIVE_COST: Final = TURN_BYTES // 8
-#: … and each chunk (or other small message) that was received together with others for so many.
+#: What each chunk, or other small message, costs that was received together with others.
 MESSAGE_COST: Final = TURN_BYTES // 256
 
 

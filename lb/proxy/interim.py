@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from lb.proxy.http1 import Request, ResponseHead
     from lb.proxy.stream import Stream
 
-#: In bytes, a server may send so much of them at any time, beside one head of the largest size; …
+#: The bytes of them that a server may send at any time, beside one head of the largest size.
 _BURST_BYTES: Final = 1 << 18
-#: … so much more in each second, and as much as it was sent of the request's body.
+#: What it may send more in each second; it may also send as much as it got of the request's body.
 _BYTES_PER_SECOND: Final = 1 << 16
 
-#: They renew the wait for the response's head; in all it takes no longer than so many of these waits.
+#: They renew the wait for the response's head; this is the most waits in all.
 MOST_WAITS: Final = 10
 
 

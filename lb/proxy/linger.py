@@ -14,9 +14,9 @@ import gevent
 
 from lb.proxy.stream import Stream, StreamTimeoutError
 
-#: Nothing came for so long: who sends no more has no reset to fear …
+#: A client that was silent for this long sends no more, so a close resets nothing.
 SILENCE_SECONDS = 5.0
-#: … and who sends for so long after the answer is given up, unless it still takes the answer itself.
+#: A client that sends for this long after the answer is given up, unless it still takes the answer.
 LINGER_SECONDS = 30.0
 #: One receive of what is dropped …
 _RECEIVE_BYTES = 262144

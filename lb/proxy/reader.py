@@ -110,7 +110,7 @@ class Reader:
         return self.receive_later(size)
 
     def take_turns(self) -> None:
-        """Go round the loop if it is the others' turn: for who works on what has been received already."""
+        """Go round the loop if it is the others' turn; for work on what was received before."""
         if self.spent >= TURN_BYTES:
             self.spent = 0
             go_round()
@@ -134,5 +134,5 @@ class Reader:
         try:
             return self.peek() is None
         except OSError:
-            self.broken = True  # who reads now gets a plain end: the error is told once
+            self.broken = True  # the next read gets a plain end: the error is reported once
             return False

@@ -61,7 +61,7 @@ class _Tunnel:
                 self._arm(source, target)  # the other way moves, or ends by its own time-out
 
     def _arm(self, source: Stream, target: Stream) -> None:
-        """Note that something moved: who is silent while traffic goes the other way is still there."""
+        """Note that something moved: while traffic goes one way, silence the other way is no absence."""
         source.arm(self._idle_seconds)
         target.arm(self._idle_seconds)
 

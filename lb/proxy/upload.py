@@ -16,9 +16,9 @@ from lb.proxy.body import Body, ChunkedBody, IncompleteBodyError, LengthBody, ch
 from lb.proxy.headers import Fields
 from lb.proxy.stream import Stream, StreamTimeoutError
 
-#: Once its answer is complete, so much of a body is still passed on, …
+#: How much of a body is still passed on once the answer is complete, …
 REST_BYTES: Final = 1 << 20
-#: … for so long: then both connections can be kept.
+#: … and for how long: then both connections can be kept.
 _REST_SECONDS: Final = 5.0
 
 
@@ -52,7 +52,7 @@ class Upload:
         self._ahead = b""  # read before there was a server
         self._pump: gevent.Greenlet[..., None] | None = None
         self.received = 0  # bytes of it
-        self._enough = math.inf  # so many received are the most that is passed on
+        self._enough = math.inf  # the most received bytes that are passed on
         self.error: Exception | None = None  # why the client's side ended the body early
         self.complete = False  # read to its end
         self.sent = False  # the whole body is on its way to the server of this attempt

@@ -9,7 +9,7 @@ from typing import Any
 import redis
 
 _WAIT_SECONDS = 0.2
-#: How redis-py tells of a connection that was made, and then ended by the store.
+#: How redis-py reports a connection that was made, and then ended by the store.
 _HUNG_UP = re.compile(r"Error \d+ while (?:writing|reading)|Connection closed by server|Connection reset")
 _TOO_MANY = "max number of clients reached"
 

@@ -70,7 +70,7 @@ class HealthActs:
     def remove_unanswered(
         self, server: ServerId, threshold_seconds: float, by: str, term: int | None = None
     ) -> bool:
-        """Remove a server that is down and has left checks unanswered for so long.
+        """Remove a server that is down and has left its checks unanswered for that long.
 
         False if it has answered since, if an operator has drained it, if more than half of the pool would be
         gone within an hour, or if no server is up though servers answer requests.

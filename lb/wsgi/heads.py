@@ -12,7 +12,7 @@ from lb.proxy.chunks import ChunkDecoder
 from lb.proxy.http1 import HeadParser, ResponseHead, has_bare_line_feed
 from lb.proxy.interim import MOST_WAITS, Allowance
 
-#: After so many interim responses the others of this process get a turn.
+#: Interim responses after which the others of this process get a turn.
 _TURN: Final = 32
 _TURN_SECONDS: Final = 0.001
 
@@ -20,7 +20,7 @@ _TURN_SECONDS: Final = 0.001
 class HeadReader:
     """Reads the head of one response, past interim ones.
 
-    A socket's own time-out begins anew with each byte, so it is set to what is left before each receive.
+    A socket's own time-out begins again with each byte, so it is set to what is left before each receive.
     """
 
     def __init__(

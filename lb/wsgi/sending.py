@@ -11,7 +11,7 @@ from gevent import monkey
 _look = monkey.get_original("select", "poll")
 _IN, _OUT = 1, 4  # POLLIN and POLLOUT
 
-#: A server that has answered may still read the request; not if it takes nothing for so long.
+#: A server that has answered may still read the request; not if it takes nothing for this long.
 _ANSWERED_SECONDS = 1.0
 
 

@@ -26,7 +26,7 @@ _HEADERS = {"User-Agent": f"lb-health-checker/{__version__}", "Accept": "*/*", "
 #: How much of a body is read. Health pages are shorter, and of a longer response this much is enough.
 _BODY_BYTES = 64 * 1024
 
-#: After so many receives the checks of other servers have their turns.
+#: Receives after which the checks of other servers get their turn.
 _TURN = 16
 
 #: Errors of socket(2) and connect(2) that say nothing of the server.
@@ -58,7 +58,7 @@ class Answer:
 
 
 def ask(place: Place, request: Request, until: float) -> Answer:
-    """Ask whoever listens there, until that monotonic time. Never raises: whatever goes wrong is told."""
+    """Ask whoever listens there, until that monotonic time. Never raises: the outcome holds any error."""
     status = sock = None
     try:
         sock = _dial(place, until)
@@ -104,7 +104,7 @@ class _Response(HTTPResponse):
     def begin(self) -> None:
         super().begin()
         while 102 <= self.status <= 199:
-            self.headers = None  # type: ignore[assignment]  # so it begins anew
+            self.headers = None  # type: ignore[assignment]  # so it starts afresh
             super().begin()
         if self._method == "HEAD" or self.status in {204, 304}:  # type: ignore[attr-defined]
             del self.headers["Content-Length"], self.headers["Transfer-Encoding"]
@@ -141,7 +141,7 @@ def _read_some(response: BaseHTTPResponse) -> None:
 def _deadline(sock: socket.socket, until: float) -> Iterator[None]:
     """Close the connection at that monotonic time and raise TimeoutError.
 
-    A socket's own timeout would start anew with each byte that arrives.
+    A socket's own timeout would start again with each byte that arrives.
     """
     expired = False
 

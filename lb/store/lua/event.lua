@@ -1,5 +1,5 @@
 -- Adds to the stream of events what has happened. A stream that takes no more, because somebody gave it the last of all
--- ids, begins anew.
+-- ids, begins again.
 -- KEYS: events
 local function event(kind, id, by, detail)
   local words = { events, 'MAXLEN', '~', 1000, '*', 'kind', kind, 'server', id, 'by', by, 'detail', detail }

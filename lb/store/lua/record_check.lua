@@ -1,5 +1,5 @@
 -- Records the outcome of a health check, and since when checks go unanswered. It is set_health that changes the health.
--- That clock starts anew with the settings: what did not answer by the settings of before may answer by those of now.
+-- That clock starts again with the settings: what did not answer by the settings of before may answer by those of now.
 --@include clock
 --@include fence
 --@include values
